@@ -1,0 +1,488 @@
+"""Value metrics, plans, plan versions, prices and tiers."""
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+
+from catalog.querysets import PlanVersionQuerySet
+from config.base.constraints import exactly_when, never_negative, one_of
+from config.base.fields import (
+    ExactDecimalField,
+    KeyField,
+    amount_field,
+    quantity_field,
+    unit_amount_field,
+)
+
+
+class MetricKind(models.TextChoices):
+    CONSUMPTION = "consumption", "Consumption: what was used up"
+    WORKFLOW = "workflow", "Workflow: what was done"
+    OUTCOME = "outcome", "Outcome: what was achieved"
+
+
+class Aggregation(models.TextChoices):
+    COUNT = "count", "Count the events"
+    SUM = "sum", "Add up a property"
+    MAX = "max", "Highest level"
+    LATEST = "latest", "Last level"
+    UNIQUE_COUNT = "unique_count", "Count different values"
+    TIME_WEIGHTED = "time_weighted", "Level × time"
+
+
+LEVELS = (Aggregation.MAX, Aggregation.LATEST, Aggregation.TIME_WEIGHTED)
+
+
+class ValueIs(models.TextChoices):
+    LEVEL = "level", "The event sets the level"
+    CHANGE = "change", "The event adds to the level"
+
+
+class TimeUnit(models.TextChoices):
+    PERIOD = "period", "Billing period (GB-months)"
+    HOUR = "hour", "Hour (unit-hours)"
+
+
+class RoundingMode(models.TextChoices):
+    HALF_UP = "half_up", "To the nearest, halves up"
+    UP = "up", "Always up"
+    DOWN = "down", "Always down"
+
+
+class MetricStatus(models.TextChoices):
+    CANDIDATE = "candidate", "Candidate"
+    ACTIVE = "active", "In use"
+    RETIRED = "retired", "Retired"
+
+
+class Interval(models.TextChoices):
+    DAY = "day", "Day"
+    WEEK = "week", "Week"
+    MONTH = "month", "Month"
+    QUARTER = "quarter", "Quarter"
+    YEAR = "year", "Year"
+
+
+class VersionStatus(models.TextChoices):
+    DRAFT = "draft", "Draft"
+    PUBLISHED = "published", "Published"
+    RETIRED = "retired", "Retired"
+
+
+class PriceModel(models.TextChoices):
+    FLAT = "flat", "Flat fee"
+    PER_UNIT = "per_unit", "Per unit"
+    GRADUATED = "graduated", "Graduated: each unit at its own tier's price"
+    VOLUME = "volume", "Volume: all units at the price of the tier reached"
+    PACKAGE = "package", "Package: per started package"
+
+
+TIERED = (PriceModel.GRADUATED, PriceModel.VOLUME)
+
+
+class Timing(models.TextChoices):
+    ADVANCE = "advance", "In advance, at the period's start"
+    ARREARS = "arrears", "In arrears, at the period's end"
+
+
+class OveragePolicy(models.TextChoices):
+    BILL = "bill", "Bill it"
+    NOTIFY = "notify", "Bill it and tell the customer at 80 and 100 %"
+    BLOCK = "block", "Answer “no” to access checks"
+
+
+class Proration(models.TextChoices):
+    DAYS = "days", "By whole days"
+    NONE = "none", "Not prorated"
+
+
+class ValueMetric(models.Model):
+    """What is charged for, in the customer's words, with how it is measured (R10, R11)."""
+
+    DEFINITION = (
+        "event_type",
+        "aggregation",
+        "value_property",
+        "value_is",
+        "time_unit",
+        "series",
+        "filters",
+        "dimensions",
+        "carry_over",
+        "unit_divisor",
+        "rounding_mode",
+        "rounding_scale",
+    )
+
+    key = KeyField(unique=True, help_text="Your own name for it in the API, such as api_calls.")
+    name = models.CharField(max_length=200, help_text="What customers read on their invoice.")
+    unit = models.CharField(max_length=50, help_text="One of them, such as “call”.")
+    unit_plural = models.CharField(max_length=50, help_text="Several of them, such as “calls”.")
+    kind = models.CharField(
+        max_length=20,
+        choices=MetricKind,
+        default=MetricKind.CONSUMPTION,
+        help_text="What it shows.",
+    )
+    event_type = models.CharField(
+        max_length=255, help_text="The type of the usage events that count, such as llm.request."
+    )
+    aggregation = models.CharField(
+        max_length=20, choices=Aggregation, help_text="How events become one quantity."
+    )
+    value_property = models.CharField(
+        max_length=255, blank=True, help_text="The property of the event that holds the value."
+    )
+    value_is = models.CharField(
+        max_length=10,
+        choices=ValueIs,
+        blank=True,
+        help_text="For levels (highest, last, level × time): what the value means.",
+    )
+    time_unit = models.CharField(
+        max_length=10, choices=TimeUnit, blank=True, help_text="For level × time: per which time."
+    )
+    series = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Levels are measured per distinct value of these properties, then added up.",
+    )
+    filters = models.JSONField(
+        default=list, blank=True, help_text="Only events that meet all of these count."
+    )
+    dimensions = models.JSONField(
+        default=list, blank=True, help_text="Properties by which usage can be broken down."
+    )
+    carry_over = models.BooleanField(
+        default=False, help_text="For levels: start each period from the last level before it."
+    )
+    unit_divisor = quantity_field(
+        default=1, help_text="The total is divided by this: 1000 bills bytes as kilobytes."
+    )
+    rounding_mode = models.CharField(
+        max_length=10,
+        choices=RoundingMode,
+        default=RoundingMode.HALF_UP,
+        help_text="How the quantity is rounded before the allowance is subtracted.",
+    )
+    rounding_scale = models.PositiveSmallIntegerField(
+        default=10,
+        validators=[MaxValueValidator(10)],
+        help_text="Decimals kept in the quantity: 0 bills whole units, 10 keeps it as it is.",
+    )
+    unit_cost = unit_amount_field(
+        null=True, blank=True, help_text="What one unit costs you; never shown to customers."
+    )
+    status = models.CharField(
+        max_length=20, choices=MetricStatus, default=MetricStatus.CANDIDATE, editable=False
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("name", "id")
+        indexes = (models.Index(fields=["event_type"], name="metric_by_event_type"),)
+        constraints = (
+            one_of("kind", MetricKind, name="metric_kind_is_known"),
+            one_of("aggregation", Aggregation, name="metric_aggregation_is_known"),
+            one_of("rounding_mode", RoundingMode, name="metric_rounding_mode_is_known"),
+            one_of("status", MetricStatus, name="metric_status_is_known"),
+            one_of("value_is", ValueIs, blank=True, name="metric_value_is_known"),
+            one_of("time_unit", TimeUnit, blank=True, name="metric_time_unit_is_known"),
+            exactly_when(
+                Q(aggregation="count"),
+                Q(value_property=""),
+                name="metric_counts_or_names_a_property",
+                message="Counting needs no value property; every other aggregation needs one.",
+            ),
+            exactly_when(
+                Q(aggregation__in=LEVELS),
+                ~Q(value_is=""),
+                name="metric_level_states_what_its_value_is",
+                message="Highest, last and level × time need to know what the value is; "
+                "the others must leave it empty.",
+            ),
+            exactly_when(
+                Q(aggregation="time_weighted"),
+                ~Q(time_unit=""),
+                name="metric_time_unit_exactly_when_time_weighted",
+                message="Level × time needs a time unit; the others must leave it empty.",
+            ),
+            models.CheckConstraint(
+                name="metric_carries_over_levels_only",
+                condition=Q(carry_over=False) | Q(aggregation__in=LEVELS),
+                violation_error_message="Only levels (highest, last, level × time) carry over.",
+            ),
+            models.CheckConstraint(
+                name="metric_divisor_is_positive",
+                condition=Q(unit_divisor__gt=0),
+                violation_error_message="The divisor must be above zero.",
+            ),
+            models.CheckConstraint(
+                name="metric_rounding_scale_at_most_ten", condition=Q(rounding_scale__lte=10)
+            ),
+            never_negative("unit_cost", name="metric_unit_cost_never_negative"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Plan(models.Model):
+    """An offer under one name; what it costs is in its versions."""
+
+    key = KeyField(unique=True, help_text="Your own name for it in the API, such as scale.")
+    name = models.CharField(max_length=200, help_text="What customers read.")
+    description = models.TextField(blank=True, help_text="A sentence or two for customers.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("name", "id")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PlanVersion(models.Model):
+    """The terms of a plan in one currency; once published it never changes (R19)."""
+
+    DEFINITION = (
+        "plan_id",
+        "number",
+        "currency",
+        "interval",
+        "interval_count",
+        "trial_days",
+        "minimum_commitment",
+        "published_at",
+        "published_by",
+    )
+
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField(editable=False)
+    currency = models.CharField(max_length=3, help_text="ISO 4217 code, such as EUR.")
+    interval = models.CharField(max_length=10, choices=Interval, default=Interval.MONTH)
+    interval_count = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text="Every how many of them: 3 with “Month” bills every three months.",
+    )
+    trial_days = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(3650)],
+        help_text="Days before the first paid period; usage is shown, not billed.",
+    )
+    minimum_commitment = amount_field(
+        null=True, blank=True, help_text="The least a customer pays per interval, before tax."
+    )
+    status = models.CharField(
+        max_length=10, choices=VersionStatus, default=VersionStatus.DRAFT, editable=False
+    )
+    is_current = models.BooleanField(
+        default=False, editable=False, help_text="New subscriptions in this currency get it."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    published_at = models.DateTimeField(null=True, blank=True, editable=False)
+    published_by = models.CharField(max_length=255, blank=True, editable=False)
+    retired_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = PlanVersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("plan__name", "plan_id", "-number")
+        constraints = (
+            models.UniqueConstraint(fields=["plan", "number"], name="version_number_once_per_plan"),
+            models.UniqueConstraint(
+                fields=["plan", "currency"],
+                condition=Q(is_current=True),
+                name="version_current_once_per_plan_and_currency",
+            ),
+            one_of("interval", Interval, name="version_interval_is_known"),
+            one_of("status", VersionStatus, name="version_status_is_known"),
+            exactly_when(
+                Q(status="draft"), Q(published_at__isnull=True), name="version_draft_or_published"
+            ),
+            exactly_when(
+                Q(status="retired"), Q(retired_at__isnull=False), name="version_retired_when_dated"
+            ),
+            models.CheckConstraint(
+                name="version_current_only_when_published",
+                condition=Q(is_current=False) | Q(status="published"),
+            ),
+            models.CheckConstraint(
+                name="version_interval_count_in_range",
+                condition=Q(interval_count__gte=1, interval_count__lte=1000),
+            ),
+            never_negative("minimum_commitment", name="version_commitment_never_negative"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.plan} v{self.number}"
+
+
+class Price(models.Model):
+    """One thing a plan version charges for (R13)."""
+
+    version = models.ForeignKey(PlanVersion, on_delete=models.CASCADE, related_name="prices")
+    position = models.PositiveSmallIntegerField(default=0, help_text="Order on the invoice.")
+    key = KeyField(help_text="Your own name for it within the plan, such as base.")
+    name = models.CharField(max_length=200, help_text="What customers read on their invoice.")
+    metric = models.ForeignKey(
+        ValueMetric,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="prices",
+        help_text="What is measured. Empty for a base fee or seats.",
+    )
+    model = models.CharField(max_length=20, choices=PriceModel, help_text="How usage is charged.")
+    timing = models.CharField(
+        max_length=10, choices=Timing, help_text="Usage can only be billed in arrears."
+    )
+    unit_amount = unit_amount_field(
+        null=True,
+        blank=True,
+        help_text="The fee, the price of a unit or of a package. Empty where tiers say it.",
+    )
+    package_size = quantity_field(null=True, blank=True, help_text="Units in one package.")
+    included_quantity = quantity_field(
+        default=0, help_text="The allowance: units the base fee already covers."
+    )
+    minimum = amount_field(null=True, blank=True, help_text="Charge at least this per period.")
+    maximum = amount_field(null=True, blank=True, help_text="Charge at most this per period.")
+    discount_percent = ExactDecimalField(
+        max_digits=7,
+        decimal_places=4,
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text="Taken off after the maximum.",
+    )
+    overage_policy = models.CharField(
+        max_length=10,
+        choices=OveragePolicy,
+        default=OveragePolicy.BILL,
+        help_text="What happens above the allowance.",
+    )
+    proration = models.CharField(
+        max_length=10,
+        choices=Proration,
+        default=Proration.DAYS,
+        help_text="What a part of a period costs.",
+    )
+
+    class Meta:
+        ordering = ("version_id", "position", "id")
+        constraints = (
+            models.UniqueConstraint(fields=["version", "key"], name="price_key_once_per_version"),
+            one_of("model", PriceModel, name="price_model_is_known"),
+            one_of("timing", Timing, name="price_timing_is_known"),
+            one_of("overage_policy", OveragePolicy, name="price_overage_policy_is_known"),
+            one_of("proration", Proration, name="price_proration_is_known"),
+            exactly_when(
+                Q(model__in=TIERED),
+                Q(unit_amount__isnull=True),
+                name="price_has_tiers_or_a_unit_amount",
+                message="Flat, per-unit and package prices need an amount; tiered ones have tiers.",
+            ),
+            exactly_when(
+                Q(model="package"),
+                Q(package_size__isnull=False),
+                name="price_package_has_a_size",
+                message="A package price needs a package size; the others have none.",
+            ),
+            models.CheckConstraint(
+                name="price_package_size_is_positive",
+                condition=Q(package_size__isnull=True) | Q(package_size__gt=0),
+                violation_error_message="A package holds more than nothing.",
+            ),
+            models.CheckConstraint(
+                name="price_model_has_the_metric_it_needs",
+                condition=Q(model="per_unit")
+                | Q(model="flat", metric__isnull=True)
+                | (~Q(model__in=["per_unit", "flat"]) & Q(metric__isnull=False)),
+                violation_error_message="A flat fee has no metric; graduated, volume and package "
+                "prices need one.",
+            ),
+            models.CheckConstraint(
+                name="price_usage_only_in_arrears",
+                condition=Q(metric__isnull=True) | Q(timing="arrears"),
+                violation_error_message="Usage is known only afterwards: bill it in arrears.",
+            ),
+            models.CheckConstraint(
+                name="price_volume_only_in_arrears",
+                condition=~Q(model="volume") | Q(timing="arrears"),
+                violation_error_message="A volume price can only be billed in arrears.",
+            ),
+            models.CheckConstraint(
+                name="price_flat_has_no_allowance",
+                condition=~Q(model="flat") | Q(included_quantity=0),
+                violation_error_message="A flat fee includes no units.",
+            ),
+            models.CheckConstraint(
+                name="price_floor_not_above_cap",
+                condition=Q(minimum__isnull=True)
+                | Q(maximum__isnull=True)
+                | Q(minimum__lte=F("maximum")),
+                violation_error_message="The minimum must not be above the maximum.",
+            ),
+            models.CheckConstraint(
+                name="price_discount_from_0_to_100_percent",
+                condition=Q(discount_percent__gte=0, discount_percent__lte=100),
+            ),
+            never_negative(
+                "unit_amount",
+                "included_quantity",
+                "minimum",
+                "maximum",
+                name="price_amounts_never_negative",
+                message="Amounts and quantities of a price can't be negative.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PriceTier(models.Model):
+    """A step of a graduated or volume price: (the tier before's `up_to`, `up_to`] (R12).
+
+    Lower bounds are not stored, and the order is that of `up_to`, so tiers can't overlap or gap.
+    """
+
+    price = models.ForeignKey(Price, on_delete=models.CASCADE, related_name="tiers")
+    up_to = quantity_field(
+        null=True, blank=True, help_text="The last unit of this tier. Empty: all above."
+    )
+    unit_amount = unit_amount_field(help_text="Price of a unit in this tier.")
+    flat_amount = unit_amount_field(
+        default=0, help_text="Charged once when the tier is reached, however little."
+    )
+
+    class Meta:
+        ordering = ("price_id", F("up_to").asc(nulls_last=True))
+        constraints = (
+            models.UniqueConstraint(
+                fields=["price", "up_to"],
+                name="tier_bound_once_per_price",
+                violation_error_message="Two tiers end at the same quantity.",
+            ),
+            models.UniqueConstraint(
+                fields=["price"],
+                condition=Q(up_to__isnull=True),
+                name="tier_open_once_per_price",
+                violation_error_message="Only the last tier may be open.",
+            ),
+            models.CheckConstraint(
+                name="tier_bound_is_positive",
+                condition=Q(up_to__isnull=True) | Q(up_to__gt=0),
+                violation_error_message="A tier ends above zero.",
+            ),
+            never_negative(
+                "unit_amount",
+                "flat_amount",
+                name="tier_amounts_never_negative",
+                message="A tier's amounts can't be negative.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"up to {self.up_to}" if self.up_to is not None else "all above"

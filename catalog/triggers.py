@@ -1,0 +1,78 @@
+"""The catalog's guards: keys stay, published versions and the metrics they use are frozen (R19)."""
+
+from catalog.models import PlanVersion, ValueMetric
+from config.base.guards import Guard, immutable
+
+
+def _version_is_published(version_id: str) -> str:
+    return (
+        "EXISTS (SELECT 1 FROM catalog_planversion v "
+        f"WHERE v.id = {version_id} AND v.status <> 'draft')"
+    )
+
+
+def _price_is_published(price_id: str) -> str:
+    return (
+        "EXISTS (SELECT 1 FROM catalog_price p JOIN catalog_planversion v ON v.id = p.version_id "
+        f"WHERE p.id = {price_id} AND v.status <> 'draft')"
+    )
+
+
+_METRIC_IS_PUBLISHED = (
+    "EXISTS (SELECT 1 FROM catalog_price p JOIN catalog_planversion v ON v.id = p.version_id "
+    "WHERE p.metric_id = OLD.id AND v.status <> 'draft')"
+)
+_A_TIERED_PRICE_IS_NOT_OPEN = (
+    "EXISTS (SELECT 1 FROM catalog_price p WHERE p.version_id = NEW.id "
+    "AND p.model IN ('graduated', 'volume') AND NOT EXISTS "
+    "(SELECT 1 FROM catalog_pricetier t WHERE t.price_id = p.id AND t.up_to IS NULL))"
+)
+
+GUARDS = [
+    Guard("metric_key_never_changes", "catalog_valuemetric", "UPDATE", immutable("key")),
+    Guard(
+        "metric_definition_frozen_once_published",
+        "catalog_valuemetric",
+        "UPDATE",
+        f"({immutable(*ValueMetric.DEFINITION)}) AND {_METRIC_IS_PUBLISHED}",
+    ),
+    Guard("plan_key_never_changes", "catalog_plan", "UPDATE", immutable("key")),
+    Guard(
+        "version_frozen_once_published",
+        "catalog_planversion",
+        "UPDATE",
+        f"OLD.status <> 'draft' AND ({immutable(*PlanVersion.DEFINITION)} OR NEW.status = 'draft' "
+        "OR (OLD.status = 'retired' AND NEW.status <> 'retired'))",
+    ),
+    Guard(
+        "version_published_with_every_ladder_open_at_the_top",
+        "catalog_planversion",
+        "UPDATE",
+        "OLD.status = 'draft' AND NEW.status = 'published' AND " + _A_TIERED_PRICE_IS_NOT_OPEN,
+    ),
+    Guard("version_begins_as_draft", "catalog_planversion", "INSERT", "NEW.status <> 'draft'"),
+    Guard("version_kept_once_published", "catalog_planversion", "DELETE", "OLD.status <> 'draft'"),
+    *(
+        Guard(f"price_{event.lower()}_only_in_a_draft", "catalog_price", event, condition)
+        for event, condition in (
+            ("INSERT", _version_is_published("NEW.version_id")),
+            (
+                "UPDATE",
+                f"{_version_is_published('OLD.version_id')} OR "
+                f"{_version_is_published('NEW.version_id')}",
+            ),
+            ("DELETE", _version_is_published("OLD.version_id")),
+        )
+    ),
+    *(
+        Guard(f"tier_{event.lower()}_only_in_a_draft", "catalog_pricetier", event, condition)
+        for event, condition in (
+            ("INSERT", _price_is_published("NEW.price_id")),
+            (
+                "UPDATE",
+                f"{_price_is_published('OLD.price_id')} OR {_price_is_published('NEW.price_id')}",
+            ),
+            ("DELETE", _price_is_published("OLD.price_id")),
+        )
+    ),
+]

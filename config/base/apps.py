@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate, pre_migrate
+
+
+class BaseConfig(AppConfig):
+    name = "config.base"
+    label = "base"
+    verbose_name = "Set up"
+
+    def ready(self) -> None:
+        from config.base.guards import drop_before_migrate, install_after_migrate  # noqa: PLC0415
+        from config.base.triggers import GUARDS  # noqa: PLC0415
+
+        pre_migrate.connect(drop_before_migrate, sender=self)
+        post_migrate.connect(install_after_migrate(GUARDS), sender=self, weak=False)

@@ -1,0 +1,11 @@
+"""The Celery app. A worker and a beat run it; without a broker, tasks run where they are called."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+app = Celery("plainbill")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()

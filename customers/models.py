@@ -1,0 +1,262 @@
+"""Issuers, customers, contacts, subscriptions and their phases."""
+
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+
+from catalog.models import PlanVersion
+from config.base.constraints import never_negative, one_of
+from config.base.fields import KeyField, quantity_field
+from customers.querysets import SubscriptionQuerySet
+
+
+class TaxStatus(models.TextChoices):
+    STANDARD = "standard", "Taxed at the standard rate"
+    REVERSE_CHARGE = "reverse_charge", "Reverse charge: the customer owes the tax"
+    EXEMPT = "exempt", "Exempt"
+    OUT_OF_SCOPE = "out_of_scope", "Out of scope of tax"
+
+
+class Alignment(models.TextChoices):
+    ANNIVERSARY = "anniversary", "From the anchor date"
+    CALENDAR = "calendar", "On calendar boundaries"
+
+
+class Party(models.Model):
+    """The legal identity and address that stand on an invoice."""
+
+    legal_name = models.CharField(max_length=200, help_text="The registered name.")
+    email = models.EmailField(blank=True, help_text="Where invoices and questions go.")
+    vat_id = models.CharField("VAT ID", max_length=20, blank=True)
+    line1 = models.CharField("address line 1", max_length=200, blank=True)
+    line2 = models.CharField("address line 2", max_length=200, blank=True)
+    postal_code = models.CharField(max_length=20, blank=True)
+    city = models.CharField(max_length=100, blank=True)
+    region = models.CharField(max_length=100, blank=True)
+    country = models.CharField(max_length=2, blank=True, help_text="ISO 3166 code, such as DE.")
+    time_zone = models.CharField(
+        max_length=64, default="UTC", help_text="IANA name, such as Europe/Berlin."
+    )
+    locale = models.CharField(
+        max_length=20, default="en", help_text="Language and number format, such as de-DE."
+    )
+
+    class Meta:
+        abstract = True
+
+
+class Issuer(Party):
+    """The legal seller whose invoices these are."""
+
+    name = models.CharField(max_length=200, unique=True, help_text="What customers call you.")
+    currency = models.CharField(
+        max_length=3, default="EUR", help_text="The currency you keep your books in."
+    )
+    tax_status = models.CharField(
+        max_length=20,
+        choices=TaxStatus,
+        default=TaxStatus.OUT_OF_SCOPE,
+        help_text="Out of scope: no tax on any invoice.",
+    )
+    accent_colour = models.CharField(
+        max_length=7,
+        default="#0f5c5c",
+        validators=[RegexValidator(r"\A#[0-9a-fA-F]{6}\Z", "Use a colour such as #0f5c5c.")],
+        help_text="The one colour of invoices and portal.",
+    )
+    bank_name = models.CharField(max_length=100, blank=True)
+    iban = models.CharField("IBAN", max_length=34, blank=True)
+    bic = models.CharField("BIC", max_length=11, blank=True)
+    register_entry = models.CharField(
+        max_length=200, blank=True, help_text="Court and number, printed in the footer."
+    )
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (one_of("tax_status", TaxStatus, name="issuer_tax_status_is_known"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def missing(self) -> list[str]:
+        """Name what an invoice needs and this issuer still lacks."""
+        needed = {"address": self.line1, "city": self.city, "country": self.country}
+        return [name for name, value in needed.items() if not value]
+
+
+class Customer(Party):
+    """Who uses what we sell."""
+
+    key = KeyField(unique=True, help_text="Your own name for it; events call it “subject”.")
+    name = models.CharField(max_length=200, help_text="What you call them.")
+    currency = models.CharField(max_length=3, help_text="ISO 4217 code, such as EUR.")
+    payment_terms_days = models.PositiveSmallIntegerField(
+        default=30,
+        validators=[MaxValueValidator(365)],
+        help_text="Days from issue until an invoice is due.",
+    )
+    tax_status = models.CharField(max_length=20, choices=TaxStatus, default=TaxStatus.STANDARD)
+    segment = models.CharField(
+        max_length=100, blank=True, help_text="Your own grouping, such as “start-ups”."
+    )
+    issuer = models.ForeignKey(
+        Issuer,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="customers",
+        help_text="Who sells to them. Empty: your only issuer.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("name", "id")
+        constraints = (
+            one_of("tax_status", TaxStatus, name="customer_tax_status_is_known"),
+            models.CheckConstraint(
+                name="customer_pays_within_a_year", condition=Q(payment_terms_days__lte=365)
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Contact(models.Model):
+    """A person at a customer who may read its usage and invoices; never a staff user."""
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="contacts")
+    name = models.CharField(max_length=200, blank=True)
+    email = models.EmailField()
+    receives_invoices = models.BooleanField(default=True, help_text="Gets every invoice by mail.")
+
+    class Meta:
+        ordering = ("customer_id", "email")
+        constraints = (
+            models.UniqueConstraint(
+                F("customer"), Lower("email"), name="contact_once_per_customer_and_address"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class Subscription(models.Model):
+    """A customer's agreement to a plan, from a date until one or for good.
+
+    Its terms over time are its phases; `ends_on` is the first day without service.
+    """
+
+    key = KeyField(unique=True, help_text="Your own name for it in the API, such as acme-scale.")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="subscriptions")
+    issuer = models.ForeignKey(
+        Issuer,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="subscriptions",
+        help_text="Who sells. Empty: the customer's issuer.",
+    )
+    payer = models.ForeignKey(
+        Customer,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="paid_subscriptions",
+        help_text="Who pays. Empty: the customer.",
+    )
+    starts_on = models.DateField(help_text="The first day of service.")
+    ends_on = models.DateField(
+        null=True, blank=True, help_text="The first day without service. Empty: for good."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = SubscriptionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("customer_id", "id")
+        constraints = (
+            models.CheckConstraint(
+                name="subscription_ends_after_it_starts",
+                condition=Q(ends_on__isnull=True) | Q(ends_on__gt=F("starts_on")),
+                violation_error_message="A subscription ends after it starts.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class SubscriptionPhase(models.Model):
+    """A stretch of a subscription under one plan version and one calendar.
+
+    Phases touch: each begins where the one before ends, the first where the subscription begins.
+    """
+
+    subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="phases")
+    plan_version = models.ForeignKey(PlanVersion, on_delete=models.PROTECT, related_name="phases")
+    starts_on = models.DateField(help_text="The first day under these terms.")
+    ends_on = models.DateField(
+        null=True, blank=True, help_text="The first day no longer under them."
+    )
+    alignment = models.CharField(max_length=12, choices=Alignment, default=Alignment.ANNIVERSARY)
+    anchor_on = models.DateField(
+        null=True,
+        blank=True,
+        help_text="Periods are counted from this date. Empty: from the start.",
+    )
+    time_zone = models.CharField(max_length=64, help_text="Where its days begin.")
+
+    class Meta:
+        ordering = ("subscription_id", "starts_on")
+        constraints = (
+            one_of("alignment", Alignment, name="phase_alignment_is_known"),
+            models.CheckConstraint(
+                name="phase_ends_after_it_starts",
+                condition=Q(ends_on__isnull=True) | Q(ends_on__gt=F("starts_on")),
+            ),
+            models.CheckConstraint(
+                name="phase_on_calendar_has_no_anchor",
+                condition=Q(alignment="anniversary") | Q(anchor_on__isnull=True),
+                violation_error_message="Calendar periods have no anchor date.",
+            ),
+            models.UniqueConstraint(
+                fields=["subscription", "starts_on"], name="phase_start_once_per_subscription"
+            ),
+            models.UniqueConstraint(
+                fields=["subscription"],
+                condition=Q(ends_on__isnull=True),
+                name="phase_open_once_per_subscription",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.subscription} from {self.starts_on}"
+
+
+class SubscriptionQuantity(models.Model):
+    """How many of a price without a metric, such as seats, from a day on (R13)."""
+
+    subscription = models.ForeignKey(
+        Subscription, on_delete=models.CASCADE, related_name="quantities"
+    )
+    price_key = KeyField(help_text="The key of the price, such as seats.")
+    starts_on = models.DateField(help_text="The first day with this quantity.")
+    quantity = quantity_field(validators=[MinValueValidator(0)])
+
+    class Meta:
+        verbose_name_plural = "subscription quantities"
+        ordering = ("subscription_id", "price_key", "starts_on")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["subscription", "price_key", "starts_on"],
+                name="quantity_once_per_subscription_price_and_day",
+            ),
+            never_negative("quantity", name="quantity_never_negative"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.quantity} {self.price_key}"

@@ -1,0 +1,44 @@
+"""The customers' guards: keys stay, and phases touch."""
+
+from config.base.guards import Guard, immutable
+
+_OTHERS = "FROM customers_subscriptionphase p WHERE p.subscription_id = {row}.subscription_id"
+
+GUARDS = [
+    Guard("customer_key_never_changes", "customers_customer", "UPDATE", immutable("key")),
+    Guard(
+        "subscription_identity_never_changes",
+        "customers_subscription",
+        "UPDATE",
+        immutable("key", "customer_id"),
+    ),
+    Guard(
+        "phase_starts_where_the_one_before_ends",
+        "customers_subscriptionphase",
+        "INSERT",
+        f"EXISTS (SELECT 1 {_OTHERS.format(row='NEW')} AND p.ends_on IS NULL) OR "
+        "NEW.starts_on IS DISTINCT FROM COALESCE("
+        f"(SELECT MAX(p.ends_on) {_OTHERS.format(row='NEW')}), "
+        "(SELECT s.starts_on FROM customers_subscription s WHERE s.id = NEW.subscription_id))",
+    ),
+    Guard(
+        "phase_start_never_changes",
+        "customers_subscriptionphase",
+        "UPDATE",
+        immutable("subscription_id", "starts_on"),
+    ),
+    Guard(
+        "phase_end_changes_only_on_the_last",
+        "customers_subscriptionphase",
+        "UPDATE",
+        f"NEW.ends_on IS DISTINCT FROM OLD.ends_on AND EXISTS (SELECT 1 "
+        f"{_OTHERS.format(row='OLD')} AND p.starts_on > OLD.starts_on)",
+    ),
+    Guard(
+        "subscription_starts_with_its_first_phase",
+        "customers_subscription",
+        "UPDATE",
+        "NEW.starts_on IS DISTINCT FROM OLD.starts_on AND EXISTS "
+        "(SELECT 1 FROM customers_subscriptionphase p WHERE p.subscription_id = OLD.id)",
+    ),
+]
