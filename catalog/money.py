@@ -129,7 +129,7 @@ def split(amount: Decimal, weights: Sequence[Exact], exponent: int) -> list[Deci
     units = Fraction(amount) * 10**exponent
     if units.denominator != 1:
         raise ValueError(f"{amount} has more than {exponent} decimals: round it before sharing it.")
-    total = sum(map(Fraction, weights), Fraction(0))
+    total = sum((Fraction(weight) for weight in weights), Fraction(0))
     if not total:
         if amount:
             raise NothingToSplitBy(f"{amount} cannot be shared: every part has the weight zero.")
@@ -203,8 +203,8 @@ def _decimals(x: Decimal) -> int:
 
 def _divide_out(n: int, prime: int) -> tuple[int, int]:
     """Divide by a prime as often as it goes: what is left, and how often."""
-    times = 0
+    count = 0
     while n % prime == 0:
         n //= prime
-        times += 1
-    return n, times
+        count += 1
+    return n, count
