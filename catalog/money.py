@@ -73,6 +73,13 @@ def plus(a: Exact, b: Exact) -> Exact:
     return simplify(Fraction(a) + Fraction(b))
 
 
+def minus(a: Exact, b: Exact) -> Exact:
+    """Subtract exactly; a Decimal wherever the difference can be written as one."""
+    if isinstance(a, Decimal) and isinstance(b, Decimal):
+        return EXACT.subtract(a, b)
+    return simplify(Fraction(a) - Fraction(b))
+
+
 def times(a: Exact, b: Exact) -> Exact:
     """Multiply exactly; a Decimal wherever the product can be written as one."""
     if isinstance(a, Decimal) and isinstance(b, Decimal):

@@ -109,6 +109,7 @@ def test_a_lost_digit_is_an_error() -> None:
 @given(a=exact, b=exact)
 def test_sums_and_products_are_exact(a: money.Exact, b: money.Exact) -> None:
     assert F(money.plus(a, b)) == F(a) + F(b)
+    assert F(money.minus(a, b)) == F(a) - F(b)
     assert F(money.times(a, b)) == F(a) * F(b)
     assert F(money.exact_sum([a, b, a])) == 2 * F(a) + F(b)
 

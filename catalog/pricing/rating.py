@@ -1,0 +1,123 @@
+"""The one function that turns a quantity into an amount (R18).
+
+Invoice, preview, portal, alert, calculator and simulation all call `rate`; nothing else in the
+system multiplies a quantity by a price.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from catalog.money import EXACT, ZERO, Exact, exact_sum, minus, plus, round_half_up, round_up, times
+from catalog.pricing.price import Model, Price
+from catalog.pricing.values import WHOLE, DayFraction, Step
+
+_ONE_PERCENT = Decimal("0.01")
+
+
+class Rated(msgspec.Struct, frozen=True, gc=False):
+    """What a quantity costs, and why.
+
+    `used`, `included` (the allowance, all of it) and `overage` are the numbers printed in a
+    line's head. The steps sum to `exact`; their quantities sum to `used`. `net` is the line,
+    rounded once (R17), `rounding` what that added, and `shortfall` the minimum-charge line
+    (R16). `negative` says that less than nothing was measured, which bills as 0 (R10).
+    """
+
+    used: Decimal
+    included: Decimal
+    overage: Decimal
+    part: DayFraction
+    steps: tuple[Step, ...]
+    exact: Exact
+    net: Decimal
+    rounding: Exact
+    shortfall: Decimal
+    amount: Decimal
+    exponent: int
+    negative: bool
+
+
+class _Terms(msgspec.Struct, frozen=True, gc=False):
+    """The price as it is in this part of a period."""
+
+    model: Model
+    included: Decimal
+    minimum: Exact | None
+    maximum: Exact | None
+
+
+def rate(price: Price, quantity: Decimal, *, exponent: int, part: DayFraction = WHOLE) -> Rated:
+    """Price a quantity: allowance, model, cap, discount, then rounding and floor (R11–R18).
+
+    `exponent` is the currency's. `part` is the clipped share of a partial period (R5); the
+    quantity is what was used in it. A negative quantity counts 0. The price must have no `faults`.
+    """
+    used = quantity if quantity > 0 else ZERO
+    terms = _terms(price, part)
+    overage = EXACT.subtract(used, terms.included) if used > terms.included else ZERO
+    steps = terms.model.charge(overage)
+    if price.prorates_amount and not part.is_whole:
+        steps = [step.in_part(part) for step in steps]
+    if terms.included:
+        within = used if used < terms.included else terms.included
+        steps.insert(0, Step("included", within, ZERO, ZERO, ZERO))
+
+    capped = exact_sum([step.amount for step in steps])
+    if terms.maximum is not None and capped > terms.maximum:
+        steps.append(_cap(capped, terms.maximum))
+        capped = terms.maximum
+    exact = capped
+    if price.discount_percent and capped:
+        steps.append(_discount(capped, price.discount_percent))
+        exact = plus(capped, steps[-1].amount)
+
+    net = round_half_up(exact, exponent)
+    shortfall = _shortfall(terms.minimum, capped, exponent)
+    return Rated(
+        used,
+        terms.included,
+        overage,
+        part,
+        tuple(steps),
+        exact,
+        net,
+        minus(net, exact),
+        shortfall,
+        EXACT.add(net, shortfall),
+        exponent,
+        quantity < 0,
+    )
+
+
+def _terms(price: Price, part: DayFraction) -> _Terms:
+    """Scale what a partial period scales before the model charges (R15)."""
+    if part.is_whole:
+        return _Terms(price.model, price.included, price.minimum, price.maximum)
+    minimum = None if price.minimum is None else times(price.minimum, part.value)
+    maximum = None if price.maximum is None else times(price.maximum, part.value)
+    if price.prorates_amount:
+        return _Terms(price.model, price.included, minimum, maximum)
+    included = round_up(times(price.included, part.value), price.scale)
+    return _Terms(price.model.in_part(part, price.scale), included, minimum, maximum)
+
+
+def _cap(amount: Exact, maximum: Exact) -> Step:
+    """Take off what exceeds the cap (R16)."""
+    return Step("cap", ZERO, ZERO, ZERO, minus(maximum, amount), limit=maximum)
+
+
+def _discount(amount: Exact, percent: Decimal) -> Step:
+    """Take a percentage off the capped amount (R16)."""
+    share = times(amount, EXACT.multiply(percent, _ONE_PERCENT))
+    return Step("discount", ZERO, ZERO, ZERO, minus(ZERO, share), percent=percent)
+
+
+def _shortfall(minimum: Exact | None, capped: Exact, exponent: int) -> Decimal:
+    """Say what the capped amount, before its discount, lacks of the floor; both rounded (R16)."""
+    if minimum is None:
+        return round_half_up(ZERO, exponent)
+    missing = EXACT.subtract(round_half_up(minimum, exponent), round_half_up(capped, exponent))
+    return missing if missing > 0 else round_half_up(ZERO, exponent)
