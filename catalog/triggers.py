@@ -1,7 +1,9 @@
 """The catalog's guards: keys stay, published versions and the metrics they use are frozen (R19)."""
 
+from collections.abc import Callable
+
 from catalog.models import PlanVersion, ValueMetric
-from config.base.guards import Guard, immutable
+from config.base.guards import Event, Guard, immutable
 
 
 def _version_is_published(version_id: str) -> str:
@@ -16,6 +18,21 @@ def _price_is_published(price_id: str) -> str:
         "EXISTS (SELECT 1 FROM catalog_price p JOIN catalog_planversion v ON v.id = p.version_id "
         f"WHERE p.id = {price_id} AND v.status <> 'draft')"
     )
+
+
+def _only_in_a_draft(
+    what: str, table: str, is_published: Callable[[str], str], parent: str
+) -> list[Guard]:
+    """Return the guards that leave the rows of a published version alone."""
+    conditions: dict[Event, str] = {
+        "INSERT": is_published(f"NEW.{parent}"),
+        "UPDATE": f"{is_published(f'OLD.{parent}')} OR {is_published(f'NEW.{parent}')}",
+        "DELETE": is_published(f"OLD.{parent}"),
+    }
+    return [
+        Guard(f"{what}_{event.lower()}_only_in_a_draft", table, event, condition)
+        for event, condition in conditions.items()
+    ]
 
 
 _METRIC_IS_PUBLISHED = (
@@ -52,27 +69,6 @@ GUARDS = [
     ),
     Guard("version_begins_as_draft", "catalog_planversion", "INSERT", "NEW.status <> 'draft'"),
     Guard("version_kept_once_published", "catalog_planversion", "DELETE", "OLD.status <> 'draft'"),
-    *(
-        Guard(f"price_{event.lower()}_only_in_a_draft", "catalog_price", event, condition)
-        for event, condition in (
-            ("INSERT", _version_is_published("NEW.version_id")),
-            (
-                "UPDATE",
-                f"{_version_is_published('OLD.version_id')} OR "
-                f"{_version_is_published('NEW.version_id')}",
-            ),
-            ("DELETE", _version_is_published("OLD.version_id")),
-        )
-    ),
-    *(
-        Guard(f"tier_{event.lower()}_only_in_a_draft", "catalog_pricetier", event, condition)
-        for event, condition in (
-            ("INSERT", _price_is_published("NEW.price_id")),
-            (
-                "UPDATE",
-                f"{_price_is_published('OLD.price_id')} OR {_price_is_published('NEW.price_id')}",
-            ),
-            ("DELETE", _price_is_published("OLD.price_id")),
-        )
-    ),
+    *_only_in_a_draft("price", "catalog_price", _version_is_published, "version_id"),
+    *_only_in_a_draft("tier", "catalog_pricetier", _price_is_published, "price_id"),
 ]

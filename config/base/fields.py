@@ -69,6 +69,7 @@ class ExactDecimalField(models.DecimalField[Any, Any]):
     def db_check(self, connection: BaseDatabaseWrapper) -> str:
         """Bound the column on both sides; NaN sorts above every number and so fails too."""
         limit = Decimal(10) ** (self.max_digits - self.decimal_places)
+        assert self.column is not None
         column = connection.ops.quote_name(self.column)
         return f"{column} > -{limit} AND {column} < {limit}"
 
@@ -81,19 +82,19 @@ class ExactDecimalField(models.DecimalField[Any, Any]):
         )
 
 
-def amount_field(*args: Any, **kwargs: Any) -> ExactDecimalField:
+def amount_field(**kwargs: Any) -> ExactDecimalField:
     """Return a field for money, in the currency of its document: 15 digits and 4 decimals."""
-    return ExactDecimalField(*args, max_digits=19, decimal_places=4, **kwargs)
+    return ExactDecimalField(max_digits=19, decimal_places=4, **kwargs)
 
 
-def unit_amount_field(*args: Any, **kwargs: Any) -> ExactDecimalField:
+def unit_amount_field(**kwargs: Any) -> ExactDecimalField:
     """Return a field for the price of one unit: 12 digits and 12 decimals."""
-    return ExactDecimalField(*args, max_digits=24, decimal_places=12, **kwargs)
+    return ExactDecimalField(max_digits=24, decimal_places=12, **kwargs)
 
 
-def quantity_field(*args: Any, **kwargs: Any) -> ExactDecimalField:
+def quantity_field(**kwargs: Any) -> ExactDecimalField:
     """Return a field for a quantity: 20 digits and 10 decimals."""
-    return ExactDecimalField(*args, max_digits=30, decimal_places=10, **kwargs)
+    return ExactDecimalField(max_digits=30, decimal_places=10, **kwargs)
 
 
 class KeyField(models.CharField[str, str]):

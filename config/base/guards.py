@@ -13,13 +13,15 @@ from django.apps import AppConfig
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+Event = Literal["INSERT", "UPDATE", "DELETE"]
+
 
 class Guard(NamedTuple):
     """Refuse `event` on a row of `table` where `refuse` holds; `name` says the rule."""
 
     name: str
     table: str
-    event: Literal["INSERT", "UPDATE", "DELETE"]
+    event: Event
     refuse: str
 
 

@@ -1,0 +1,116 @@
+"""A price on its way into a draft: its rows, the value that `rate` reads, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from catalog import pricing
+from catalog.models import TIERED, Price, PriceModel, PriceTier, Timing
+from config.base.errors import FieldError
+
+
+class PriceDraft(NamedTuple):
+    """A price and its tiers, in the order given; neither needs to be saved."""
+
+    price: Price
+    tiers: Sequence[PriceTier] = ()
+
+
+def drafts_of(prices: Sequence[Price]) -> list[PriceDraft]:
+    """Read saved prices with their tiers (prefetch both)."""
+    return [PriceDraft(price, list(price.tiers.all())) for price in prices]
+
+
+def price_value(draft: PriceDraft) -> pricing.Price:
+    """Return what `rate` needs to know of a price whose fields fit its model."""
+    price = draft.price
+    return pricing.Price(
+        model=_model(draft),
+        included=price.included_quantity,
+        minimum=price.minimum,
+        maximum=price.maximum,
+        discount_percent=price.discount_percent,
+        metered=price.metric is not None,
+        scale=price.metric.rounding_scale if price.metric else 0,
+    )
+
+
+def price_errors(draft: PriceDraft, *, metric_needed: bool = True) -> list[FieldError]:
+    """List all that keeps a price from being charged; paths start at the price.
+
+    With `metric_needed` off, a usage price may lack its metric, as in the calculator.
+    """
+    shape = list(_shape_errors(draft, metric_needed=metric_needed))
+    if any(error.code in ("required", "not_for_this_model") for error in shape):
+        return shape
+    return [*shape, *(FieldError(*fault) for fault in pricing.faults(price_value(draft)))]
+
+
+def version_errors(drafts: Sequence[PriceDraft]) -> list[FieldError]:
+    """List all that is wrong with the prices of a version; paths start with "prices"."""
+    errors = []
+    seen: set[str] = set()
+    for i, draft in enumerate(drafts):
+        errors += [
+            FieldError(("prices", i, *path), code, message)
+            for path, code, message in price_errors(draft)
+        ]
+        if draft.price.key in seen:
+            errors.append(
+                FieldError(
+                    ("prices", i, "key"),
+                    "not_unique",
+                    f"Two prices have the key “{draft.price.key}”.",
+                )
+            )
+        seen.add(draft.price.key)
+    return errors
+
+
+def _model(draft: PriceDraft) -> pricing.Model:
+    price = draft.price
+    if price.model in TIERED:
+        tiers = tuple(
+            pricing.Tier(tier.up_to, tier.unit_amount, tier.flat_amount) for tier in draft.tiers
+        )
+        ladder = pricing.Graduated if price.model == PriceModel.GRADUATED else pricing.Volume
+        return ladder(tiers)
+    assert price.unit_amount is not None
+    if price.model == PriceModel.PACKAGE:
+        assert price.package_size is not None
+        return pricing.Package(price.unit_amount, price.package_size)
+    single = pricing.Flat if price.model == PriceModel.FLAT else pricing.PerUnit
+    return single(price.unit_amount)
+
+
+def _shape_errors(draft: PriceDraft, *, metric_needed: bool) -> Iterator[FieldError]:
+    price, tiered = draft.price, draft.price.model in TIERED
+    is_package = price.model == PriceModel.PACKAGE
+    named = PriceModel(price.model).value
+    yield from _belongs("unit_amount", price.unit_amount is not None, not tiered, named)
+    yield from _belongs("tiers", bool(draft.tiers), tiered, named)
+    yield from _belongs("package_size", price.package_size is not None, is_package, named)
+    if price.model == PriceModel.FLAT and price.metric is not None:
+        yield FieldError(
+            ("metric",),
+            "not_for_this_model",
+            "A flat fee does not depend on usage: leave the metric out, or choose per_unit.",
+        )
+    if metric_needed and price.metric is None and (tiered or is_package):
+        yield FieldError(("metric",), "required", f"A {named} price needs a metric to measure.")
+    if price.timing != Timing.ARREARS and (price.metric is not None or tiered or is_package):
+        what = "A volume price" if price.model == PriceModel.VOLUME else "Usage"
+        yield FieldError(
+            ("timing",),
+            "usage_in_advance",
+            f"{what} can only be billed in arrears: what was used is known afterwards.",
+        )
+
+
+def _belongs(field: str, given: bool, wanted: bool, model: str) -> Iterator[FieldError]:
+    label = field.replace("_", " ")
+    if wanted and not given:
+        yield FieldError((field,), "required", f"A {model} price needs its {label}.")
+    if given and not wanted:
+        yield FieldError((field,), "not_for_this_model", f"A {model} price has no {label}.")

@@ -1,0 +1,271 @@
+"""What is done with the catalog: one use case, one transaction each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.db import transaction
+
+from catalog import money
+from catalog.drafts import PriceDraft, drafts_of, version_errors
+from catalog.models import (
+    MetricStatus,
+    Plan,
+    PlanVersion,
+    Price,
+    PriceTier,
+    ValueMetric,
+    VersionStatus,
+)
+from config.base import audit, records
+from config.base.audit import Actor
+from config.base.errors import FieldError, Invalid, Refusal
+
+Copied = TypeVar("Copied", Price, PriceTier)
+
+
+class MetricInUse(Refusal):
+    """A published price uses the metric, so its definition is frozen."""
+
+    code = "metric_in_use"
+
+
+class VersionNotDraft(Refusal):
+    """The version is published or retired, so it never changes (R19)."""
+
+    code = "version_published"
+
+
+class VersionNotPublished(Refusal):
+    """The version is a draft, or retired already."""
+
+    code = "version_not_published"
+
+
+def create_metric(*, metric: ValueMetric, actor: Actor) -> ValueMetric:
+    """Save a new metric.
+
+    :raises records.KeyTaken: if another metric has its key.
+    """
+    return records.create_keyed(metric, actor=actor)
+
+
+@transaction.atomic
+def change_metric(*, metric_id: int, fields: Mapping[str, Any], actor: Actor) -> ValueMetric:
+    """Change a metric's fields; its definition only until a published price uses it.
+
+    :raises MetricInUse: if a frozen field would change.
+    """
+    metric = ValueMetric.objects.select_for_update().get(pk=metric_id)
+    frozen = [
+        name
+        for name, value in fields.items()
+        if name in ValueMetric.DEFINITION and value != getattr(metric, name)
+    ]
+    if frozen and (price := _published_price_of(metric)):
+        raise MetricInUse(
+            f"“{metric}” is billed by {price.version}, so its {_listed(frozen)} can't change. "
+            "Make a new metric and use it in a new plan version."
+        )
+    records.change(metric, fields=fields, actor=actor)
+    return metric
+
+
+def create_plan(*, plan: Plan, actor: Actor) -> Plan:
+    """Save a new plan, without a version yet.
+
+    :raises records.KeyTaken: if another plan has its key.
+    """
+    return records.create_keyed(plan, actor=actor)
+
+
+@transaction.atomic
+def change_plan_texts(*, plan_id: int, fields: Mapping[str, Any], actor: Actor) -> Plan:
+    """Change a plan's name or description; its prices are in its versions."""
+    plan = Plan.objects.select_for_update().get(pk=plan_id)
+    records.change(plan, fields=fields, actor=actor)
+    return plan
+
+
+@transaction.atomic
+def draft_version(
+    *, plan_id: int, version: PlanVersion, prices: Sequence[PriceDraft], actor: Actor
+) -> PlanVersion:
+    """Save a new draft under the plan's next number, with its prices.
+
+    :raises Invalid: naming every faulty field.
+    """
+    plan = Plan.objects.select_for_update().get(pk=plan_id)
+    _check(version, prices)
+    newest = plan.versions.order_by("-number").first()
+    version.plan, version.number = plan, newest.number + 1 if newest else 1
+    version.save()
+    _save_prices(version, prices)
+    audit.record(actor=actor, action="created", subject=version, changes=described(version))
+    return version
+
+
+@transaction.atomic
+def replace_draft(
+    *, version_id: int, terms: Mapping[str, Any], prices: Sequence[PriceDraft], actor: Actor
+) -> PlanVersion:
+    """Give a draft new terms and new prices in place of all it had.
+
+    :raises VersionNotDraft: if it was published.
+    :raises Invalid: naming every faulty field.
+    """
+    version = _locked_draft(version_id)
+    before = described(version)
+    for name, value in terms.items():
+        setattr(version, name, value)
+    _check(version, prices)
+    version.save()
+    version.prices.all().delete()
+    _save_prices(version, prices)
+    audit.record(
+        actor=actor,
+        action="changed",
+        subject=version,
+        changes=audit.changes(before, described(version)),
+    )
+    return version
+
+
+@transaction.atomic
+def copy_version(*, version_id: int, actor: Actor) -> PlanVersion:
+    """Save a new draft with the terms and prices of another version of the plan."""
+    source = PlanVersion.objects.with_prices().get(pk=version_id)
+    copies = []
+    for price, tiers in drafts_of(list(source.prices.all())):
+        copies.append(PriceDraft(_copy(price), [_copy(tier) for tier in tiers]))
+    names = ("currency", "interval", "interval_count", "trial_days", "minimum_commitment")
+    version = PlanVersion(**{name: getattr(source, name) for name in names})
+    return draft_version(plan_id=source.plan_id, version=version, prices=copies, actor=actor)
+
+
+@transaction.atomic
+def discard_draft(*, version_id: int, actor: Actor) -> None:
+    """Delete a draft that nobody saw.
+
+    :raises VersionNotDraft: if it was published.
+    """
+    version = _locked_draft(version_id)
+    audit.record(actor=actor, action="discarded", subject=version, changes=described(version))
+    version.delete()
+
+
+@transaction.atomic
+def publish_version(*, version_id: int, at: datetime, actor: Actor) -> PlanVersion:
+    """Freeze a draft and offer it: new subscriptions in its currency get it from now on (R19).
+
+    Subscriptions on earlier versions keep them. The metrics it uses become active.
+
+    :raises VersionNotDraft: if somebody published it before.
+    :raises Invalid: naming every faulty field of its prices.
+    """
+    version = _locked_draft(version_id)
+    prices = list(version.prices.select_related("metric").prefetch_related("tiers"))
+    if not prices:
+        raise Invalid.field(
+            "prices", code="required", message="Add at least one price before publishing."
+        )
+    _check(version, drafts_of(prices))
+    PlanVersion.objects.current(currency=version.currency).filter(plan=version.plan_id).update(
+        is_current=False
+    )
+    version.status = VersionStatus.PUBLISHED
+    version.is_current = True
+    version.published_at, version.published_by = at, actor.name
+    version.save()
+    ValueMetric.objects.filter(prices__version=version, status=MetricStatus.CANDIDATE).update(
+        status=MetricStatus.ACTIVE
+    )
+    audit.record(actor=actor, action="published", subject=version)
+    return version
+
+
+@transaction.atomic
+def retire_version(*, version_id: int, at: datetime, actor: Actor) -> PlanVersion:
+    """Offer a version to nobody new; subscriptions on it keep it.
+
+    :raises VersionNotPublished: if it is a draft or retired already.
+    """
+    version = _locked_version(version_id)
+    if version.status != VersionStatus.PUBLISHED:
+        raise VersionNotPublished(f"{version} is {version.get_status_display().lower()}.")
+    version.status, version.is_current, version.retired_at = VersionStatus.RETIRED, False, at
+    version.save()
+    audit.record(actor=actor, action="retired", subject=version)
+    return version
+
+
+def described(version: PlanVersion) -> dict[str, Any]:
+    """Return a version's terms and prices as JSON, for the audit trail."""
+    prices = Price.objects.filter(version=version).prefetch_related("tiers")
+    return {
+        **audit.state(version, without=("status", "is_current", "created_at")),
+        **{
+            f"price {price.key}": {
+                **audit.state(price, without=("version", "key")),
+                "tiers": [audit.state(tier, without=("price",)) for tier in price.tiers.all()],
+            }
+            for price in prices
+        },
+    }
+
+
+def _check(version: PlanVersion, prices: Sequence[PriceDraft]) -> None:
+    errors = version_errors(prices)
+    if version.currency not in money.CURRENCIES:
+        errors.insert(
+            0,
+            FieldError(("currency",), "unknown_currency", "Choose an ISO 4217 currency."),
+        )
+    if errors:
+        raise Invalid(errors)
+
+
+def _locked_version(version_id: int) -> PlanVersion:
+    """Lock the plan, then the version, so that two people can't publish or edit it at once."""
+    plan_id = PlanVersion.objects.values_list("plan_id", flat=True).get(pk=version_id)
+    Plan.objects.select_for_update().get(pk=plan_id)
+    return PlanVersion.objects.select_for_update().get(pk=version_id)
+
+
+def _locked_draft(version_id: int) -> PlanVersion:
+    version = _locked_version(version_id)
+    if version.status != VersionStatus.DRAFT:
+        raise VersionNotDraft(
+            f"{version} is {version.get_status_display().lower()} and never changes: "
+            "make a new version instead."
+        )
+    return version
+
+
+def _save_prices(version: PlanVersion, prices: Sequence[PriceDraft]) -> None:
+    for position, (price, tiers) in enumerate(prices):
+        price.version, price.position = version, position
+        price.save(force_insert=True)
+        for tier in tiers:
+            tier.price = price
+        PriceTier.objects.bulk_create(tiers)
+
+
+def _copy(row: Copied) -> Copied:
+    row.pk = None
+    row._state.adding = True
+    return row
+
+
+def _published_price_of(metric: ValueMetric) -> Price | None:
+    return (
+        metric.prices.exclude(version__status=VersionStatus.DRAFT)
+        .select_related("version__plan")
+        .first()
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(name.replace("_", " ") for name in names)
