@@ -8,6 +8,7 @@ from django.db.models.functions import Lower
 from catalog.models import PlanVersion
 from config.base.constraints import never_negative, one_of
 from config.base.fields import KeyField, quantity_field
+from customers.periods import Alignment
 from customers.querysets import SubscriptionQuerySet
 
 
@@ -18,9 +19,9 @@ class TaxStatus(models.TextChoices):
     OUT_OF_SCOPE = "out_of_scope", "Out of scope of tax"
 
 
-class Alignment(models.TextChoices):
-    ANNIVERSARY = "anniversary", "From the anchor date"
-    CALENDAR = "calendar", "On calendar boundaries"
+class PeriodAlignment(models.TextChoices):
+    ANNIVERSARY = Alignment.ANNIVERSARY.value, "From the anchor date"
+    CALENDAR = Alignment.CALENDAR.value, "On calendar boundaries"
 
 
 class Party(models.Model):
@@ -202,7 +203,9 @@ class SubscriptionPhase(models.Model):
     ends_on = models.DateField(
         null=True, blank=True, help_text="The first day no longer under them."
     )
-    alignment = models.CharField(max_length=12, choices=Alignment, default=Alignment.ANNIVERSARY)
+    alignment = models.CharField(
+        max_length=12, choices=PeriodAlignment, default=PeriodAlignment.ANNIVERSARY
+    )
     anchor_on = models.DateField(
         null=True,
         blank=True,
@@ -213,7 +216,7 @@ class SubscriptionPhase(models.Model):
     class Meta:
         ordering = ("subscription_id", "starts_on")
         constraints = (
-            one_of("alignment", Alignment, name="phase_alignment_is_known"),
+            one_of("alignment", PeriodAlignment, name="phase_alignment_is_known"),
             models.CheckConstraint(
                 name="phase_ends_after_it_starts",
                 condition=Q(ends_on__isnull=True) | Q(ends_on__gt=F("starts_on")),

@@ -1,0 +1,39 @@
+"""From the rows of a subscription to its calendar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from customers.models import Subscription, SubscriptionPhase
+from customers.periods import Alignment, Interval, Period, Terms
+
+
+def phase_terms(phase: SubscriptionPhase) -> Terms:
+    """Return what decides the periods of a phase; a trial belongs to the first one only (R23)."""
+    version = phase.plan_version
+    is_first = phase.starts_on == phase.subscription.starts_on
+    return Terms(
+        starts_on=phase.starts_on,
+        interval=Interval(version.interval),
+        count=version.interval_count,
+        alignment=Alignment(phase.alignment),
+        anchor_on=phase.anchor_on,
+        trial_days=version.trial_days if is_first else 0,
+        ends_on=phase.ends_on,
+    )
+
+
+def periods(
+    subscription: Subscription, *, since: date | None = None
+) -> Iterator[tuple[SubscriptionPhase, Period]]:
+    """Yield the subscription's periods in order with the phase each belongs to, lazily.
+
+    Begins at the period that contains `since`, by default the first. Load `with_terms`.
+
+    :raises DateOutOfRange: on reaching the year 9999.
+    """
+    for phase in subscription.phases.all():
+        terms = phase_terms(phase)
+        for period in terms.periods(since or phase.starts_on):
+            yield phase, period
