@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -610,6 +611,29 @@ def test_calendar_boundaries_are_on_the_calendar(start: date, interval: Interval
                 assert (day.day, day.month) in {(1, 1), (1, 4), (1, 7), (1, 10)}
             case Interval.YEAR:
                 assert (day.day, day.month) == (1, 1)
+
+
+FINER = {
+    Interval.WEEK: Interval.DAY,
+    Interval.MONTH: Interval.DAY,
+    Interval.QUARTER: Interval.MONTH,
+    Interval.YEAR: Interval.QUARTER,
+}
+
+
+@given(given_terms=any_terms())
+def test_finer_periods_on_the_same_anchor_fit_into_the_coarser(given_terms: Terms) -> None:
+    """R4: a price with an interval of its own, counted from the plan's own boundary 0."""
+    finer = replace(
+        given_terms,
+        interval=FINER.get(given_terms.interval, Interval.DAY),
+        count=1,
+        alignment=Alignment.ANNIVERSARY,
+        anchor_on=given_terms.grid.anchor,
+    )
+    for period in islice(given_terms.periods(), 3):
+        assert finer.period_containing(period.start).start == period.start
+        assert finer.period_containing(period.end - DAY).end == period.end
 
 
 # R2: the first instant of a local date
