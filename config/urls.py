@@ -1,8 +1,13 @@
 """Where everything is reached."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
+
+handler400 = "config.base.api.problems.bad_request"
+handler404 = "config.base.api.problems.page_not_found"
+handler500 = "config.base.api.problems.server_error"
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("api/v1/", include("config.api")),
 ]

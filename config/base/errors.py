@@ -1,34 +1,53 @@
-"""Errors that services raise and edges translate: a refusal, or faults in named fields."""
+"""How services and checkers say no, without knowing who asked.
 
-from __future__ import annotations
+Edges translate: the API into RFC 9457 problems, the admin into messages.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import ClassVar, NamedTuple
+
+Path = tuple[str | int, ...]
 
 
 class Refusal(Exception):
-    """The state of things forbids it; `str()` is a sentence a customer could read."""
+    """A use case that can't happen in the present state; subclass it beside the service.
 
-    code: ClassVar[str] = "refused"
+    The message is one a customer could read. `status` and `code` are what an API answers; `path`
+    names the field at fault, where there is one.
+    """
+
     status: ClassVar[int] = 409
+    code: str = "conflict"
+
+    def __init__(self, message: str, *, code: str = "", path: Path = ()) -> None:
+        super().__init__(message)
+        self.code = code or self.code
+        self.path = path
 
 
-class FieldError(NamedTuple):
-    """What is wrong, and where: `path` leads to the field, as in ("prices", 1, "tiers", 0, "up_to")."""
+class KeyTaken(Refusal):
+    """Another row has this key."""
 
-    path: tuple[str | int, ...]
+    code = "key_taken"
+
+    def __init__(self, message: str = "This key is taken.", *, path: Path = ("key",)) -> None:
+        super().__init__(message, path=path)
+
+
+class Fault(NamedTuple):
+    """One thing wrong with what was sent: where in the body, a code for programs, a sentence."""
+
+    path: Path
     code: str
     message: str
 
 
 class Invalid(Exception):
-    """The input can't be accepted; every faulty field at once."""
+    """What was sent is faulty; carries every fault at once. An API answers 400.
 
-    def __init__(self, errors: Sequence[FieldError]) -> None:
-        super().__init__("; ".join(error.message for error in errors))
-        self.errors = list(errors)
+    >>> raise Invalid([Fault(("prices", 1, "tiers", 0, "up_to"), "not_rising", "Tiers must rise.")])
+    """
 
-    @classmethod
-    def field(cls, *path: str | int, code: str, message: str) -> Invalid:
-        """Return the error of a single field."""
-        return cls([FieldError(path, code, message)])
+    def __init__(self, faults: Iterable[tuple[Path, str, str]]) -> None:
+        self.faults = [Fault(*fault) for fault in faults]
+        super().__init__("; ".join(fault.message for fault in self.faults))

@@ -1,0 +1,7 @@
+"""The OpenAPI description of what every endpoint shares."""
+
+from drf_spectacular.openapi import AutoSchema
+
+
+class Schema(AutoSchema):
+    """Describe an endpoint."""

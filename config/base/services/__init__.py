@@ -1,0 +1,1 @@
+"""The floor's use cases: API keys, idempotency, the outbox."""
