@@ -188,7 +188,7 @@ def test_split_loses_no_cent(units: int, weights: list[D]) -> None:
 
 
 def test_printable_leaves_decimals_alone() -> None:
-    amounts = [D("1.10"), D("-0.0000000000000005"), F(1, 4)]
+    amounts: list[money.Exact] = [D("1.10"), D("-0.0000000000000005"), F(1, 4)]
     assert list(map(str, money.printable(amounts))) == ["1.10", "-5E-16", "0.25"]
 
 
