@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from catalog import pricing
 from catalog.models import TIERED, Price, PriceModel, PriceTier, Timing
-from config.base.errors import FieldError
+from config.base.errors import Fault
 
 
 class PriceDraft(NamedTuple):
@@ -36,7 +36,7 @@ def price_value(draft: PriceDraft) -> pricing.Price:
     )
 
 
-def price_errors(draft: PriceDraft, *, metric_needed: bool = True) -> list[FieldError]:
+def price_errors(draft: PriceDraft, *, metric_needed: bool = True) -> list[Fault]:
     """List all that keeps a price from being charged; paths start at the price.
 
     With `metric_needed` off, a usage price may lack its metric, as in the calculator.
@@ -44,21 +44,21 @@ def price_errors(draft: PriceDraft, *, metric_needed: bool = True) -> list[Field
     shape = list(_shape_errors(draft, metric_needed=metric_needed))
     if any(error.code in ("required", "not_for_this_model") for error in shape):
         return shape
-    return [*shape, *(FieldError(*fault) for fault in pricing.faults(price_value(draft)))]
+    return [*shape, *(Fault(*fault) for fault in pricing.faults(price_value(draft)))]
 
 
-def version_errors(drafts: Sequence[PriceDraft]) -> list[FieldError]:
+def version_errors(drafts: Sequence[PriceDraft]) -> list[Fault]:
     """List all that is wrong with the prices of a version; paths start with "prices"."""
     errors = []
     seen: set[str] = set()
     for i, draft in enumerate(drafts):
         errors += [
-            FieldError(("prices", i, *path), code, message)
+            Fault(("prices", i, *path), code, message)
             for path, code, message in price_errors(draft)
         ]
         if draft.price.key in seen:
             errors.append(
-                FieldError(
+                Fault(
                     ("prices", i, "key"),
                     "not_unique",
                     f"Two prices have the key “{draft.price.key}”.",
@@ -84,7 +84,7 @@ def _model(draft: PriceDraft) -> pricing.Model:
     return single(price.unit_amount)
 
 
-def _shape_errors(draft: PriceDraft, *, metric_needed: bool) -> Iterator[FieldError]:
+def _shape_errors(draft: PriceDraft, *, metric_needed: bool) -> Iterator[Fault]:
     price, tiered = draft.price, draft.price.model in TIERED
     is_package = price.model == PriceModel.PACKAGE
     named = PriceModel(price.model).value
@@ -92,25 +92,25 @@ def _shape_errors(draft: PriceDraft, *, metric_needed: bool) -> Iterator[FieldEr
     yield from _belongs("tiers", bool(draft.tiers), tiered, named)
     yield from _belongs("package_size", price.package_size is not None, is_package, named)
     if price.model == PriceModel.FLAT and price.metric is not None:
-        yield FieldError(
+        yield Fault(
             ("metric",),
             "not_for_this_model",
             "A flat fee does not depend on usage: leave the metric out, or choose per_unit.",
         )
     if metric_needed and price.metric is None and (tiered or is_package):
-        yield FieldError(("metric",), "required", f"A {named} price needs a metric to measure.")
+        yield Fault(("metric",), "required", f"A {named} price needs a metric to measure.")
     if price.timing != Timing.ARREARS and (price.metric is not None or tiered or is_package):
         what = "A volume price" if price.model == PriceModel.VOLUME else "Usage"
-        yield FieldError(
+        yield Fault(
             ("timing",),
             "usage_in_advance",
             f"{what} can only be billed in arrears: what was used is known afterwards.",
         )
 
 
-def _belongs(field: str, given: bool, wanted: bool, model: str) -> Iterator[FieldError]:
+def _belongs(field: str, given: bool, wanted: bool, model: str) -> Iterator[Fault]:
     label = field.replace("_", " ")
     if wanted and not given:
-        yield FieldError((field,), "required", f"A {model} price needs its {label}.")
+        yield Fault((field,), "required", f"A {model} price needs its {label}.")
     if given and not wanted:
-        yield FieldError((field,), "not_for_this_model", f"A {model} price has no {label}.")
+        yield Fault((field,), "not_for_this_model", f"A {model} price has no {label}.")

@@ -1,5 +1,7 @@
 """Value metrics, plans, plan versions, prices and tiers."""
 
+from decimal import Decimal
+
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
@@ -157,7 +159,7 @@ class ValueMetric(models.Model):
         default=False, help_text="For levels: start each period from the last level before it."
     )
     unit_divisor = quantity_field(
-        default=1, help_text="The total is divided by this: 1000 bills bytes as kilobytes."
+        default=Decimal(1), help_text="The total is divided by this: 1000 bills bytes as kilobytes."
     )
     rounding_mode = models.CharField(
         max_length=10,
@@ -345,14 +347,14 @@ class Price(models.Model):
     )
     package_size = quantity_field(null=True, blank=True, help_text="Units in one package.")
     included_quantity = quantity_field(
-        default=0, help_text="The allowance: units the base fee already covers."
+        default=Decimal(0), help_text="The allowance: units the base fee already covers."
     )
     minimum = amount_field(null=True, blank=True, help_text="Charge at least this per period.")
     maximum = amount_field(null=True, blank=True, help_text="Charge at most this per period.")
     discount_percent = ExactDecimalField(
         max_digits=7,
         decimal_places=4,
-        default=0,
+        default=Decimal(0),
         validators=[MinValueValidator(0), MaxValueValidator(100)],
         help_text="Taken off after the maximum.",
     )
@@ -408,11 +410,6 @@ class Price(models.Model):
                 violation_error_message="Usage is known only afterwards: bill it in arrears.",
             ),
             models.CheckConstraint(
-                name="price_volume_only_in_arrears",
-                condition=~Q(model="volume") | Q(timing="arrears"),
-                violation_error_message="A volume price can only be billed in arrears.",
-            ),
-            models.CheckConstraint(
                 name="price_flat_has_no_allowance",
                 condition=~Q(model="flat") | Q(included_quantity=0),
                 violation_error_message="A flat fee includes no units.",
@@ -454,7 +451,7 @@ class PriceTier(models.Model):
     )
     unit_amount = unit_amount_field(help_text="Price of a unit in this tier.")
     flat_amount = unit_amount_field(
-        default=0, help_text="Charged once when the tier is reached, however little."
+        default=Decimal(0), help_text="Charged once when the tier is reached, however little."
     )
 
     class Meta:

@@ -21,7 +21,7 @@ from catalog.models import (
 )
 from config.base import audit, records
 from config.base.audit import Actor
-from config.base.errors import FieldError, Invalid, Refusal
+from config.base.errors import Fault, Invalid, Refusal
 
 Copied = TypeVar("Copied", Price, PriceTier)
 
@@ -47,7 +47,7 @@ class VersionNotPublished(Refusal):
 def create_metric(*, metric: ValueMetric, actor: Actor) -> ValueMetric:
     """Save a new metric.
 
-    :raises records.KeyTaken: if another metric has its key.
+    :raises KeyTaken: if another metric has its key.
     """
     return records.create_keyed(metric, actor=actor)
 
@@ -76,7 +76,7 @@ def change_metric(*, metric_id: int, fields: Mapping[str, Any], actor: Actor) ->
 def create_plan(*, plan: Plan, actor: Actor) -> Plan:
     """Save a new plan, without a version yet.
 
-    :raises records.KeyTaken: if another plan has its key.
+    :raises KeyTaken: if another plan has its key.
     """
     return records.create_keyed(plan, actor=actor)
 
@@ -168,9 +168,7 @@ def publish_version(*, version_id: int, at: datetime, actor: Actor) -> PlanVersi
     version = _locked_draft(version_id)
     prices = list(version.prices.select_related("metric").prefetch_related("tiers"))
     if not prices:
-        raise Invalid.field(
-            "prices", code="required", message="Add at least one price before publishing."
-        )
+        raise Invalid([Fault(("prices",), "required", "Add at least one price before publishing.")])
     _check(version, drafts_of(prices))
     PlanVersion.objects.current(currency=version.currency).filter(plan=version.plan_id).update(
         is_current=False
@@ -221,7 +219,7 @@ def _check(version: PlanVersion, prices: Sequence[PriceDraft]) -> None:
     if version.currency not in money.CURRENCIES:
         errors.insert(
             0,
-            FieldError(("currency",), "unknown_currency", "Choose an ISO 4217 currency."),
+            Fault(("currency",), "unknown_currency", "Choose an ISO 4217 currency."),
         )
     if errors:
         raise Invalid(errors)

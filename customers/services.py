@@ -13,7 +13,7 @@ from catalog import money
 from catalog.models import PlanVersion, VersionStatus
 from config.base import audit, records
 from config.base.audit import Actor
-from config.base.errors import FieldError, Invalid, Refusal
+from config.base.errors import Fault, Invalid, Refusal
 from customers.models import (
     Customer,
     Issuer,
@@ -41,7 +41,7 @@ class VersionNotOffered(Refusal):
 def create_customer(*, customer: Customer, actor: Actor) -> Customer:
     """Save a new customer; its legal name defaults to its name.
 
-    :raises records.KeyTaken: if another customer has its key.
+    :raises KeyTaken: if another customer has its key.
     :raises Invalid: for an unknown currency or time zone.
     """
     customer.legal_name = customer.legal_name or customer.name
@@ -90,7 +90,7 @@ def subscribe(
     without a metric, by the price's key; what is not named is 1 (R13).
 
     :raises VersionNotOffered: if the version is a draft or retired.
-    :raises records.KeyTaken: if another subscription has this key.
+    :raises KeyTaken: if another subscription has this key.
     :raises Invalid: naming every faulty field.
     """
     if version.status != VersionStatus.PUBLISHED:
@@ -113,7 +113,7 @@ def subscribe(
     buyer = payer or customer
     if buyer.currency != version.currency:
         errors.append(
-            FieldError(
+            Fault(
                 ("plan",),
                 "currency_mismatch",
                 f"{version} is priced in {version.currency}, but {buyer} pays in {buyer.currency}.",
@@ -145,36 +145,36 @@ def _check(fields: Mapping[str, Any]) -> None:
     errors = []
     if "currency" in fields and fields["currency"] not in money.CURRENCIES:
         message = "Choose an ISO 4217 currency, such as EUR."
-        errors.append(FieldError(("currency",), "unknown_currency", message))
+        errors.append(Fault(("currency",), "unknown_currency", message))
     if "time_zone" in fields:
         errors += _zone_errors(fields["time_zone"])
     if errors:
         raise Invalid(errors)
 
 
-def _zone_errors(name: str) -> list[FieldError]:
+def _zone_errors(name: str) -> list[Fault]:
     try:
         zone(name)
     except UnknownTimeZone as unknown:
-        return [FieldError(("time_zone",), "unknown_time_zone", str(unknown))]
+        return [Fault(("time_zone",), "unknown_time_zone", str(unknown))]
     return []
 
 
-def _phase_errors(phase: SubscriptionPhase) -> list[FieldError]:
+def _phase_errors(phase: SubscriptionPhase) -> list[Fault]:
     errors = _zone_errors(phase.time_zone)
     try:
         phase_terms(phase)
     except AnchorOnCalendar as wrong:
-        errors.append(FieldError(("anchor_on",), "anchor_on_calendar", str(wrong)))
+        errors.append(Fault(("anchor_on",), "anchor_on_calendar", str(wrong)))
     except (CountOutOfRange, DateOutOfRange) as wrong:
-        errors.append(FieldError(("starts_on",), "out_of_range", str(wrong)))
+        errors.append(Fault(("starts_on",), "out_of_range", str(wrong)))
     return errors
 
 
-def _quantity_errors(version: PlanVersion, quantities: Mapping[str, Decimal]) -> list[FieldError]:
+def _quantity_errors(version: PlanVersion, quantities: Mapping[str, Decimal]) -> list[Fault]:
     countable = set(version.prices.filter(metric=None).values_list("key", flat=True))
     errors = [
-        FieldError(
+        Fault(
             ("quantities", name),
             "unknown_price",
             f"{version} has no price “{name}” without a metric.",
@@ -183,7 +183,7 @@ def _quantity_errors(version: PlanVersion, quantities: Mapping[str, Decimal]) ->
         if name not in countable
     ]
     errors += [
-        FieldError(("quantities", name), "negative", "A quantity can't be negative.")
+        Fault(("quantities", name), "negative", "A quantity can't be negative.")
         for name, quantity in quantities.items()
         if quantity < 0
     ]

@@ -215,10 +215,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='price',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('model', 'volume'), _negated=True), ('timing', 'arrears'), _connector='OR'), name='price_volume_only_in_arrears', violation_error_message='A volume price can only be billed in arrears.'),
-        ),
-        migrations.AddConstraint(
-            model_name='price',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('model', 'flat'), _negated=True), ('included_quantity', 0), _connector='OR'), name='price_flat_has_no_allowance', violation_error_message='A flat fee includes no units.'),
         ),
         migrations.AddConstraint(

@@ -112,6 +112,14 @@ class _ExactTotal(models.DecimalField[Any, Any]):
     def get_internal_type(self) -> str:
         return "ExactTotal"
 
+    def get_db_prep_value(
+        self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
+    ) -> Any:
+        prepared_value = super().get_db_prep_value(value, connection, prepared)
+        if connection.vendor == "sqlite" and prepared_value is not None:
+            return _sqlite_number(prepared_value)
+        return prepared_value
+
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal | None:
         return None if value is None else _as_decimal(value)
 
@@ -141,6 +149,12 @@ def _as_decimal(value: float | int | str | Decimal) -> Decimal:
     return Decimal(value)
 
 
+def _sqlite_number(value: Decimal) -> float | str:
+    """Return a number that SQLite can compare, or where that would round it, its digits as text."""
+    fits = len(value.normalize(Context(prec=100)).as_tuple().digits) <= SQLITE_DIGITS
+    return float(value) if fits else f"{value:f}"
+
+
 class _SQLiteExactSum:
     """The aggregate function `exact_sum` that SQLite connections get."""
 
@@ -153,10 +167,7 @@ class _SQLiteExactSum:
             self.total = add(self.total or Decimal(0), _as_decimal(value))
 
     def finalize(self) -> float | str | None:
-        if self.total is None:
-            return None
-        fits = len(self.total.normalize(Context(prec=100)).as_tuple().digits) <= SQLITE_DIGITS
-        return float(self.total) if fits else f"{self.total:f}"
+        return None if self.total is None else _sqlite_number(self.total)
 
 
 def _register_exact_sum(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:

@@ -9,15 +9,9 @@ from django.db import IntegrityError, models, transaction
 
 from config.base import audit
 from config.base.audit import Actor
-from config.base.errors import Refusal
+from config.base.errors import KeyTaken
 
 Row = TypeVar("Row", bound=models.Model)
-
-
-class KeyTaken(Refusal):
-    """Another one has this key already."""
-
-    code = "key_taken"
 
 
 @transaction.atomic

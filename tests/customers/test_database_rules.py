@@ -1,0 +1,145 @@
+"""What the database refuses among the customers: each named rule, fired once."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import IntegrityError, connection, transaction
+
+from customers.models import (
+    Contact,
+    Customer,
+    Issuer,
+    Subscription,
+    SubscriptionPhase,
+    SubscriptionQuantity,
+)
+from customers.triggers import GUARDS
+from tests import factories as make
+
+pytestmark = pytest.mark.django_db
+
+NOV, DEC, JAN = date(2026, 11, 1), date(2026, 12, 1), date(2027, 1, 1)
+
+
+def ended_in_december() -> Subscription:
+    """A subscription whose one phase ran in November."""
+    subscription = make.subscription()
+    subscription.phases.update(ends_on=DEC)
+    return subscription
+
+
+def phase(subscription: Subscription | None = None, **fields: Any) -> SubscriptionPhase:
+    subscription = subscription or ended_in_december()
+    [first] = subscription.phases.all()[:1]
+    defaults = {"plan_version": first.plan_version, "time_zone": "UTC", "starts_on": DEC}
+    return SubscriptionPhase.objects.create(subscription=subscription, **{**defaults, **fields})
+
+
+def phases(**change: Any) -> Callable[[], Any]:
+    """Change the first of two phases that touch."""
+
+    def write() -> None:
+        subscription = ended_in_december()
+        phase(subscription)
+        subscription.phases.filter(starts_on=NOV).update(**change)
+
+    return write
+
+
+def unguarded(write: Callable[[], Any]) -> Callable[[], Any]:
+    """Write as a second session would, which does not see the first one's uncommitted phase."""
+
+    def write_unguarded() -> None:
+        table = " ON customers_subscriptionphase" if connection.vendor == "postgresql" else ""
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP TRIGGER phase_starts_where_the_one_before_ends{table}")
+        write()
+
+    return write_unguarded
+
+
+def contact(email: str, customer: Customer) -> Contact:
+    return Contact.objects.create(customer=customer, email=email)
+
+
+def same_contact_twice() -> None:
+    acme = make.customer()
+    contact("ap@acme.test", acme)
+    contact("AP@acme.test", acme)
+
+
+def seats(**fields: Any) -> SubscriptionQuantity:
+    defaults = {"price_key": "seats", "starts_on": NOV, "quantity": 1}
+    fields.setdefault("subscription", make.subscription())
+    return SubscriptionQuantity.objects.create(**{**defaults, **fields})
+
+
+def seats_twice() -> None:
+    subscription = seats().subscription
+    seats(subscription=subscription)
+
+
+def renamed(model: Any, row: Any) -> Callable[[], Any]:
+    return lambda: model.objects.filter(pk=row().pk).update(key="other")
+
+
+RULES: dict[str, Callable[[], Any]] = {
+    "issuer_tax_status_is_known": lambda: Issuer.objects.create(name="We", tax_status="x"),
+    "customer_tax_status_is_known": lambda: make.customer(tax_status="x"),
+    "customer_pays_within_a_year": lambda: make.customer(payment_terms_days=366),
+    "customer_key_never_changes": renamed(Customer, make.customer),
+    "contact_once_per_customer_and_address": same_contact_twice,
+    "subscription_ends_after_it_starts": lambda: Subscription.objects.filter(
+        pk=make.subscription().pk
+    ).update(ends_on=NOV),
+    "subscription_identity_never_changes": renamed(Subscription, make.subscription),
+    "subscription_starts_with_its_first_phase": lambda: Subscription.objects.filter(
+        pk=make.subscription().pk
+    ).update(starts_on=DEC),
+    "phase_alignment_is_known": lambda: phase(alignment="x"),
+    "phase_ends_after_it_starts": lambda: phase(ends_on=DEC),
+    "phase_on_calendar_has_no_anchor": lambda: phase(alignment="calendar", anchor_on=DEC),
+    "phase_start_once_per_subscription": unguarded(lambda: phase(starts_on=NOV, ends_on=DEC)),
+    "phase_open_once_per_subscription": unguarded(
+        lambda: phase(make.subscription(), starts_on=DEC)
+    ),
+    "phase_starts_where_the_one_before_ends": lambda: phase(starts_on=JAN),
+    "phase_start_never_changes": phases(starts_on=date(2026, 10, 1)),
+    "phase_end_changes_only_on_the_last": phases(ends_on=date(2026, 11, 15)),
+    "quantity_once_per_subscription_price_and_day": seats_twice,
+    "quantity_never_negative": lambda: seats(quantity=-1),
+}
+SQLITE_SAYS = {
+    "phase_start_once_per_subscription": "customers_subscriptionphase.starts_on",
+    "phase_open_once_per_subscription": "customers_subscriptionphase.subscription_id",
+    "contact_once_per_customer_and_address": "contact_once_per_customer_and_address",
+    "quantity_once_per_subscription_price_and_day": "customers_subscriptionquantity.starts_on",
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_database_refuses_by_name(rule: str) -> None:
+    with pytest.raises(IntegrityError) as refusal, transaction.atomic():
+        RULES[rule]()
+    assert rule in str(refusal.value) or SQLITE_SAYS.get(rule, rule) in str(refusal.value)
+
+
+def test_every_named_rule_is_fired() -> None:
+    models = apps.get_app_config("customers").get_models()
+    named = {constraint.name for model in models for constraint in model._meta.constraints}
+    assert named | {guard.name for guard in GUARDS} == set(RULES)
+
+
+def test_phases_that_touch_are_accepted() -> None:
+    subscription = ended_in_december()
+    phase(subscription, ends_on=JAN)
+    phase(subscription, starts_on=JAN)
+    assert [p.starts_on for p in subscription.phases.all()] == [NOV, DEC, JAN]
+
+
+def test_a_second_open_phase_is_refused() -> None:
+    with pytest.raises(IntegrityError, match="phase_starts_where_the_one_before_ends"):
+        phase(make.subscription())

@@ -1,0 +1,98 @@
+"""Rows for tests, saved, with sensible defaults; name only what the test is about."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+from catalog import services as catalog
+from catalog.drafts import PriceDraft
+from catalog.models import Plan, PlanVersion, Price, PriceTier, ValueMetric
+from config.base.audit import SYSTEM
+from customers import services as customers
+from customers.models import Customer, Subscription
+
+_number = count(1)
+AT = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def metric(key: str = "", **fields: Any) -> ValueMetric:
+    """Add up the property `calls` of api.call events unless told otherwise."""
+    key = key or f"metric-{next(_number)}"
+    defaults: dict[str, Any] = {
+        "name": key.capitalize(),
+        "unit": "call",
+        "unit_plural": "calls",
+        "event_type": "api.call",
+        "aggregation": "sum",
+        "rounding_scale": 0,
+    }
+    fields = {**defaults, **fields}
+    if fields["aggregation"] != "count":
+        fields.setdefault("value_property", "calls")
+    return catalog.create_metric(metric=ValueMetric(key=key, **fields), actor=SYSTEM)
+
+
+def plan(key: str = "", **fields: Any) -> Plan:
+    key = key or f"plan-{next(_number)}"
+    fields.setdefault("name", key.capitalize())
+    return catalog.create_plan(plan=Plan(key=key, **fields), actor=SYSTEM)
+
+
+def flat(key: str = "base", amount: str = "499", **fields: Any) -> PriceDraft:
+    defaults: dict[str, Any] = {"name": key.capitalize(), "timing": "advance"}
+    return PriceDraft(
+        Price(key=key, model="flat", unit_amount=Decimal(amount), **{**defaults, **fields})
+    )
+
+
+def graduated(metric: ValueMetric, ladder: str, key: str = "usage", **fields: Any) -> PriceDraft:
+    """Read a ladder such as "50000 @ 0.002, rest @ 0.0015"."""
+    defaults: dict[str, Any] = {"name": key.capitalize(), "timing": "arrears"}
+    price = Price(key=key, model="graduated", metric=metric, **{**defaults, **fields})
+    tiers = []
+    for step in ladder.split(","):
+        bound, amount = step.split("@")
+        up_to = None if bound.strip() == "rest" else Decimal(bound.strip())
+        tiers.append(PriceTier(up_to=up_to, unit_amount=Decimal(amount.strip())))
+    return PriceDraft(price, tiers)
+
+
+def draft(*prices: PriceDraft, plan: Plan | None = None, **terms: Any) -> PlanVersion:
+    """Save a draft version in EUR a month; without prices, with a base fee of 499."""
+    owner = plan or globals()["plan"]()
+    return catalog.draft_version(
+        plan_id=owner.pk,
+        version=PlanVersion(**{"currency": "EUR", **terms}),
+        prices=prices or [flat()],
+        actor=SYSTEM,
+    )
+
+
+def published(*prices: PriceDraft, **terms: Any) -> PlanVersion:
+    version = draft(*prices, **terms)
+    return catalog.publish_version(version_id=version.pk, at=AT, actor=SYSTEM)
+
+
+def customer(key: str = "", **fields: Any) -> Customer:
+    key = key or f"customer-{next(_number)}"
+    defaults: dict[str, Any] = {"name": key.capitalize(), "currency": "EUR"}
+    return customers.create_customer(
+        customer=Customer(key=key, **{**defaults, **fields}), actor=SYSTEM
+    )
+
+
+def subscription(
+    customer: Customer | None = None, version: PlanVersion | None = None, **terms: Any
+) -> Subscription:
+    buyer = customer or globals()["customer"]()
+    return customers.subscribe(
+        key=terms.pop("key", f"subscription-{next(_number)}"),
+        customer=buyer,
+        version=version or published(currency=buyer.currency),
+        starts_on=terms.pop("starts_on", date(2026, 11, 1)),
+        actor=SYSTEM,
+        **terms,
+    )
