@@ -1,0 +1,39 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import connection
+from rest_framework.test import APIClient
+
+from config.base import guards
+from config.base.audit import SYSTEM
+from config.base.services.api_keys import SCOPES, create_api_key
+
+Caller = Callable[..., APIClient]
+
+
+@pytest.fixture
+def _django_db_helper(_django_db_helper: None) -> Iterator[None]:
+    """After a test that commits, let the flush delete what guards keep; it brings them back."""
+    yield
+    if not connection.in_atomic_block:
+        guards.drop_all(connection=connection)
+
+
+@pytest.fixture
+def caller(db: None) -> Caller:
+    """Make a client whose API key has these scopes: `caller("catalog:read")`; none given: all.
+
+    A crash shows as the 500 that a caller would get.
+    """
+
+    def call(*scopes: str, name: str = "gateway") -> APIClient:
+        _, text = create_api_key(name=name, scopes=scopes or SCOPES, expires_at=None, actor=SYSTEM)
+        client = APIClient(raise_request_exception=False)
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
+        return client
+
+    return call
