@@ -291,6 +291,7 @@ class PlanVersion(models.Model):
 
     class Meta:
         ordering = ("plan__name", "plan_id", "-number")
+        permissions = (("publish_planversion", "Can publish and retire plan versions"),)
         constraints = (
             models.UniqueConstraint(fields=["plan", "number"], name="version_number_once_per_plan"),
             models.UniqueConstraint(

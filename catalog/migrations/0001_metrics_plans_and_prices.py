@@ -47,6 +47,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('plan__name', 'plan_id', '-number'),
+                'permissions': (('publish_planversion', 'Can publish and retire plan versions'),),
             },
         ),
         migrations.CreateModel(
