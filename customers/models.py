@@ -1,5 +1,7 @@
 """Issuers, customers, contacts, subscriptions and their phases."""
 
+from decimal import Decimal
+
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
@@ -7,7 +9,7 @@ from django.db.models.functions import Lower
 
 from catalog.models import PlanVersion
 from config.base.constraints import never_negative, one_of
-from config.base.fields import KeyField, quantity_field
+from config.base.fields import ExactDecimalField, KeyField, quantity_field
 from customers.periods import Alignment
 from customers.querysets import SubscriptionQuerySet
 
@@ -60,6 +62,13 @@ class Issuer(Party):
         default=TaxStatus.OUT_OF_SCOPE,
         help_text="Out of scope: no tax on any invoice.",
     )
+    standard_tax_rate = ExactDecimalField(
+        max_digits=7,
+        decimal_places=4,
+        default=Decimal(0),
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text="In percent, such as 19, for customers taxed at the standard rate.",
+    )
     accent_colour = models.CharField(
         max_length=7,
         default="#0f5c5c",
@@ -75,7 +84,13 @@ class Issuer(Party):
 
     class Meta:
         ordering = ("name",)
-        constraints = (one_of("tax_status", TaxStatus, name="issuer_tax_status_is_known"),)
+        constraints = (
+            one_of("tax_status", TaxStatus, name="issuer_tax_status_is_known"),
+            models.CheckConstraint(
+                name="issuer_tax_rate_from_0_to_100_percent",
+                condition=Q(standard_tax_rate__gte=0, standard_tax_rate__lte=100),
+            ),
+        )
 
     def __str__(self) -> str:
         return self.name
@@ -99,6 +114,15 @@ class Customer(Party):
         help_text="Days from issue until an invoice is due.",
     )
     tax_status = models.CharField(max_length=20, choices=TaxStatus, default=TaxStatus.STANDARD)
+    attention = models.CharField(
+        max_length=200, blank=True, help_text="Printed below the name, such as “Accounts payable”."
+    )
+    purchase_order = models.CharField(
+        max_length=100, blank=True, help_text="Their order number, printed on every invoice."
+    )
+    manual_approval = models.BooleanField(
+        default=False, help_text="Invoices wait for a person instead of being issued after a day."
+    )
     segment = models.CharField(
         max_length=100, blank=True, help_text="Your own grouping, such as “start-ups”."
     )

@@ -88,6 +88,9 @@ def renamed(model: Any, row: Any) -> Callable[[], Any]:
 
 RULES: dict[str, Callable[[], Any]] = {
     "issuer_tax_status_is_known": lambda: Issuer.objects.create(name="We", tax_status="x"),
+    "issuer_tax_rate_from_0_to_100_percent": lambda: Issuer.objects.create(
+        name="We", standard_tax_rate=101
+    ),
     "customer_tax_status_is_known": lambda: make.customer(tax_status="x"),
     "customer_pays_within_a_year": lambda: make.customer(payment_terms_days=366),
     "customer_key_never_changes": renamed(Customer, make.customer),

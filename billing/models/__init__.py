@@ -1,0 +1,41 @@
+"""Periods, runs and snapshots; number sequences; invoices, their lines, taxes and documents."""
+
+from billing.models.invoices import (
+    DocumentSequence,
+    Invoice,
+    InvoiceDocument,
+    InvoiceLine,
+    InvoiceStatus,
+    LineKind,
+    Recognition,
+    TaxCategory,
+    TaxSubtotal,
+)
+from billing.models.periods import (
+    BillingPeriod,
+    BillingRun,
+    PeriodCharge,
+    PeriodStatus,
+    Purpose,
+    RunStatus,
+    UsageSnapshot,
+)
+
+__all__ = [
+    "BillingPeriod",
+    "BillingRun",
+    "DocumentSequence",
+    "Invoice",
+    "InvoiceDocument",
+    "InvoiceLine",
+    "InvoiceStatus",
+    "LineKind",
+    "PeriodCharge",
+    "PeriodStatus",
+    "Purpose",
+    "Recognition",
+    "RunStatus",
+    "TaxCategory",
+    "TaxSubtotal",
+    "UsageSnapshot",
+]

@@ -1,0 +1,276 @@
+"""Invoices with their lines, taxes and documents, and the counters that number them."""
+
+import uuid
+
+from django.db import models
+from django.db.models import F, Q
+
+from billing.models.periods import BillingPeriod, BillingRun, UsageSnapshot
+from billing.querysets import InvoiceQuerySet
+from catalog.models import Price
+from config.base.constraints import exactly_when, one_of
+from config.base.fields import ExactDecimalField, amount_field, quantity_field
+from customers.models import Customer, Issuer, Subscription
+
+
+class InvoiceStatus(models.TextChoices):
+    DRAFT = "draft", "Draft"
+    REVIEW = "review", "In review"
+    ISSUED = "issued", "Issued"
+    VOID = "void", "Void"
+    DISCARDED = "discarded", "Discarded"
+
+
+UNISSUED = (InvoiceStatus.DRAFT, InvoiceStatus.REVIEW)
+NUMBERED = (InvoiceStatus.ISSUED, InvoiceStatus.VOID)
+
+
+class LineKind(models.TextChoices):
+    FEE = "fee", "Fee"
+    USAGE = "usage", "Usage"
+    MINIMUM = "minimum", "Minimum charge"
+
+
+class TaxCategory(models.TextChoices):
+    """EN 16931's codes (UNTDID 5305)."""
+
+    STANDARD = "S", "Standard rate"
+    ZERO = "Z", "Zero rate"
+    REVERSE_CHARGE = "AE", "Reverse charge"
+    EXEMPT = "E", "Exempt"
+    OUT_OF_SCOPE = "O", "Out of scope of tax"
+
+
+class Recognition(models.TextChoices):
+    """How a line's amount is earned (R37)."""
+
+    OVER_TIME = "over_time", "Evenly over its service period"
+    AS_USED = "as_used", "As it was used"
+    AT_ONCE = "at_once", "At once"
+
+
+class DocumentSequence(models.Model):
+    """The next number of one issuer's series in one year; locked while it is spent (R27)."""
+
+    issuer = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="sequences")
+    kind = models.CharField(max_length=10, default="INV")
+    series = models.CharField(max_length=20, blank=True, default="")
+    year = models.PositiveSmallIntegerField()
+    next_number = models.PositiveIntegerField(default=1)
+    last_issue_date = models.DateField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("issuer_id", "kind", "series", "year")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["issuer", "kind", "series", "year"], name="sequence_once_per_year"
+            ),
+            models.CheckConstraint(
+                name="sequence_counts_from_one", condition=Q(next_number__gte=1)
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.year}"
+
+
+class Invoice(models.Model):
+    """What a customer owes for one close, frozen once issued (R25, R28).
+
+    `seller` and `buyer` are the parties as they were when it was issued; until then they follow
+    the rows they are read from.
+    """
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    issuer = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="invoices")
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="invoices", help_text="The buyer (R37)."
+    )
+    run = models.ForeignKey(
+        BillingRun, on_delete=models.PROTECT, null=True, blank=True, related_name="invoices"
+    )
+    status = models.CharField(
+        max_length=10, choices=InvoiceStatus, default=InvoiceStatus.DRAFT, editable=False
+    )
+    kind = models.CharField(max_length=10, default="INV", editable=False)
+    series = models.CharField(max_length=20, blank=True, default="", editable=False)
+    year = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
+    sequence = models.PositiveIntegerField(null=True, blank=True, editable=False)
+    number = models.CharField(max_length=50, null=True, blank=True, editable=False)  # noqa: DJ001 - no number is not a number
+    currency = models.CharField(max_length=3)
+    seller = models.JSONField(default=dict)
+    buyer = models.JSONField(default=dict)
+    net_total = amount_field()
+    tax_total = amount_field()
+    total = amount_field()
+    created_at = models.DateTimeField(auto_now_add=True)
+    auto_issue_at = models.DateTimeField(
+        null=True, blank=True, help_text="Issued by itself from here on. Empty: by a person (R26)."
+    )
+    issued_at = models.DateTimeField(null=True, blank=True, editable=False)
+    issue_date = models.DateField(null=True, blank=True, editable=False)
+    due_date = models.DateField(null=True, blank=True, editable=False)
+    template_version = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
+    voided_at = models.DateTimeField(null=True, blank=True, editable=False)
+    discarded_at = models.DateTimeField(null=True, blank=True, editable=False)
+    reason = models.TextField(blank=True, help_text="Why it was voided or discarded.")
+
+    objects = InvoiceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (
+            models.Index(
+                fields=["auto_issue_at"],
+                name="invoice_to_issue_by_date",
+                condition=Q(status="draft"),
+            ),
+            models.Index(fields=["customer", "-id"], name="invoice_by_customer"),
+        )
+        constraints = (
+            one_of("status", InvoiceStatus, name="invoice_status_is_known"),
+            models.UniqueConstraint(
+                fields=["issuer", "kind", "series", "year", "sequence"],
+                name="invoice_number_once_per_series",
+            ),
+            exactly_when(
+                Q(status__in=NUMBERED),
+                Q(
+                    number__isnull=False,
+                    sequence__isnull=False,
+                    year__isnull=False,
+                    issued_at__isnull=False,
+                    issue_date__isnull=False,
+                    due_date__isnull=False,
+                    template_version__isnull=False,
+                ),
+                name="invoice_numbered_exactly_when_issued",
+            ),
+            models.CheckConstraint(
+                name="invoice_unissued_has_no_number_or_date",
+                condition=Q(status__in=NUMBERED)
+                | Q(number=None, sequence=None, year=None, issue_date=None, due_date=None),
+            ),
+            exactly_when(
+                Q(status="void"), Q(voided_at__isnull=False), name="invoice_void_exactly_when_dated"
+            ),
+            exactly_when(
+                Q(status="discarded"),
+                Q(discarded_at__isnull=False),
+                name="invoice_discarded_exactly_when_dated",
+            ),
+            models.CheckConstraint(
+                name="invoice_void_or_discarded_with_a_reason",
+                condition=~Q(status__in=["void", "discarded"]) | ~Q(reason=""),
+            ),
+            models.CheckConstraint(
+                name="invoice_due_not_before_issue",
+                condition=Q(due_date__isnull=True) | Q(due_date__gte=F("issue_date")),
+            ),
+            models.CheckConstraint(
+                name="invoice_total_is_net_and_tax",
+                condition=Q(total=F("net_total") + F("tax_total")),
+            ),
+            models.CheckConstraint(name="invoice_total_never_negative", condition=Q(total__gte=0)),
+        )
+
+    def __str__(self) -> str:
+        return self.number or f"{self.get_status_display()} for {self.buyer.get('name', '')}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be issued, redrawn or discarded."""
+        return self.status in UNISSUED
+
+
+class InvoiceLine(models.Model):
+    """One price, once rounded, with the steps that make its amount (R34)."""
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="lines")
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    position = models.PositiveSmallIntegerField()
+    kind = models.CharField(max_length=10, choices=LineKind)
+    description = models.CharField(max_length=200)
+    subscription = models.ForeignKey(
+        Subscription, on_delete=models.PROTECT, related_name="invoice_lines"
+    )
+    period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="lines")
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="invoice_lines")
+    snapshot = models.ForeignKey(
+        UsageSnapshot, on_delete=models.PROTECT, null=True, blank=True, related_name="lines"
+    )
+    service_start = models.DateField()
+    service_end = models.DateField(help_text="The first day after the service.")
+    quantity = quantity_field()
+    unit = models.CharField(max_length=50, blank=True)
+    unit_plural = models.CharField(max_length=50, blank=True)
+    net = amount_field()
+    tax_category = models.CharField(max_length=2, choices=TaxCategory)
+    tax_rate = ExactDecimalField(max_digits=7, decimal_places=4)
+    recognition = models.CharField(max_length=10, choices=Recognition)
+    explanation = models.JSONField()
+
+    class Meta:
+        ordering = ("invoice_id", "position")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["invoice", "position"], name="line_position_once_per_invoice"
+            ),
+            one_of("kind", LineKind, name="line_kind_is_known"),
+            one_of("tax_category", TaxCategory, name="line_tax_category_is_known"),
+            one_of("recognition", Recognition, name="line_recognition_is_known"),
+            exactly_when(
+                Q(kind="usage"), Q(snapshot__isnull=False), name="line_of_usage_has_its_snapshot"
+            ),
+            models.CheckConstraint(
+                name="line_service_ends_after_it_starts",
+                condition=Q(service_end__gt=F("service_start")),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.description
+
+
+class TaxSubtotal(models.Model):
+    """The tax of one category and rate, rounded once on the sum of its lines (R29, BR-CO-17)."""
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="taxes")
+    category = models.CharField(max_length=2, choices=TaxCategory)
+    rate = ExactDecimalField(max_digits=7, decimal_places=4)
+    base = amount_field()
+    amount = amount_field()
+    reason = models.CharField(max_length=200, blank=True, help_text="Why no tax is charged.")
+
+    class Meta:
+        ordering = ("invoice_id", "category", "-rate")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["invoice", "category", "rate"], name="tax_once_per_category_and_rate"
+            ),
+            one_of("category", TaxCategory, name="tax_category_is_known"),
+            models.CheckConstraint(
+                name="tax_only_where_it_is_due", condition=Q(category="S") | Q(amount=0, rate=0)
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.category} {self.rate} %"
+
+
+class InvoiceDocument(models.Model):
+    """The bytes of an issued invoice, named by their SHA-256; written once (R28)."""
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="documents")
+    sha256 = models.CharField(max_length=64, unique=True)
+    size_bytes = models.PositiveIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(fields=["invoice"], name="document_once_per_invoice"),
+        )
+
+    def __str__(self) -> str:
+        return self.sha256

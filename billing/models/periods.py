@@ -1,0 +1,187 @@
+"""Billing periods, the runs that close them, what was measured, and what each was billed by."""
+
+import uuid
+
+from django.db import models
+from django.db.models import F, Q
+
+from billing.querysets import BillingPeriodQuerySet
+from catalog.models import ValueMetric
+from config.base.constraints import exactly_when, one_of
+from config.base.fields import ExactDecimalField
+from customers.models import Customer, Subscription, SubscriptionPhase
+
+
+class RunStatus(models.TextChoices):
+    RUNNING = "running", "Running"
+    FINISHED = "finished", "Finished"
+    FAILED = "failed", "Failed"
+
+
+class PeriodStatus(models.TextChoices):
+    OPEN = "open", "Open"
+    CLOSED = "closed", "Closed"
+    PARKED = "parked", "Parked"
+    WAIVED = "waived", "Waived"
+
+
+class Purpose(models.TextChoices):
+    """Why a period is charged (R33)."""
+
+    OPENING = "opening", "First fee in advance"
+    REGULAR = "regular", "Period"
+    FINAL = "final", "Last period"
+
+
+class BillingRun(models.Model):
+    """One call to close what is due as of a moment (R36), and how far it came."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    as_of = models.DateTimeField(help_text="Act as the clock reads this.")
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, null=True, blank=True, help_text="Empty: everybody."
+    )
+    status = models.CharField(max_length=10, choices=RunStatus, default=RunStatus.RUNNING)
+    started_by = models.CharField(max_length=255)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    subscriptions_total = models.PositiveIntegerField(default=0)
+    subscriptions_done = models.PositiveIntegerField(default=0)
+    periods_closed = models.PositiveIntegerField(default=0)
+    last_error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            one_of("status", RunStatus, name="run_status_is_known"),
+            exactly_when(
+                Q(status="running"), Q(finished_at__isnull=True), name="run_finished_when_dated"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"as of {self.as_of:%Y-%m-%d %H:%M}"
+
+
+class BillingPeriod(models.Model):
+    """A stretch [starts_at, ends_at) of a subscription that is billed as one (R1, R2).
+
+    The dates are local to `time_zone`, which is kept as it was when the period began. The nominal
+    dates are those of the whole period it is part of (R5). `number` counts from 0.
+    """
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    subscription = models.ForeignKey(
+        Subscription, on_delete=models.PROTECT, related_name="billing_periods"
+    )
+    phase = models.ForeignKey(SubscriptionPhase, on_delete=models.PROTECT, related_name="+")
+    number = models.PositiveIntegerField()
+    start_date = models.DateField()
+    end_date = models.DateField(help_text="The first day after it.")
+    nominal_start_date = models.DateField()
+    nominal_end_date = models.DateField()
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    time_zone = models.CharField(max_length=64)
+    is_trial = models.BooleanField(default=False)
+    usage_cutoff = models.DateTimeField(help_text="The close may start from here on (R26).")
+    status = models.CharField(max_length=10, choices=PeriodStatus, default=PeriodStatus.OPEN)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    run = models.ForeignKey(
+        BillingRun, on_delete=models.PROTECT, null=True, blank=True, related_name="periods"
+    )
+    trouble = models.TextField(blank=True, help_text="Why it is parked.")
+
+    objects = BillingPeriodQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("subscription_id", "number")
+        indexes = (
+            models.Index(
+                fields=["usage_cutoff"], name="period_open_by_cutoff", condition=Q(status="open")
+            ),
+        )
+        constraints = (
+            models.UniqueConstraint(
+                fields=["subscription", "number"], name="period_number_once_per_subscription"
+            ),
+            one_of("status", PeriodStatus, name="period_status_is_known"),
+            models.CheckConstraint(
+                name="period_ends_after_it_starts",
+                condition=Q(end_date__gt=F("start_date"), ends_at__gte=F("starts_at")),
+            ),
+            models.CheckConstraint(
+                name="period_lies_in_its_nominal_one",
+                condition=Q(
+                    nominal_start_date__lte=F("start_date"), nominal_end_date__gte=F("end_date")
+                ),
+            ),
+            exactly_when(
+                Q(status__in=["closed", "waived"]),
+                Q(closed_at__isnull=False),
+                name="period_closed_exactly_when_dated",
+            ),
+            exactly_when(
+                Q(status="parked"), ~Q(trouble=""), name="period_parked_exactly_with_its_trouble"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.subscription} {self.start_date} to {self.end_date}"
+
+
+class UsageSnapshot(models.Model):
+    """What one metric measured for a period, as the close read it; never changed (R26)."""
+
+    period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="snapshots")
+    metric = models.ForeignKey(ValueMetric, on_delete=models.PROTECT, related_name="+")
+    revision = models.PositiveSmallIntegerField(help_text="1 at the close, more when recalculated.")
+    quantity = ExactDecimalField(
+        max_digits=40, decimal_places=10, help_text="As aggregated, before divisor and rounding."
+    )
+    events = models.PositiveBigIntegerField()
+    last_received_at = models.DateTimeField(null=True, blank=True)
+    taken_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("period_id", "metric_id", "revision")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["period", "metric", "revision"],
+                name="snapshot_once_per_period_metric_and_revision",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.period}"
+
+
+class PeriodCharge(models.Model):
+    """The claim of one invoice to bill a period for a purpose; live until void or discarded (R33)."""
+
+    subscription = models.ForeignKey(
+        Subscription, on_delete=models.PROTECT, related_name="period_charges"
+    )
+    period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="charges")
+    purpose = models.CharField(max_length=10, choices=Purpose)
+    cause = models.CharField(max_length=64, blank=True, default="")
+    invoice = models.ForeignKey("billing.Invoice", on_delete=models.PROTECT, related_name="charges")
+    is_live = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["subscription", "period", "purpose", "cause"],
+                condition=Q(is_live=True),
+                name="period_billed_once_per_purpose",
+            ),
+            one_of("purpose", Purpose, name="charge_purpose_is_known"),
+            models.CheckConstraint(
+                name="charge_of_a_period_needs_no_cause",
+                condition=~Q(purpose__in=["opening", "regular"]) | Q(cause=""),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.get_purpose_display()}: {self.period}"

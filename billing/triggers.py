@@ -1,0 +1,77 @@
+"""Billing's guards: issued means frozen, snapshots and documents are written once (R28)."""
+
+from billing.models import Invoice
+from config.base.guards import Event, Guard, append_only, immutable
+
+_MAY_CHANGE_AFTER_ISSUE = {"id", "status", "voided_at", "reason"}
+_FROZEN = [
+    field.column
+    for field in Invoice._meta.concrete_fields
+    if field.column and field.name not in _MAY_CHANGE_AFTER_ISSUE
+]
+
+
+def _issued(invoice_id: str) -> str:
+    return (
+        "EXISTS (SELECT 1 FROM billing_invoice i "
+        f"WHERE i.id = {invoice_id} AND i.status NOT IN ('draft', 'review'))"
+    )
+
+
+def _frozen_with_its_invoice(what: str, table: str) -> list[Guard]:
+    conditions: dict[Event, str] = {
+        "INSERT": _issued("NEW.invoice_id"),
+        "UPDATE": f"{_issued('OLD.invoice_id')} OR {_issued('NEW.invoice_id')}",
+        "DELETE": _issued("OLD.invoice_id"),
+    }
+    return [
+        Guard(f"{what}_{event.lower()}_only_in_a_draft_invoice", table, event, condition)
+        for event, condition in conditions.items()
+    ]
+
+
+GUARDS = [
+    Guard(
+        "invoice_frozen_once_issued",
+        "billing_invoice",
+        "UPDATE",
+        f"OLD.status IN ('issued', 'void') AND ({immutable(*_FROZEN)})",
+    ),
+    Guard(
+        "invoice_status_moves_forward",
+        "billing_invoice",
+        "UPDATE",
+        "NEW.status <> OLD.status AND NOT ("
+        "(OLD.status IN ('draft', 'review') AND NEW.status <> 'void') "
+        "OR (OLD.status = 'issued' AND NEW.status = 'void'))",
+    ),
+    Guard("invoice_begins_unissued", "billing_invoice", "INSERT", "NEW.status <> 'draft'"),
+    Guard("invoice_is_never_deleted", "billing_invoice", "DELETE", "TRUE"),
+    Guard(
+        "sequence_never_counts_back",
+        "billing_documentsequence",
+        "UPDATE",
+        "NEW.next_number < OLD.next_number OR "
+        "NEW.last_issue_date IS NOT NULL AND NEW.last_issue_date < OLD.last_issue_date OR "
+        + immutable("issuer_id", "kind", "series", "year"),
+    ),
+    Guard("sequence_is_never_deleted", "billing_documentsequence", "DELETE", "TRUE"),
+    Guard(
+        "period_dates_never_change",
+        "billing_billingperiod",
+        "UPDATE",
+        f"OLD.status <> 'open' AND ({immutable('start_date', 'end_date', 'starts_at', 'ends_at')})",
+    ),
+    Guard(
+        "period_starts_where_the_one_before_ends",
+        "billing_billingperiod",
+        "INSERT",
+        "NEW.number > 0 AND NOT EXISTS (SELECT 1 FROM billing_billingperiod p "
+        "WHERE p.subscription_id = NEW.subscription_id AND p.number = NEW.number - 1 "
+        "AND p.ends_at = NEW.starts_at)",
+    ),
+    *_frozen_with_its_invoice("line", "billing_invoiceline"),
+    *_frozen_with_its_invoice("tax", "billing_taxsubtotal"),
+    *append_only("billing_usagesnapshot", name="snapshot"),
+    *append_only("billing_invoicedocument", name="document"),
+]
