@@ -13,10 +13,11 @@ class Refusal(Exception):
     """A use case that can't happen in the present state; subclass it beside the service.
 
     The message is one a customer could read. `status` and `code` are what an API answers; `path`
-    names the field at fault, where there is one.
+    names the field at fault, where there is one. `retry_after`, in seconds, is for what passes.
     """
 
     status: ClassVar[int] = 409
+    retry_after: ClassVar[int | None] = None
     code: str = "conflict"
 
     def __init__(self, message: str, *, code: str = "", path: Path = ()) -> None:

@@ -166,12 +166,12 @@ class KeyString(serializers.CharField):
     default_error_messages = {"invalid": "Write a text in quotes."}
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=255, trim_whitespace=False, **kwargs)
+        super().__init__(trim_whitespace=False, **kwargs)
+        self.validators.append(validate_key)
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
-        validate_key(data)
         return data
 
 

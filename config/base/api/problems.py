@@ -123,6 +123,7 @@ def _refused(refusal: Refusal) -> Response:
         detail=str(refusal),
         code=refusal.code,
         errors=[_error(refusal.path, code=refusal.code, detail=str(refusal))],
+        headers={"Retry-After": str(refusal.retry_after)} if refusal.retry_after else {},
     )
 
 

@@ -1,15 +1,22 @@
 """The bases of every endpoint.
 
 A view declares its `scope`, reads with `read_body` or `read_query`, calls one service with
-`self.actor`, and answers. Idempotency keys and problems need nothing from it.
+`self.actor`, and answers. Idempotency keys and problems need nothing from it: a POST with an
+Idempotency-Key runs in one transaction with its stored answer.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+from django.db import transaction
 from django.db.models import Model
-from django.http import Http404
+from django.http import Http404, HttpResponse
+from django.template.response import SimpleTemplateResponse
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -21,8 +28,12 @@ from config.base.api.parsing import BODY_LIMIT, read_body
 from config.base.api.problems import BadParameter
 from config.base.api.serializers import QuerySerializer, StrictSerializer
 from config.base.audit import Actor
+from config.base.models import ApiKey
+from config.base.services import idempotency
 
 M = TypeVar("M", bound=Model)
+Handler = Callable[..., HttpResponse]
+_STORED_REFUSALS = {409, 422}
 _CONTROLS = re.compile("[\x00-\x1f\x7f]")
 
 
@@ -47,8 +58,9 @@ class Conventions(APIView):
     public: ClassVar[bool] = False
     reads_json: ClassVar[bool] = True
     body_limit: ClassVar[int] = BODY_LIMIT
-    content_negotiation_class = OneRenderer
+    content_negotiation_class: type[DefaultContentNegotiation] = OneRenderer
     metadata_class = None
+    post: Any  # what subclasses or routers define, if they do
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -57,12 +69,28 @@ class Conventions(APIView):
         _refuse_controls(request)
         if self.reads_json and request.method in {"POST", "PUT", "PATCH"}:
             self._load_body(request)
+            if (
+                request.method == "POST"
+                and hasattr(self, "post")
+                and not self.public
+                and "Idempotency-Key" in request.headers
+            ):
+                self.post = partial(self._post_once, self.post)
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        return [] if self.public else super().get_authenticators()
+
+    @property
+    def api_key(self) -> ApiKey:
+        """The key of the caller."""
+        key: Any = self.request.auth
+        assert isinstance(key, ApiKey)
+        return key
 
     @property
     def actor(self) -> Actor:
         """Who acts, for services."""
-        key: Any = self.request.auth
-        return Actor.key(key)
+        return Actor.key(self.api_key)
 
     def read_body(self, serializer_class: type[StrictSerializer], **kwargs: Any) -> dict[str, Any]:
         """Return the body as the serializer understands it.
@@ -88,6 +116,59 @@ class Conventions(APIView):
         serializer.is_valid(raise_exception=True)
         return dict(serializer.validated_data)
 
+    def _post_once(
+        self, handler: Handler, request: Request, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Call the handler unless this call was answered before; see services.idempotency."""
+        held = idempotency.claim(
+            api_key=self.api_key,
+            route=request.path,
+            key=_idempotency_key(request),
+            body=request._request.body,
+            at=timezone.now(),
+        )
+        if isinstance(held, idempotency.Stored):
+            return HttpResponse(
+                held.body,
+                status=held.status,
+                content_type=held.content_type,
+                headers={"Idempotent-Replayed": "true"},
+            )
+        try:
+            return self._answered(held, handler, request, *args, **kwargs)
+        finally:
+            idempotency.release(held)
+
+    def _answered(
+        self,
+        held: idempotency.Claim,
+        handler: Handler,
+        request: Request,
+        *args: Any,
+        **kwargs: Any,
+    ) -> HttpResponse:
+        """Do the work and store its answer with it; a refusal is stored once the work is undone."""
+        try:
+            with transaction.atomic():
+                return self._kept(held, handler(request, *args, **kwargs))
+        except Exception as exc:  # noqa: BLE001 - handle_exception raises what nobody expected
+            return self._kept(held, self.handle_exception(exc))
+
+    def _kept(self, held: idempotency.Claim, response: HttpResponse) -> HttpResponse:
+        """Return the response rendered, and stored unless the call itself was at fault."""
+        answer: Any = response
+        response = self.finalize_response(self.request, answer, *self.args, **self.kwargs)
+        if isinstance(response, SimpleTemplateResponse):
+            response.render()
+        if response.status_code < 400 or response.status_code in _STORED_REFUSALS:
+            idempotency.answer(
+                held,
+                status=response.status_code,
+                body=response.content,
+                content_type=response["Content-Type"],
+            )
+        return response
+
     def _load_body(self, request: Request) -> None:
         if not read_body(request._request, limit=self.body_limit):
             request.META["CONTENT_TYPE"] = "application/json"  # nothing, of whatever type, is {}
@@ -107,6 +188,13 @@ class ApiViewSet(Conventions, GenericViewSet[M]):
 
     lookup_value_regex = "[^/]+"
     filter_backends = [ListFilters]
+
+
+def _idempotency_key(request: Request) -> str:
+    key = request.headers["Idempotency-Key"]
+    if not re.fullmatch(r"[\x20-\x7e]{1,255}", key):
+        raise ParseError("An Idempotency-Key has 1 to 255 ASCII characters.", "idempotency_key")
+    return key
 
 
 def _refuse_controls(request: Request) -> None:
