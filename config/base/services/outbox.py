@@ -1,0 +1,105 @@
+"""The outbox: what is to be done after a commit, done at least once.
+
+A message is claimed for longer than any task may run, in a short transaction; then its handler
+runs in a transaction that also marks it done. A worker killed in between costs one attempt.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from config.base.models import Outbox, OutboxStatus
+
+Handler = Callable[[Outbox, datetime], None]
+
+MAX_ATTEMPTS = 10
+CLAIMED_FOR = timedelta(minutes=35)  # more than CELERY_TASK_TIME_LIMIT
+FIRST_PAUSE = timedelta(minutes=1)  # doubled after every attempt, so about 8 hours in all
+
+_handlers: dict[str, Handler] = {}
+logger = logging.getLogger(__name__)
+
+
+class NoHandler(Exception):
+    """A message of a kind that nothing handles."""
+
+
+def handles(kind: str) -> Callable[[Handler], Handler]:
+    """Register the function that delivers messages of `kind`: it gets the message and the time.
+
+    It may run twice for one message, and says by raising that it has to run again.
+    """
+
+    def register(handler: Handler) -> Handler:
+        assert _handlers.setdefault(kind, handler) is handler, f"two handlers of {kind}"
+        return handler
+
+    return register
+
+
+def put(*, kind: str, key: str, payload: Mapping[str, Any], due_at: datetime) -> None:
+    """Add a message, in the transaction of its cause; one of this kind and key stays as it is."""
+    Outbox.objects.bulk_create(
+        [Outbox(kind=kind, key=key, payload=dict(payload), due_at=due_at)], ignore_conflicts=True
+    )
+
+
+def deliver_due(*, at: datetime, limit: int = 1000) -> tuple[int, int]:
+    """Deliver messages that are due, oldest first; return how many succeeded and how many did not.
+
+    A failed one is tried again later; after 10 attempts it is given up, with its last error.
+    """
+    succeeded = failed = 0
+    while succeeded + failed < limit and (message := _claim_next(at=at)):
+        if _deliver(message, at=at):
+            succeeded += 1
+        else:
+            failed += 1
+    return succeeded, failed
+
+
+@transaction.atomic
+def _claim_next(*, at: datetime) -> Outbox | None:
+    message = _locked(Outbox.objects.filter(status=OutboxStatus.PENDING, due_at__lte=at)).first()
+    if message:
+        message.attempts += 1
+        message.due_at = at + CLAIMED_FOR
+        message.save(update_fields=["attempts", "due_at"])
+    return message
+
+
+def _deliver(message: Outbox, *, at: datetime) -> bool:
+    try:
+        if message.attempts > MAX_ATTEMPTS:
+            raise TimeoutError("The last attempt never came to an end.")
+        if message.kind not in _handlers:
+            raise NoHandler(f"Nothing handles messages of the kind {message.kind}.")
+        with transaction.atomic():
+            _handlers[message.kind](message, at)
+            message.status, message.done_at = OutboxStatus.DONE, at
+            message.save(update_fields=["status", "done_at"])
+    except Exception as error:  # one message's crash is one message's
+        logger.exception("outbox message %s failed", message.pk)
+        _postpone(message, error=error, at=at)
+        return False
+    return True
+
+
+def _postpone(message: Outbox, *, error: Exception, at: datetime) -> None:
+    given_up = message.attempts >= MAX_ATTEMPTS
+    Outbox.objects.filter(pk=message.pk, status=OutboxStatus.PENDING).update(
+        status=OutboxStatus.FAILED if given_up else OutboxStatus.PENDING,
+        due_at=at + FIRST_PAUSE * 2 ** (message.attempts - 1),
+        last_error=f"{type(error).__name__}: {error}"[:2000],
+    )
+
+
+def _locked(messages: QuerySet[Outbox]) -> QuerySet[Outbox]:
+    """Skip what another worker is claiming; SQLite has one writer at a time anyway."""
+    if connection.features.has_select_for_update_skip_locked:
+        return messages.select_for_update(skip_locked=True).order_by("due_at", "id")
+    return messages.order_by("due_at", "id")
