@@ -8,7 +8,9 @@ from types import ModuleType
 
 from rest_framework.routers import SimpleRouter
 
-MODULES: tuple[ModuleType, ...] = ()
+from config.base.api import pages
+
+MODULES: tuple[ModuleType, ...] = (pages,)
 
 router = SimpleRouter(trailing_slash=False)
 for module in MODULES:
