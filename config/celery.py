@@ -9,3 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("plainbill")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.conf.beat_schedule = {  # seconds
+    "deliver_outbox": {"task": "config.base.tasks.deliver_outbox", "schedule": 60},
+    "prune": {"task": "config.base.tasks.prune", "schedule": 3600},
+}
