@@ -268,6 +268,14 @@ def test_any_accept_header_gets_json(caller: Caller) -> None:
         assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
 
 
+def test_problems_are_in_english_whoever_reads_them(caller: Caller) -> None:
+    refused = caller().post(LETTERS, {}, HTTP_ACCEPT_LANGUAGE="de")
+    assert refused.json()["detail"] == "This field is required."
+    assert (
+        caller().delete(LETTERS, HTTP_ACCEPT_LANGUAGE="de").json()["code"] == "method_not_allowed"
+    )
+
+
 def test_a_query_is_read_by_its_serializer(caller: Caller) -> None:
     client = caller()
     assert client.get(f"{LETTERS}/a/copies?count=3").json() == {"count": 3}

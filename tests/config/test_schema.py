@@ -80,6 +80,12 @@ def test_a_post_is_described_with_its_key_its_body_and_its_problems() -> None:
     assert body["properties"]["amount"]["pattern"] == r"^[0-9]{1,15}(\.[0-9]{1,4})?$"
 
 
+def test_the_words_of_the_bases_are_not_in_the_schema() -> None:
+    operation, components = described("/api/v1/letters", "post")
+    assert operation["description"] == "Needs the scope `catalog:write`."
+    assert "description" not in components["schemas"]["LetterRequest"]
+
+
 def test_a_list_is_described_with_its_filters_and_pages() -> None:
     operation, _ = described("/api/v1/letters", "get")
     assert {each["name"] for each in operation["parameters"]} == {"cursor", "limit", "kind"}

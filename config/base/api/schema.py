@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 description of what every endpoint shares."""
 
+import inspect
 from typing import Any
 
 from drf_spectacular.extensions import (
@@ -8,9 +9,10 @@ from drf_spectacular.extensions import (
     OpenApiSerializerFieldExtension,
 )
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.plumbing import ResolvedComponent
+from drf_spectacular.plumbing import ResolvedComponent, get_lib_doc_excludes
 from drf_spectacular.utils import OpenApiParameter
 
+from config.base.api import serializers, views
 from config.base.api.permissions import required_scope
 from config.base.api.problems import MEDIA_TYPE
 
@@ -65,6 +67,12 @@ PROBLEM = {
         },
     },
 }
+
+
+def undescribed_classes() -> list[type]:
+    """Return the bases whose docstrings are for programmers, not for readers of the schema."""
+    bases = [*vars(views).values(), *vars(serializers).values()]
+    return [*get_lib_doc_excludes(), *(base for base in bases if inspect.isclass(base))]
 
 
 class Schema(AutoSchema):
@@ -154,7 +162,12 @@ class Decimals(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call
 
     def map_serializer_field(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
         if direction == "request":
-            return {"type": ["string", "number"], "pattern": self.target.pattern}
+            return {
+                "type": ["string", "number"],
+                "pattern": self.target.pattern,
+                "maximum": 10**self.target.integer_digits,
+                "examples": ["12.50"],
+            }
         return {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}
 
 
@@ -170,4 +183,5 @@ class Keys(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
             "minLength": 1,
             "maxLength": 255,
             "pattern": r'^(?!\.{1,2}$)[!-"$-.0->@-~]+$',
+            "examples": ["acme"],
         }

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Model
 from django.http import Http404, HttpResponse
 from django.template.response import SimpleTemplateResponse
-from django.utils import timezone
+from django.utils import timezone, translation
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -65,6 +66,7 @@ class Conventions(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse who may not call, then read the body, so that handlers find it sound."""
+        translation.activate(settings.LANGUAGE_CODE)  # DRF's messages would follow the browser's
         super().initial(request, *args, **kwargs)
         _refuse_controls(request)
         if self.reads_json and request.method in {"POST", "PUT", "PATCH"}:
