@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import call_command
-from django.db import transaction
+from django.db import connection, transaction
 
 from config.base.models import Outbox, OutboxStatus
 from config.base.services import outbox
@@ -101,6 +102,20 @@ def test_a_message_that_kills_its_worker_is_given_up_too(delivered: list[str]) -
     deliver_due(at=AT)
     assert Outbox.objects.get(key="a").status == OutboxStatus.FAILED
     assert delivered == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_at_once_deliver_each_message_once(delivered: list[str]) -> None:
+    for number in range(20):
+        add("postcard", f"{number:02}")
+
+    def work(_: int) -> None:
+        deliver_due(at=AT)
+        connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert sorted(delivered) == [f"{number:02}" for number in range(20)]
 
 
 def test_a_kind_that_nothing_handles_waits() -> None:
