@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 class BillingPeriodQuerySet(models.QuerySet["BillingPeriod"]):
     def due(self, *, at: datetime) -> BillingPeriodQuerySet:
         """Keep open periods whose close may start by then (R26)."""
-        return self.filter(status="open", usage_cutoff__lte=at)
+        return self.filter(status="open", needs_opening=False, usage_cutoff__lte=at)
+
+    def to_open(self, *, at: datetime) -> BillingPeriodQuerySet:
+        """Keep periods that have begun and whose first advance fee is still to bill (R21)."""
+        return self.filter(status="open", needs_opening=True, starts_at__lte=at)
 
 
 class InvoiceQuerySet(models.QuerySet["Invoice"]):

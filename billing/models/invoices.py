@@ -4,6 +4,7 @@ import uuid
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Round
 
 from billing.models.periods import BillingPeriod, BillingRun, UsageSnapshot
 from billing.querysets import InvoiceQuerySet
@@ -21,6 +22,7 @@ class InvoiceStatus(models.TextChoices):
     DISCARDED = "discarded", "Discarded"
 
 
+TEMPLATE_VERSION = 1  # of the layout that invoices issued now are rendered with (R28)
 UNISSUED = (InvoiceStatus.DRAFT, InvoiceStatus.REVIEW)
 NUMBERED = (InvoiceStatus.ISSUED, InvoiceStatus.VOID)
 
@@ -169,7 +171,8 @@ class Invoice(models.Model):
             ),
             models.CheckConstraint(
                 name="invoice_total_is_net_and_tax",
-                condition=Q(total=F("net_total") + F("tax_total")),
+                # SQLite adds floats; rounded, the sum is the number that it stores for the total.
+                condition=Q(total=Round(F("net_total") + F("tax_total"), precision=4)),
             ),
             models.CheckConstraint(name="invoice_total_never_negative", condition=Q(total__gte=0)),
         )

@@ -84,6 +84,9 @@ class BillingPeriod(models.Model):
     ends_at = models.DateTimeField()
     time_zone = models.CharField(max_length=64)
     is_trial = models.BooleanField(default=False)
+    needs_opening = models.BooleanField(
+        default=False, help_text="Its advance fee is billed on its first day (R21)."
+    )
     usage_cutoff = models.DateTimeField(help_text="The close may start from here on (R26).")
     status = models.CharField(max_length=10, choices=PeriodStatus, default=PeriodStatus.OPEN)
     closed_at = models.DateTimeField(null=True, blank=True)
@@ -99,6 +102,9 @@ class BillingPeriod(models.Model):
         indexes = (
             models.Index(
                 fields=["usage_cutoff"], name="period_open_by_cutoff", condition=Q(status="open")
+            ),
+            models.Index(
+                fields=["starts_at"], name="period_to_open", condition=Q(needs_opening=True)
             ),
         )
         constraints = (

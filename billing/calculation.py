@@ -1,0 +1,81 @@
+"""From rounded lines to an invoice's totals: charges, tax, total [pure].
+
+Each line is rounded already (R17); tax is rounded once per category and rate, on the sum of its
+lines (R29; EN 16931 BR-CO-10, 13, 15, 17). Nothing here knows a database, a clock or a setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import NamedTuple
+
+from catalog.money import EXACT, ZERO, round_half_up
+
+
+class Tax(NamedTuple):
+    """How a line is taxed: EN 16931 category, rate in percent, and why none is due."""
+
+    category: str
+    rate: Decimal
+    reason: str = ""
+
+
+class Taxed(NamedTuple):
+    """A line's net amount, rounded to the currency's exponent, and its tax."""
+
+    net: Decimal
+    tax: Tax
+
+
+class Subtotal(NamedTuple):
+    """The tax on all lines of one category and rate (BG-23)."""
+
+    tax: Tax
+    base: Decimal
+    amount: Decimal
+
+
+class Totals(NamedTuple):
+    """What an invoice adds up to; subtotals in the order their category first occurred."""
+
+    subtotals: tuple[Subtotal, ...]
+    net: Decimal
+    tax: Decimal
+    total: Decimal
+
+
+def tax_for(*, seller_status: str, standard_rate: Decimal, buyer_status: str) -> Tax:
+    """Decide the tax of every line by the buyer's status, unless the seller is outside of tax."""
+    if "out_of_scope" in (seller_status, buyer_status):
+        return Tax("O", ZERO, "Not subject to tax")
+    if buyer_status == "reverse_charge":
+        return Tax("AE", ZERO, "Reverse charge")
+    if "exempt" in (seller_status, buyer_status):
+        return Tax("E", ZERO, "Exempt from tax")
+    return Tax("S", standard_rate) if standard_rate else Tax("Z", ZERO, "Zero rated")
+
+
+def totals(lines: Sequence[Taxed], *, exponent: int) -> Totals:
+    """Add up lines and tax them per category and rate; all amounts have `exponent` decimals."""
+    bases: dict[tuple[str, Decimal], tuple[Tax, Decimal]] = {}
+    for net, tax in lines:
+        key = (tax.category, tax.rate)
+        _, base = bases.get(key, (tax, ZERO))
+        bases[key] = (tax, EXACT.add(base, net))
+    subtotals = tuple(
+        Subtotal(tax, base, round_half_up(Fraction(base) * Fraction(tax.rate) / 100, exponent))
+        for tax, base in bases.values()
+    )
+    net = round_half_up(_sum(line.net for line in lines), exponent)
+    tax_total = round_half_up(_sum(subtotal.amount for subtotal in subtotals), exponent)
+    assert net == _sum(subtotal.base for subtotal in subtotals)
+    return Totals(subtotals, net, tax_total, EXACT.add(net, tax_total))
+
+
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    total = ZERO
+    for amount in amounts:
+        total = EXACT.add(total, amount)
+    return total

@@ -1,0 +1,130 @@
+"""All that billing needs to know of a chunk of subscriptions, loaded in a constant number of queries."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+
+from billing.calculation import Tax, tax_for
+from billing.composition import Offer
+from billing.models import BillingPeriod
+from billing.parties import issuer_of, payer_of
+from billing.usage import Wanted
+from catalog.models import PlanVersion
+from customers.models import Issuer, Subscription, SubscriptionPhase
+from customers.periods import Period, first_instant, zone
+from customers.terms import periods
+
+USAGE_CUTOFF = timedelta(hours=1)  # after a period's end (R26)
+
+
+class Chunk:
+    """Terms, offers and neighbours of some subscriptions, which are loaded `with_terms`."""
+
+    def __init__(self, subscriptions: Sequence[Subscription]) -> None:
+        self.subscriptions = {subscription.pk: subscription for subscription in subscriptions}
+        self._neighbours = _neighbours(subscriptions)
+        versions = {
+            phase.plan_version_id
+            for family in (*self._neighbours.values(), subscriptions)
+            for subscription in family
+            for phase in subscription.phases.all()
+        }
+        loaded = PlanVersion.objects.with_prices().in_bulk(versions)
+        self._offers = {pk: Offer(version) for pk, version in loaded.items()}
+        issuers = list(Issuer.objects.all()[:2])
+        self._only_issuer = issuers[0] if len(issuers) == 1 else None
+
+    def offer(self, period: BillingPeriod) -> Offer:
+        """Return the plan version a period is billed under."""
+        return self._offers[period.phase.plan_version_id]
+
+    def issuer(self, subscription: Subscription) -> Issuer:
+        """Return who sells.
+
+        :raises IssuerUndecided: if several could.
+        """
+        return issuer_of(subscription, only=self._only_issuer)
+
+    def tax(self, subscription: Subscription) -> Tax:
+        """Return the tax on what this subscription is charged."""
+        issuer = self.issuer(subscription)
+        return tax_for(
+            seller_status=issuer.tax_status,
+            standard_rate=issuer.standard_tax_rate,
+            buyer_status=payer_of(subscription).tax_status,
+        )
+
+    def following(
+        self, subscription: Subscription, before: BillingPeriod | None
+    ) -> BillingPeriod | None:
+        """Return, unsaved, the period after `before` (or the first), or None after the last."""
+        since = before.end_date if before else None
+        found = next(periods(subscription, since=since), None)
+        if found is None:
+            return None
+        phase, period = found
+        return _billing_period(subscription, phase, period, before)
+
+    def wanted(self, period: BillingPeriod) -> Wanted:
+        """Say which metrics to measure for a period.
+
+        Events that name no subscription count for the earliest made of those that price the
+        metric at the same time (R6), so that none counts twice.
+        """
+        metrics = self.offer(period).metrics
+        subscription = period.subscription
+        elders = [
+            other
+            for other in self._neighbours[subscription.customer_id]
+            if other.pk < subscription.pk and _overlaps(other, period)
+        ]
+        taken = {
+            metric.pk
+            for other in elders
+            for phase in other.phases.all()
+            for metric in self._offers[phase.plan_version_id].metrics
+        }
+        unnamed = frozenset(metric.pk for metric in metrics if metric.pk not in taken)
+        return Wanted(period, metrics, unnamed)
+
+
+def _neighbours(subscriptions: Sequence[Subscription]) -> dict[int, list[Subscription]]:
+    """Return all subscriptions of these subscriptions' customers, by customer."""
+    customers = {subscription.customer_id for subscription in subscriptions}
+    found: dict[int, list[Subscription]] = defaultdict(list)
+    for other in Subscription.objects.filter(customer__in=customers).prefetch_related("phases"):
+        found[other.customer_id].append(other)
+    return found
+
+
+def _overlaps(other: Subscription, period: BillingPeriod) -> bool:
+    return other.starts_on < period.end_date and (
+        other.ends_on is None or other.ends_on > period.start_date
+    )
+
+
+def _billing_period(
+    subscription: Subscription,
+    phase: SubscriptionPhase,
+    period: Period,
+    before: BillingPeriod | None,
+) -> BillingPeriod:
+    place = zone(phase.time_zone)
+    ends_at = first_instant(period.end, place)
+    return BillingPeriod(
+        subscription=subscription,
+        phase=phase,
+        number=before.number + 1 if before else 0,
+        start_date=period.start,
+        end_date=period.end,
+        nominal_start_date=period.nominal_start,
+        nominal_end_date=period.nominal_end,
+        starts_at=before.ends_at if before else first_instant(period.start, place),
+        ends_at=ends_at,
+        time_zone=phase.time_zone,
+        is_trial=period.trial,
+        needs_opening=not period.trial and (before is None or before.is_trial),
+        usage_cutoff=ends_at + USAGE_CUTOFF,
+    )

@@ -1,0 +1,285 @@
+"""From measured usage and a subscription's terms to the lines of an invoice.
+
+The close, the upcoming invoice and every preview call `compose`; it reads no table and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from metering.querysets import billable
+
+from billing.calculation import Tax, Taxed, Totals, totals
+from billing.models import (
+    BillingPeriod,
+    InvoiceLine,
+    LineKind,
+    Recognition,
+    TaxSubtotal,
+    UsageSnapshot,
+)
+from catalog import money, pricing
+from catalog.drafts import drafts_of, price_value
+from catalog.models import Aggregation, PlanVersion, Price, Proration, Timing, ValueMetric
+from catalog.money import ZERO, minus, plain, times
+from catalog.pricing import WHOLE, DayFraction, Rated, explanation, rate
+from customers.models import Subscription
+from customers.quantities import Level, levels, quantity_on
+
+# R15: what a level measures within a part of a period counts for that part only.
+_LEVELS = {Aggregation.MAX, Aggregation.LATEST, Aggregation.UNIQUE_COUNT}
+
+
+class Offer:
+    """A plan version with its prices as rows and as values; load the version `with_prices`."""
+
+    def __init__(self, version: PlanVersion) -> None:
+        self.version = version
+        self.exponent = money.exponent(version.currency)
+        rows = list(version.prices.all())
+        self.prices: list[tuple[Price, pricing.Price]] = [
+            (draft.price, price_value(draft)) for draft in drafts_of(rows)
+        ]
+
+    @cached_property
+    def metrics(self) -> list[ValueMetric]:
+        """The metrics it measures, each once, in the order of its prices."""
+        found = {price.metric.pk: price.metric for price, _ in self.prices if price.metric}
+        return list(found.values())
+
+    def has_advance_fees(self) -> bool:
+        return any(price.timing == Timing.ADVANCE for price, _ in self.prices)
+
+
+class Served(NamedTuple):
+    """A period and the offer it is billed under."""
+
+    period: BillingPeriod
+    offer: Offer
+
+
+@dataclass(frozen=True)
+class Composed:
+    """Lines and taxes, unsaved and without their invoice, and what they add up to."""
+
+    lines: list[InvoiceLine]
+    taxes: list[TaxSubtotal]
+    totals: Totals
+    currency: str
+
+
+def compose(
+    *,
+    subscription: Subscription,
+    ended: Served | None,
+    starting: Served | None,
+    snapshots: Mapping[int, UsageSnapshot],
+    tax: Tax,
+) -> Composed:
+    """Charge the period that ended in arrears and the one that starts in advance (R21).
+
+    `snapshots` holds the usage of `ended` by metric. Either may be None, but not both: an opening
+    has no period that ended, a last invoice none that starts.
+    """
+    served = ended or starting
+    assert served is not None
+    exponent = served.offer.exponent
+    changes = _changes(subscription)
+    charges: list[tuple[int, InvoiceLine]] = []
+    if starting:
+        for price, value in starting.offer.prices:
+            if price.timing == Timing.ADVANCE:
+                stated = changes.get(price.key, [])
+                lines = _fee(price, value, starting.period, stated, exponent)
+                charges += [(price.position, line) for line in lines]
+    if ended:
+        for price, value in ended.offer.prices:
+            stated = changes.get(price.key, [])
+            if price.timing == Timing.ADVANCE:
+                lines = _increases(price, value, ended.period, stated, exponent)
+            elif price.metric:
+                lines = _usage(price, value, ended.period, snapshots[price.metric.pk], exponent)
+            else:
+                lines = _arrears(price, value, ended.period, stated, exponent)
+            charges += [(price.position, line) for line in lines]
+    ordered = [line for _, line in sorted(charges, key=lambda charge: charge[0])]
+    for position, line in enumerate(ordered, start=1):
+        line.position, line.subscription = position, subscription
+        line.tax_category, line.tax_rate = tax.category, tax.rate
+    added = totals([Taxed(line.net, tax) for line in ordered], exponent=exponent)
+    taxes = [_subtotal(*subtotal) for subtotal in added.subtotals]
+    return Composed(ordered, taxes, added, served.offer.version.currency)
+
+
+def _usage(
+    price: Price, value: pricing.Price, period: BillingPeriod, usage: UsageSnapshot, exponent: int
+) -> Iterator[InvoiceLine]:
+    """Charge what a metric measured (R11, R15)."""
+    metric = price.metric
+    assert metric is not None
+    part = _part(price, period.start_date, period.end_date, period)
+    measured: money.Exact = usage.quantity
+    if metric.aggregation in _LEVELS and not part.is_whole:
+        measured = times(measured, part.value)
+    rated = rate(value, billable(metric, measured), exponent=exponent, part=part)
+    said: dict[str, Any] = {"aggregation": metric.aggregation, "quantity": plain(usage.quantity)}
+    if metric.unit_divisor != 1:
+        said["divisor"] = plain(metric.unit_divisor)
+    said |= {"events": usage.events, "as_of": usage.taken_at.isoformat()}
+    line = _line(price, period, rated, kind=LineKind.USAGE, measured=said)
+    line.snapshot = usage
+    line.unit, line.unit_plural = metric.unit, metric.unit_plural
+    yield from _with_minimum(line, rated)
+
+
+def _fee(
+    price: Price,
+    value: pricing.Price,
+    period: BillingPeriod,
+    changes: Sequence[tuple[date, Decimal]],
+    exponent: int,
+) -> Iterator[InvoiceLine]:
+    """Charge a period in advance for the quantity it starts with."""
+    quantity = quantity_on(period.start_date, changes)
+    part = _part(price, period.start_date, period.end_date, period)
+    rated = rate(value, quantity, exponent=exponent, part=part)
+    yield from _with_minimum(_line(price, period, rated), rated)
+
+
+def _increases(
+    price: Price,
+    value: pricing.Price,
+    period: BillingPeriod,
+    changes: Sequence[tuple[date, Decimal]],
+    exponent: int,
+) -> Iterator[InvoiceLine]:
+    """Charge what was added during a period that was billed in advance, from its day (R13)."""
+    charged, *added = levels(period.start_date, period.end_date, changes)
+    before = charged.quantity
+    for level in added:
+        part = _part(price, level.start, level.end, period, until=period.end_date)
+        added_units = minus(level.quantity, before)
+        assert isinstance(added_units, Decimal)
+        rated = rate(_beyond(value, before, exponent), added_units, exponent=exponent, part=part)
+        yield _line(price, period, rated, level=level._replace(end=period.end_date))
+        before = level.quantity
+
+
+def _arrears(
+    price: Price,
+    value: pricing.Price,
+    period: BillingPeriod,
+    changes: Sequence[tuple[date, Decimal]],
+    exponent: int,
+) -> Iterator[InvoiceLine]:
+    """Charge a price without a metric afterwards, each quantity for its days (R13)."""
+    found = levels(period.start_date, period.end_date, changes)
+    if price.proration == Proration.NONE:
+        found = [Level(period.start_date, period.end_date, found[-1].quantity)]
+    for level in found:
+        part = _part(price, level.start, level.end, period)
+        rated = rate(value, level.quantity, exponent=exponent, part=part)
+        yield from _with_minimum(_line(price, period, rated, level=level), rated)
+
+
+def _beyond(value: pricing.Price, quantity: Decimal, exponent: int) -> pricing.Price:
+    """Return the price for units on top of `quantity`: what is left of its allowance and cap."""
+    charged = rate(replace(value, discount_percent=ZERO), quantity, exponent=exponent)
+    maximum = None
+    if value.maximum is not None:
+        left = minus(value.maximum, charged.exact)
+        assert isinstance(left, Decimal)
+        maximum = left
+    included = minus(value.included, quantity) if value.included > quantity else ZERO
+    assert isinstance(included, Decimal)
+    return replace(value, included=included, minimum=None, maximum=maximum)
+
+
+def _part(
+    price: Price, start: date, end: date, period: BillingPeriod, *, until: date | None = None
+) -> DayFraction:
+    """Return the days from `start` out of the nominal period's (R5), unless the price opts out."""
+    if price.proration == Proration.NONE:
+        return WHOLE
+    days = ((until or end) - start).days
+    fraction = DayFraction(days, (period.nominal_end_date - period.nominal_start_date).days)
+    return WHOLE if fraction.is_whole else fraction
+
+
+def _line(
+    price: Price,
+    period: BillingPeriod,
+    rated: Rated,
+    *,
+    kind: LineKind = LineKind.FEE,
+    measured: Mapping[str, Any] | None = None,
+    level: Level | None = None,
+) -> InvoiceLine:
+    said = explanation(rated)
+    said["amount"] = said.pop("net")
+    del said["shortfall"]
+    head: dict[str, Any] = {"model": price.model}
+    if measured:
+        head["measured"] = dict(measured)
+    if rated.negative:
+        head["negative"] = True
+    return InvoiceLine(
+        kind=kind,
+        description=price.name,
+        period=period,
+        price=price,
+        service_start=level.start if level else period.start_date,
+        service_end=level.end if level else period.end_date,
+        quantity=rated.used,
+        net=rated.net,
+        recognition=Recognition.AS_USED if kind == LineKind.USAGE else Recognition.OVER_TIME,
+        explanation=head | said,
+    )
+
+
+def _with_minimum(line: InvoiceLine, rated: Rated) -> Iterator[InvoiceLine]:
+    """Yield a line, and below it what it lacks of the price's minimum (R16)."""
+    yield line
+    if rated.shortfall:
+        charged = rated.net if not rated.steps else _before_discount(rated)
+        yield InvoiceLine(
+            kind=LineKind.MINIMUM,
+            description=line.description,
+            period=line.period,
+            price=line.price,
+            service_start=line.service_start,
+            service_end=line.service_end,
+            quantity=Decimal(1),
+            net=rated.shortfall,
+            recognition=Recognition.OVER_TIME,
+            explanation={
+                "model": "minimum",
+                "floor": f"{money.plus(charged, rated.shortfall):f}",
+                "charged": f"{charged:f}",
+                "amount": f"{rated.shortfall:f}",
+                "steps": [],
+            },
+        )
+
+
+def _before_discount(rated: Rated) -> Decimal:
+    charges = (step.amount for step in rated.steps if step.kind != "discount")
+    return money.round_half_up(money.exact_sum(charges), rated.exponent)
+
+
+def _changes(subscription: Subscription) -> dict[str, list[tuple[date, Decimal]]]:
+    found: dict[str, list[tuple[date, Decimal]]] = {}
+    for row in subscription.quantities.all():
+        found.setdefault(row.price_key, []).append((row.starts_on, row.quantity))
+    return found
+
+
+def _subtotal(tax: Tax, base: Decimal, amount: Decimal) -> TaxSubtotal:
+    return TaxSubtotal(
+        category=tax.category, rate=tax.rate, base=base, amount=amount, reason=tax.reason
+    )

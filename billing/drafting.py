@@ -1,0 +1,101 @@
+"""Drafts: what an invoice will charge, composed from rows and written in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain
+
+from billing.calculation import Tax
+from billing.composition import Composed, Served, compose
+from billing.models import (
+    BillingPeriod,
+    Invoice,
+    InvoiceLine,
+    PeriodCharge,
+    Purpose,
+    TaxSubtotal,
+    UsageSnapshot,
+)
+from billing.parties import buyer_of, payer_of, seller_of
+from customers.models import Issuer, Subscription
+
+AUTO_ISSUE = timedelta(hours=24)  # after the close could start (R26)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An invoice to be: why, the period that ended, the one that starts, what was measured."""
+
+    subscription: Subscription
+    purpose: Purpose
+    ended: Served | None
+    starting: Served | None
+    issuer: Issuer
+    tax: Tax
+    snapshots: Mapping[int, UsageSnapshot]
+
+    @property
+    def period(self) -> BillingPeriod:
+        """The period it charges (R33): the one that ended, or at an opening the first."""
+        served = self.starting if self.purpose == Purpose.OPENING else self.ended
+        assert served is not None
+        return served.period
+
+    def compose(self) -> Composed:
+        return compose(
+            subscription=self.subscription,
+            ended=self.ended,
+            starting=self.starting,
+            snapshots=self.snapshots,
+            tax=self.tax,
+        )
+
+    def invoice(self, composed: Composed, *, run_id: int | None) -> Invoice:
+        """Return the unsaved invoice over composed lines."""
+        payer = payer_of(self.subscription)
+        could_close = self.ended.period.usage_cutoff if self.ended else self.period.starts_at
+        return Invoice(
+            issuer=self.issuer,
+            customer=payer,
+            run_id=run_id,
+            currency=composed.currency,
+            seller=seller_of(self.issuer),
+            buyer=buyer_of(payer),
+            net_total=composed.totals.net,
+            tax_total=composed.totals.tax,
+            total=composed.totals.total,
+            auto_issue_at=None if payer.manual_approval else could_close + AUTO_ISSUE,
+        )
+
+
+def write_drafts(drafts: Sequence[tuple[Draft, Composed]], *, run_id: int | None) -> list[Invoice]:
+    """Save an invoice per draft that has a line (R30), with lines, taxes and its period's charge.
+
+    The drafts' periods and snapshots are saved already.
+    """
+    written = [(draft, composed) for draft, composed in drafts if composed.lines]
+    invoices = Invoice.objects.bulk_create(
+        draft.invoice(composed, run_id=run_id) for draft, composed in written
+    )
+    attach(list(zip(invoices, (composed for _, composed in written), strict=True)))
+    PeriodCharge.objects.bulk_create(
+        PeriodCharge(
+            subscription=draft.subscription,
+            period=draft.period,
+            purpose=draft.purpose,
+            invoice=invoice,
+        )
+        for invoice, (draft, _) in zip(invoices, written, strict=True)
+    )
+    return invoices
+
+
+def attach(composed: Sequence[tuple[Invoice, Composed]]) -> None:
+    """Save the lines and taxes of invoices that have none."""
+    for invoice, parts in composed:
+        for part in chain[InvoiceLine | TaxSubtotal](parts.lines, parts.taxes):
+            part.invoice = invoice
+    InvoiceLine.objects.bulk_create(chain.from_iterable(parts.lines for _, parts in composed))
+    TaxSubtotal.objects.bulk_create(chain.from_iterable(parts.taxes for _, parts in composed))

@@ -1,0 +1,214 @@
+"""Closing periods: measure, rate, and write a draft, many subscriptions at a time (R26, R33, R36).
+
+A chunk is one transaction: killed anywhere, it leaves nothing, and running it again does the same
+once. A subscription that can't be billed is parked with its reason; the others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q
+
+from billing.chunk import Chunk
+from billing.composition import Served
+from billing.drafting import Draft, write_drafts
+from billing.models import BillingPeriod, PeriodStatus, Purpose, UsageSnapshot
+from billing.querysets import BillingPeriodQuerySet
+from billing.usage import read_snapshots
+from config.base import audit
+from config.base.audit import Actor
+from config.base.errors import Refusal
+from customers.models import Subscription
+from customers.querysets import SubscriptionQuerySet
+
+logger = logging.getLogger(__name__)
+
+
+class PeriodNotParked(Refusal):
+    """The period is not parked, so there is nothing to try again."""
+
+    code = "period_not_parked"
+
+
+def to_close(*, as_of: datetime, customer_id: int | None = None) -> SubscriptionQuerySet:
+    """Return the subscriptions with a period that is due, or none begun yet, in order of making."""
+    begun = BillingPeriod.objects.filter(subscription=OuterRef("pk"))
+    due = begun.due(at=as_of) | begun.to_open(at=as_of)
+    # A local day begins at most 14 hours before it does in UTC.
+    latest_start = (as_of + timedelta(hours=14)).date()
+    found = Subscription.objects.filter(
+        Exists(due) | (~Exists(begun) & Q(starts_on__lte=latest_start))
+    )
+    if customer_id is not None:
+        found = found.filter(Q(customer=customer_id) | Q(payer=customer_id))
+    return found.order_by("pk")
+
+
+def close_subscriptions(
+    *, subscription_ids: Sequence[int], as_of: datetime, run_id: int | None = None
+) -> int:
+    """Begin and close every period of these subscriptions that is due, oldest first.
+
+    Returns how many it closed. What another closer holds is left to it. A subscription whose
+    close fails is parked, and the others are closed without it.
+    """
+    closed = 0
+    try:
+        while (step := _advance(subscription_ids, as_of=as_of, run_id=run_id)) is not None:
+            closed += step
+    except Exception as trouble:  # noqa: BLE001 - one customer's crash is one customer's
+        if len(subscription_ids) == 1:
+            _park(subscription_ids[0], as_of=as_of, run_id=run_id, trouble=trouble)
+            return closed
+        logger.warning("a chunk failed and is closed one by one", exc_info=True)
+        closed += sum(
+            close_subscriptions(subscription_ids=[one], as_of=as_of, run_id=run_id)
+            for one in subscription_ids
+        )
+    return closed
+
+
+@transaction.atomic
+def retry_parked(*, period_id: int, actor: Actor) -> None:
+    """Open a parked period again, so that the next run closes it.
+
+    :raises PeriodNotParked: if it is not parked.
+    """
+    period = BillingPeriod.objects.select_for_update().get(pk=period_id)
+    if period.status != PeriodStatus.PARKED:
+        raise PeriodNotParked(f"{period} is {period.get_status_display().lower()}, not parked.")
+    period.status, period.trouble = PeriodStatus.OPEN, ""
+    period.save()
+    audit.record(actor=actor, action="unparked", subject=period)
+
+
+@transaction.atomic
+def _advance(subscription_ids: Sequence[int], *, as_of: datetime, run_id: int | None) -> int | None:
+    """Take each subscription one period further; return how many were closed, None for no step."""
+    subscriptions = _locked(subscription_ids, as_of=as_of)
+    if not subscriptions:
+        return None
+    chunk = Chunk(subscriptions)
+    begun = _begin(chunk)
+    opening = _oldest(BillingPeriod.objects.to_open(at=as_of), chunk)
+    due = _oldest(BillingPeriod.objects.due(at=as_of), chunk)
+    if not begun and not opening and not due:
+        return None
+    starting = _save_following(chunk, due)
+    read = read_snapshots([chunk.wanted(period) for period in due], at=as_of)
+    UsageSnapshot.objects.bulk_create(taken for one in read for taken in one.values())
+    drafts = [draft_of(chunk, Purpose.OPENING, None, period, {}) for period in opening]
+    drafts += [
+        draft_of(chunk, _purpose(period, starting), period, starting.get(period.pk), snapshots)
+        for period, snapshots in zip(due, read, strict=True)
+        if not period.is_trial  # shown, not billed (R23)
+    ]
+    write_drafts([(draft, draft.compose()) for draft in drafts], run_id=run_id)
+    for period in opening:
+        period.needs_opening = False
+    for period in due:
+        period.status, period.closed_at, period.run_id = PeriodStatus.CLOSED, as_of, run_id
+    changed = ["needs_opening", "status", "closed_at", "run"]
+    BillingPeriod.objects.bulk_update([*opening, *due], changed)
+    return len(due)
+
+
+def draft_of(
+    chunk: Chunk,
+    purpose: Purpose,
+    ended: BillingPeriod | None,
+    starting: BillingPeriod | None,
+    snapshots: Mapping[int, UsageSnapshot],
+) -> Draft:
+    """Return the invoice to be over a period that ended, one that starts, or both."""
+    period = ended or starting
+    assert period is not None
+    subscription = period.subscription
+    return Draft(
+        subscription=subscription,
+        purpose=purpose,
+        ended=Served(ended, chunk.offer(ended)) if ended else None,
+        starting=Served(starting, chunk.offer(starting)) if starting else None,
+        issuer=chunk.issuer(subscription),
+        tax=chunk.tax(subscription),
+        snapshots=snapshots,
+    )
+
+
+def _purpose(period: BillingPeriod, starting: Mapping[int, BillingPeriod]) -> Purpose:
+    return Purpose.REGULAR if period.pk in starting else Purpose.FINAL
+
+
+def _locked(subscription_ids: Sequence[int], *, as_of: datetime) -> list[Subscription]:
+    """Lock what is still to close among these; skip what another closer has locked."""
+    wanted = to_close(as_of=as_of).filter(pk__in=subscription_ids)
+    if connection.features.has_select_for_update_skip_locked:
+        wanted = wanted.select_for_update(skip_locked=True, of=("self",))
+    return list(wanted.with_terms())
+
+
+def _begin(chunk: Chunk) -> list[BillingPeriod]:
+    """Save the first period of each subscription that has none."""
+    begun = BillingPeriod.objects.filter(subscription__in=chunk.subscriptions)
+    have = set(begun.values_list("subscription_id", flat=True))
+    fresh = [one for pk, one in chunk.subscriptions.items() if pk not in have]
+    first = [period for one in fresh if (period := chunk.following(one, None))]
+    return BillingPeriod.objects.bulk_create(first)
+
+
+def _oldest(periods: BillingPeriodQuerySet, chunk: Chunk) -> list[BillingPeriod]:
+    """Return the first of these periods of each subscription in the chunk."""
+    found: dict[int, BillingPeriod] = {}
+    mine = periods.filter(subscription__in=chunk.subscriptions)
+    for period in mine.select_related("phase").order_by("number"):
+        if period.subscription_id not in found:
+            period.subscription = chunk.subscriptions[period.subscription_id]
+            found[period.subscription_id] = period
+    return list(found.values())
+
+
+def _save_following(chunk: Chunk, due: Sequence[BillingPeriod]) -> dict[int, BillingPeriod]:
+    """Return the period after each of these, by its predecessor; saved if it was not yet.
+
+    A parked period holds its subscription, and a reopened one finds the next already there.
+    """
+    numbers = {period.pk: (period.subscription_id, period.number + 1) for period in due}
+    saved = {
+        (period.subscription_id, period.number): period
+        for period in BillingPeriod.objects.filter(
+            subscription__in=[period.subscription_id for period in due]
+        ).select_related("phase")
+    }
+    following = {}
+    fresh = []
+    for period in due:
+        found = saved.get(numbers[period.pk])
+        if found is None and (found := chunk.following(period.subscription, period)):
+            fresh.append(found)
+        if found:
+            found.subscription = period.subscription
+            following[period.pk] = found
+    BillingPeriod.objects.bulk_create(fresh)
+    return following
+
+
+@transaction.atomic
+def _park(subscription_id: int, *, as_of: datetime, run_id: int | None, trouble: Exception) -> None:
+    """Hold back the period that failed, with its reason, until somebody looks."""
+    mine = BillingPeriod.objects.filter(subscription=subscription_id)
+    due = mine.due(at=as_of) | mine.to_open(at=as_of)
+    period = due.select_for_update().order_by("number").first()
+    if period is None:
+        subscription = Subscription.objects.with_terms().get(pk=subscription_id)
+        period = Chunk([subscription]).following(subscription, None)
+        assert period is not None
+    reason = str(trouble) or type(trouble).__name__
+    period.status, period.run_id = PeriodStatus.PARKED, run_id
+    period.trouble = reason + "\n\n" + "".join(traceback.format_exception(trouble))
+    period.save()
+    logger.error("parked %s: %s", period, reason)

@@ -1,0 +1,352 @@
+"""Issuing, holding back, redrawing, discarding and voiding invoices (R25–R28, R32, R33)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from billing.chunk import Chunk
+from billing.drafting import Draft, attach
+from billing.models import (
+    BillingPeriod,
+    DocumentSequence,
+    Invoice,
+    InvoiceStatus,
+    PeriodCharge,
+    PeriodStatus,
+    Purpose,
+    UsageSnapshot,
+)
+from billing.models.invoices import TEMPLATE_VERSION
+from billing.parties import buyer_of, seller_of
+from billing.services.closing import draft_of
+from billing.usage import read_snapshots
+from config.base import audit
+from config.base.audit import Actor
+from config.base.errors import Fault, Invalid, Refusal
+from config.base.services import outbox
+from customers.models import Issuer, Subscription
+from customers.periods import local_date, zone
+
+RENDER = "invoice.render"
+KIND, SERIES = "INV", ""
+FROZEN = [
+    "status",
+    "year",
+    "sequence",
+    "number",
+    "seller",
+    "buyer",
+    "issued_at",
+    "issue_date",
+    "due_date",
+    "template_version",
+]
+
+
+class InvoiceNotDraft(Refusal):
+    """The invoice was issued, voided or discarded before."""
+
+    code = "invoice_not_draft"
+
+
+class InvoiceNotIssued(Refusal):
+    """Only an issued invoice can be voided."""
+
+    code = "invoice_not_issued"
+
+
+class TaxPeriodOver(Refusal):
+    """The invoice belongs to a month whose tax may be declared already (R32)."""
+
+    code = "tax_period_over"
+
+
+@transaction.atomic
+def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor) -> list[Invoice]:
+    """Number open invoices, in order of their making, and freeze them (R27, R28).
+
+    The issue date is that of `as_of` where the issuer is, or the last of its series if later, so
+    that numbers and dates rise together. Their documents are made after the commit.
+
+    :raises InvoiceNotDraft: if one is issued, void or discarded; then none is issued.
+    """
+    invoices = _locked(invoice_ids)
+    for invoice in invoices:
+        _check_open(invoice)
+    by_issuer = defaultdict(list)
+    for invoice in invoices:
+        by_issuer[invoice.issuer_id].append(invoice)
+    issuers = Issuer.objects.in_bulk(by_issuer)
+    for issuer_id in sorted(by_issuer):
+        _number(issuers[issuer_id], by_issuer[issuer_id], as_of=as_of)
+    Invoice.objects.bulk_update(invoices, FROZEN)
+    for invoice in invoices:
+        outbox.put(kind=RENDER, key=str(invoice.uuid), payload={"id": invoice.pk}, due_at=as_of)
+        audit.record(actor=actor, action="issued", subject=invoice)
+    return invoices
+
+
+@transaction.atomic
+def hold_for_review(*, invoice_id: int, actor: Actor) -> Invoice:
+    """Keep a draft from being issued by itself, until a person issues it.
+
+    :raises InvoiceNotDraft: if it is no draft.
+    """
+    [invoice] = _locked([invoice_id])
+    if invoice.status != InvoiceStatus.DRAFT:
+        raise InvoiceNotDraft(f"{invoice} is {invoice.get_status_display().lower()}, not a draft.")
+    invoice.status = InvoiceStatus.REVIEW
+    invoice.save(update_fields=["status"])
+    audit.record(actor=actor, action="held for review", subject=invoice)
+    return invoice
+
+
+@transaction.atomic
+def return_to_draft(*, invoice_id: int, actor: Actor) -> Invoice:
+    """Let an invoice in review be issued by itself again.
+
+    :raises InvoiceNotDraft: if it is not in review.
+    """
+    [invoice] = _locked([invoice_id])
+    if invoice.status != InvoiceStatus.REVIEW:
+        raise InvoiceNotDraft(
+            f"{invoice} is {invoice.get_status_display().lower()}, not in review."
+        )
+    invoice.status = InvoiceStatus.DRAFT
+    invoice.save(update_fields=["status"])
+    audit.record(actor=actor, action="returned to draft", subject=invoice)
+    return invoice
+
+
+@transaction.atomic
+def recalculate_invoices(
+    *, invoice_ids: Sequence[int], at: datetime, actor: Actor, only_if_usage_changed: bool = False
+) -> list[Invoice]:
+    """Measure the periods of open invoices again and redraw their lines (R26).
+
+    Writes the next snapshot revision; nothing is lost of the earlier ones. With
+    `only_if_usage_changed`, an invoice whose usage is as it was stays as it is. Returns those that
+    were redrawn.
+
+    :raises InvoiceNotDraft: if one is issued, void or discarded.
+    """
+    invoices = _locked(invoice_ids)
+    for invoice in invoices:
+        _check_open(invoice)
+    redrawn = []
+    for invoice, draft, changed in _redrafted(invoices, at=at):
+        if only_if_usage_changed and not changed:
+            continue
+        UsageSnapshot.objects.bulk_create(draft.snapshots.values())
+        composed = draft.compose()
+        before = audit.state(invoice)
+        invoice.lines.all().delete()
+        invoice.taxes.all().delete()
+        fresh = draft.invoice(composed, run_id=invoice.run_id)
+        for name in ("seller", "buyer", "net_total", "tax_total", "total"):
+            setattr(invoice, name, getattr(fresh, name))
+        invoice.save()
+        attach([(invoice, composed)])
+        changes = audit.changes(before, audit.state(invoice))
+        audit.record(actor=actor, action="recalculated", subject=invoice, changes=changes)
+        redrawn.append(invoice)
+    return redrawn
+
+
+@transaction.atomic
+def discard_invoice(
+    *, invoice_id: int, reason: str, reopen: bool, at: datetime, actor: Actor
+) -> Invoice:
+    """Throw an open invoice away: its period is billed anew by the next run, or waived (R33).
+
+    :raises InvoiceNotDraft: if it is issued, void or discarded already.
+    :raises Invalid: without a reason.
+    """
+    [invoice] = _locked([invoice_id])
+    _check_open(invoice)
+    _check_reason(reason)
+    invoice.status, invoice.discarded_at, invoice.reason = InvoiceStatus.DISCARDED, at, reason
+    invoice.save(update_fields=["status", "discarded_at", "reason"])
+    _release(invoice, reopen=reopen, at=at)
+    audit.record(
+        actor=actor,
+        action="discarded, to be billed anew" if reopen else "discarded and waived",
+        subject=invoice,
+        changes={"total": [f"{invoice.total:f}", None]},
+        note=reason,
+    )
+    return invoice
+
+
+@transaction.atomic
+def void_invoice(
+    *, invoice_id: int, reason: str, reopen: bool, at: datetime, actor: Actor
+) -> Invoice:
+    """Declare an issued invoice void; it keeps its number, and its period is billed anew or waived.
+
+    :raises InvoiceNotIssued: if it is not issued.
+    :raises TaxPeriodOver: after the month of its issue date, where the issuer is (R32).
+    :raises Invalid: without a reason.
+    """
+    [invoice] = _locked([invoice_id])
+    if invoice.status != InvoiceStatus.ISSUED:
+        raise InvoiceNotIssued(
+            f"{invoice} is {invoice.get_status_display().lower()}: only issued ones can be voided."
+        )
+    _check_reason(reason)
+    today = local_date(at, zone(invoice.seller["time_zone"]))
+    assert invoice.issue_date is not None
+    if (today.year, today.month) != (invoice.issue_date.year, invoice.issue_date.month):
+        raise TaxPeriodOver(
+            f"{invoice} was issued in {invoice.issue_date:%B %Y}, whose tax may be declared: "
+            "correct it with a credit note."
+        )
+    invoice.status, invoice.voided_at, invoice.reason = InvoiceStatus.VOID, at, reason
+    invoice.save(update_fields=["status", "voided_at", "reason"])
+    _release(invoice, reopen=reopen, at=at)
+    audit.record(actor=actor, action="voided", subject=invoice, note=reason)
+    return invoice
+
+
+def usage_since(invoice: Invoice, *, at: datetime) -> dict[int, UsageSnapshot]:
+    """Return, for an open invoice, what its metrics measure now where it differs from its lines."""
+    [(_, _, changed)] = _redrafted([invoice], at=at)
+    return changed
+
+
+def _locked(invoice_ids: Sequence[int]) -> list[Invoice]:
+    found = Invoice.objects.select_for_update(of=("self",)).select_related("customer")
+    return list(found.filter(pk__in=invoice_ids).order_by("pk"))
+
+
+def _check_open(invoice: Invoice) -> None:
+    if not invoice.is_open:
+        raise InvoiceNotDraft(f"{invoice} is {invoice.get_status_display().lower()} already.")
+
+
+def _check_reason(reason: str) -> None:
+    if not reason.strip():
+        raise Invalid([Fault(("reason",), "required", "Say why; it stays in the audit trail.")])
+
+
+def _number(issuer: Issuer, invoices: Sequence[Invoice], *, as_of: datetime) -> None:
+    """Spend a block of the issuer's numbers on these invoices and freeze their parties.
+
+    The counter is a locked row: a database sequence would leave gaps, which the tax office asks
+    about.
+    """
+    today = local_date(as_of, zone(issuer.time_zone))
+    counter = _counter(issuer, today=today)
+    issue_date = max(today, counter.last_issue_date or today)
+    for invoice in invoices:
+        sequence, counter.next_number = counter.next_number, counter.next_number + 1
+        invoice.status = InvoiceStatus.ISSUED
+        invoice.kind, invoice.series = counter.kind, counter.series
+        invoice.year, invoice.sequence = counter.year, sequence
+        invoice.number = f"{counter.kind}-{counter.series}{counter.year}-{sequence:06d}"
+        invoice.seller, invoice.buyer = seller_of(issuer), buyer_of(invoice.customer)
+        invoice.issued_at, invoice.issue_date = as_of, issue_date
+        invoice.due_date = issue_date + timedelta(days=invoice.customer.payment_terms_days)
+        invoice.template_version = TEMPLATE_VERSION
+    counter.last_issue_date = issue_date
+    counter.save()
+
+
+def _counter(issuer: Issuer, *, today: date) -> DocumentSequence:
+    """Lock the counter of the year to issue in: today's, or a later one already begun (R36)."""
+    mine: dict[str, Any] = {"issuer": issuer, "kind": KIND, "series": SERIES}
+    DocumentSequence.objects.get_or_create(**mine, year=today.year)
+    counters = DocumentSequence.objects.select_for_update().filter(**mine).order_by("year")
+    begun = [
+        c for c in counters if c.year == today.year or (c.year > today.year and c.last_issue_date)
+    ]
+    return begun[-1]
+
+
+def _release(invoice: Invoice, *, reopen: bool, at: datetime) -> None:
+    """Give up the invoice's claim on its periods, and open them again or waive them (R33)."""
+    charges = list(PeriodCharge.objects.filter(invoice=invoice, is_live=True))
+    purposes = {charge.period_id: charge.purpose for charge in charges}
+    for period in BillingPeriod.objects.select_for_update().filter(pk__in=purposes):
+        if purposes[period.pk] == Purpose.OPENING:
+            period.needs_opening = reopen and period.status == PeriodStatus.OPEN
+        elif reopen:
+            period.status, period.closed_at = PeriodStatus.OPEN, None
+        else:
+            period.status, period.closed_at = PeriodStatus.WAIVED, at
+        period.save(update_fields=["status", "closed_at", "needs_opening"])
+    PeriodCharge.objects.filter(pk__in=[charge.pk for charge in charges]).update(is_live=False)
+
+
+def _redrafted(
+    invoices: Sequence[Invoice], *, at: datetime
+) -> list[tuple[Invoice, Draft, dict[int, UsageSnapshot]]]:
+    """Draft open invoices again from what is measured now; say which metrics differ."""
+    charges = {
+        charge.invoice_id: charge
+        for charge in PeriodCharge.objects.filter(
+            invoice__in=invoices, is_live=True
+        ).select_related("period__phase")
+    }
+    subscriptions = Subscription.objects.with_terms().filter(
+        pk__in=[charge.subscription_id for charge in charges.values()]
+    )
+    chunk = Chunk(list(subscriptions))
+    following = _following(charges.values())
+    periods = []
+    for charge in charges.values():
+        for period in (charge.period, following.get(charge.pk)):
+            if period:
+                period.subscription = chunk.subscriptions[charge.subscription_id]
+        if charge.purpose != Purpose.OPENING:
+            periods.append(charge.period)
+    latest = _latest_snapshots(periods)
+    read = read_snapshots([chunk.wanted(period) for period in periods], at=at)
+    now = {period.pk: snapshots for period, snapshots in zip(periods, read, strict=True)}
+    found = []
+    for invoice in invoices:
+        charge = charges[invoice.pk]
+        measured = now.get(charge.period_id, {})
+        changed = {}
+        for metric_id, snapshot in measured.items():
+            before = latest[charge.period_id, metric_id]
+            snapshot.revision = before.revision + 1
+            if (snapshot.quantity, snapshot.events) != (before.quantity, before.events):
+                changed[metric_id] = snapshot
+        opening = charge.purpose == Purpose.OPENING
+        draft = draft_of(
+            chunk,
+            Purpose(charge.purpose),
+            None if opening else charge.period,
+            charge.period if opening else following.get(charge.pk),
+            measured,
+        )
+        found.append((invoice, draft, changed))
+    return found
+
+
+def _following(charges: Iterable[PeriodCharge]) -> dict[int, BillingPeriod]:
+    """Return the period after that of each charge, where there is one."""
+    places = {(charge.subscription_id, charge.period.number + 1): charge.pk for charge in charges}
+    candidates = BillingPeriod.objects.select_related("phase").filter(
+        subscription__in={subscription for subscription, _ in places},
+        number__in={number for _, number in places},
+    )
+    return {
+        places[key]: period
+        for period in candidates
+        if (key := (period.subscription_id, period.number)) in places
+    }
+
+
+def _latest_snapshots(
+    periods: Sequence[BillingPeriod],
+) -> dict[tuple[int, int], UsageSnapshot]:
+    """Return the newest revision of every snapshot of these periods."""
+    snapshots = UsageSnapshot.objects.filter(period__in=periods).order_by("revision")
+    return {(snapshot.period_id, snapshot.metric_id): snapshot for snapshot in snapshots}

@@ -1,0 +1,102 @@
+"""The worked month of the invoice design, from events to totals, cent by cent."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+
+from billing.models import Invoice, InvoiceStatus
+from billing.services import runs
+from catalog.drafts import PriceDraft
+from catalog.models import Price
+from config.base.audit import SYSTEM
+from customers.models import Issuer, Subscription
+from metering.events import read_event
+from metering.services.ingestion import ingest
+from tests import factories as make
+
+pytestmark = pytest.mark.django_db
+D = Decimal
+
+
+@pytest.fixture
+def fernwood() -> Subscription:
+    """A subscription to Scale from 1 November, sold with 19 % VAT."""
+    Issuer.objects.update(tax_status="standard", standard_tax_rate=D(19))
+    calls = make.metric("api_calls", event_type="api.call", value_property="calls")
+    storage = make.metric(
+        "storage",
+        unit="GB-month",
+        unit_plural="GB-months",
+        event_type="storage",
+        value_property="gb_months",
+        rounding_scale=10,
+    )
+    version = make.published(
+        make.flat("base", "499.00", name="Platform base fee"),
+        make.graduated(
+            calls,
+            "50000 @ 0.002, rest @ 0.0015",
+            key="calls",
+            name="API calls",
+            included_quantity=D(100_000),
+        ),
+        PriceDraft(
+            Price(
+                key="storage",
+                name="Storage",
+                metric=storage,
+                model="per_unit",
+                timing="arrears",
+                unit_amount=D("0.12"),
+                included_quantity=D(50),
+            )
+        ),
+    )
+    return make.subscription(make.customer("fernwood"), version, starts_on=date(2026, 11, 1))
+
+
+def event(number: int, kind: str, **data: object) -> dict[str, object]:
+    return {
+        "specversion": "1.0",
+        "id": f"e{number}",
+        "source": "test",
+        "type": kind,
+        "subject": "fernwood",
+        "time": f"2026-11-{number:02}T12:00:00Z",
+        "data": data,
+    }
+
+
+def close(as_of: datetime) -> list[Invoice]:
+    run = runs.start_run(as_of=as_of, now=as_of, actor=SYSTEM)
+    for chunk in runs.chunks(run):
+        runs.close_chunk(run_id=run.pk, subscription_ids=chunk, now=as_of)
+    run = runs.finish_if_done(run_id=run.pk, now=as_of)
+    assert run.status == "finished"
+    return list(Invoice.objects.with_lines().order_by("pk"))
+
+
+def test_november_costs_what_a_pocket_calculator_says(fernwood: Subscription) -> None:
+    events = [event(n, "api.call", calls=6244) for n in range(1, 31)]
+    events.append(event(30, "api.call", calls=20) | {"id": "last"})
+    events.append(event(15, "storage", gb_months="82.5") | {"id": "storage"})
+    received = datetime(2026, 11, 30, 13, tzinfo=UTC)
+    ingest([read_event(one) for one in events], received_at=received)
+
+    opening, november = close(datetime(2026, 12, 1, 1, tzinfo=UTC))
+
+    assert (opening.status, opening.net_total) == (InvoiceStatus.ISSUED, D("499.00"))
+    assert november.status == InvoiceStatus.DRAFT
+    assert [(line.description, line.quantity, line.net) for line in november.lines.all()] == [
+        ("Platform base fee", D(1), D("499.00")),
+        ("API calls", D(187340), D("156.01")),
+        ("Storage", D("82.5"), D("3.90")),
+    ]
+    assert (november.net_total, november.tax_total, november.total) == (
+        D("658.91"),
+        D("125.19"),
+        D("784.10"),
+    )
