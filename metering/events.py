@@ -1,0 +1,289 @@
+"""Reading usage events: CloudEvents 1.0 in structured mode, or the same as plain JSON (R6, R7).
+
+Decodes and checks one event or a body of them; knows no database, clock or setting.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from metering import properties
+
+BYTES_LIMIT = 8 * 1024 * 1024
+COUNT_LIMIT = 10_000
+DEPTH_LIMIT = 20
+
+_ATTRIBUTES = frozenset(
+    ("specversion", "id", "source", "type", "subject", "time", "data", "subscription")
+)
+_UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
+_TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:)([0-9]{2})(\.[0-9]+)?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})",
+    re.ASCII,
+)
+_YEARS = range(1970, 3000)
+_decoder = msgspec.json.Decoder(float_hook=properties.number)
+
+
+class NotJson(ValueError):
+    """A body that is not JSON, is empty, or is nested beyond reading."""
+
+
+class TooManyEvents(ValueError):
+    """A body of more than 10,000 events."""
+
+
+class NotAnEvent(ValueError):
+    """An item that can't be understood as an event at all, so it is refused (R8)."""
+
+    def __init__(self, code: str, detail: str, *, item: Any = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.id = _shown(item, "id")
+        self.source = _shown(item, "source")
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One event as it was sent.
+
+    `key` is 16 bytes of (source, id) in hex, `payload_hash` those of what must not change (R7).
+    `time` is None where the sender left it to us. `data` is an object unless there is a `flaw`,
+    which says why it can't be counted.
+    """
+
+    key: str
+    payload_hash: bytes
+    source: str
+    id: str
+    type: str
+    subject: str | None
+    subscription: str | None
+    time: datetime | None
+    data: Any
+    extensions: dict[str, Any] | None = None
+    flaw: str = ""
+
+
+def read_body(body: bytes) -> list[Event | NotAnEvent]:
+    """Return each event of a body, one object or an array, or why it is none, in order.
+
+    :raises NotJson: if there is nothing to read.
+    :raises TooManyEvents: if there are more than 10,000.
+    """
+    items = _decode(body)
+    if isinstance(items, dict):
+        items = [items]
+    if not isinstance(items, list) or not items:
+        raise NotJson("Send an event, or an array of at least one.")
+    if len(items) > COUNT_LIMIT:
+        raise TooManyEvents(f"Send up to {COUNT_LIMIT:,} events at once; these are {len(items):,}.")
+    return [_read_or_refuse(item) for item in items]
+
+
+def read_event(item: Any) -> Event:
+    """Return the event that a decoded JSON object describes.
+
+    :raises NotAnEvent: saying why it is none.
+    """
+    if not isinstance(item, dict):
+        raise NotAnEvent("not_an_object", "An event is a JSON object.")
+    if item.get("specversion", "1.0") != "1.0":
+        raise NotAnEvent("specversion", "Only CloudEvents 1.0 are understood.", item=item)
+    extensions = None
+    if not item.keys() <= _ATTRIBUTES:
+        extensions = {name: value for name, value in item.items() if name not in _ATTRIBUTES}
+    data, flaw = _data(item, extensions)
+    return make_event(
+        source=_text(item, "source"),
+        id=_text(item, "id"),
+        type=_text(item, "type"),
+        subject=_text(item, "subject") if item.get("subject") is not None else None,
+        subscription=_text(item, "subscription") if item.get("subscription") is not None else None,
+        time=_time(item),
+        data=data,
+        extensions=extensions,
+        flaw=flaw,
+    )
+
+
+def make_event(
+    *,
+    source: str,
+    id: str,
+    type: str,
+    subject: str | None,
+    subscription: str | None,
+    time: datetime | None,
+    data: Any,
+    extensions: dict[str, Any] | None = None,
+    flaw: str = "",
+) -> Event:
+    """Return the event of attributes that have been checked, with its key and payload hash."""
+    payload = properties.canonical([type, subject, subscription, data])
+    return Event(
+        event_key(source, id),
+        blake2b(payload.encode(), digest_size=16).digest(),
+        source,
+        id,
+        type,
+        subject,
+        subscription,
+        time,
+        data,
+        extensions,
+        flaw,
+    )
+
+
+def event_key(source: str, id: str) -> str:
+    """Return the 16 bytes in hex that stand for (source, id) for ever (R7)."""
+    return blake2b(f"{len(source)}:{source}{id}".encode(), digest_size=16).hexdigest()
+
+
+def written(event: Event) -> str:
+    """Return the JSON text from which `read_event` reads the same event."""
+    item = {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "subject": event.subject,
+        "subscription": event.subscription,
+        "time": event.time.isoformat() if event.time else None,
+        "data": event.data,
+        **(event.extensions or {}),
+    }
+    return properties.canonical({name: value for name, value in item.items() if value is not None})
+
+
+def read_time(text: str) -> datetime:
+    """Read an RFC 3339 time with its offset; what is finer than a microsecond is cut off.
+
+    A leap second is the first instant of the next minute.
+
+    :raises ValueError: if it is no such time, or not between 1970 and 2999.
+    """
+    if (match := _TIME.fullmatch(text)) is None:
+        raise ValueError(text)
+    day, minute, second, fraction, offset = match.groups()
+    leap = second == "60"
+    fraction = ".0" if leap or not fraction else fraction[:7]
+    moment = datetime.fromisoformat(
+        f"{day}T{minute}{'59' if leap else second}{fraction}{offset.upper()}"
+    )
+    if moment.year not in _YEARS:
+        raise ValueError(text)
+    return moment.astimezone(UTC) + timedelta(seconds=leap)
+
+
+def _decode(body: bytes) -> Any:
+    """Decode a body at once, or if something in it resists, with all that JSON's letter allows.
+
+    The second reader lets lone surrogates, NaN and endless digits pass, so that they can be
+    refused item by item.
+    """
+    try:
+        return _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ArithmeticError):
+        pass
+    try:
+        return json.loads(
+            body.decode("utf-8"),
+            parse_float=properties.number,
+            parse_int=properties.number,
+            parse_constant=Decimal,
+        )
+    except UnicodeDecodeError:
+        raise NotJson("The body is not UTF-8.") from None
+    except json.JSONDecodeError as broken:
+        raise NotJson(
+            f"The body is not JSON: {broken.msg}, line {broken.lineno} column {broken.colno}."
+        ) from None
+    except RecursionError:
+        raise NotJson(f"The body is nested more than {DEPTH_LIMIT} levels deep.") from None
+
+
+def _read_or_refuse(item: Any) -> Event | NotAnEvent:
+    try:
+        return read_event(item)
+    except NotAnEvent as refusal:
+        return refusal
+
+
+def _text(item: Mapping[str, Any], name: str) -> str:
+    value = item.get(name)
+    if value is None:
+        raise NotAnEvent(f"missing_{name}", f"An event needs its {name}.", item=item)
+    if not isinstance(value, str) or not 1 <= len(value) <= 255:
+        raise NotAnEvent(f"bad_{name}", f"The {name} is a text of 1 to 255 characters.", item=item)
+    if not value.isprintable() and _UNWANTED.search(value):
+        raise NotAnEvent(f"bad_{name}", f"The {name} has a control character.", item=item)
+    return value
+
+
+def _time(item: Mapping[str, Any]) -> datetime | None:
+    text = item.get("time")
+    if text is None:
+        return None
+    try:
+        return read_time(text)
+    except (ValueError, TypeError, OverflowError):
+        raise NotAnEvent(
+            "bad_time",
+            "The time is RFC 3339 with an offset, such as 2026-11-01T12:00:00Z, from 1970 to 2999.",
+            item=item,
+        ) from None
+
+
+def _data(item: Mapping[str, Any], extensions: Mapping[str, Any] | None) -> tuple[Any, str]:
+    """Return the data, and what keeps it from being counted, if something does."""
+    data = item.get("data")
+    if data is None:
+        data = {}
+    flaws: list[str] = []
+    _inspect(data, item, flaws, depth=2)
+    if extensions:
+        _inspect(extensions, item, flaws, depth=1)
+    if not isinstance(data, dict):
+        return data, "The data is not a JSON object."
+    return data, flaws[0] if flaws else ""
+
+
+def _inspect(value: Any, item: Mapping[str, Any], flaws: list[str], *, depth: int) -> None:
+    """Refuse what can't be kept, and note numbers that can be kept but never counted."""
+    kind = type(value)
+    if kind is str:
+        if not value.isprintable() and _UNWRITABLE.search(value):
+            raise NotAnEvent("bad_text", "A text has NUL or half a surrogate pair.", item=item)
+    elif kind is int:
+        if not properties.is_bounded(value):
+            flaws.append("A number has more than 100 digits.")
+    elif kind is Decimal:
+        if not value.is_finite():
+            raise NotAnEvent("bad_number", "A number is out of all bounds.", item=item)
+        if not properties.is_bounded(value):
+            flaws.append(f"The number {value} is out of bounds.")
+    elif kind is dict or kind is list:
+        if depth > DEPTH_LIMIT:
+            raise NotAnEvent("too_deep", f"An event is up to {DEPTH_LIMIT} levels deep.", item=item)
+        for inner in value:
+            _inspect(inner, item, flaws, depth=depth + 1)
+        if kind is dict:
+            for inner in value.values():
+                _inspect(inner, item, flaws, depth=depth + 1)
+
+
+def _shown(item: Any, name: str) -> str | None:
+    """Return an attribute so that it can be written in an answer."""
+    value = item.get(name) if isinstance(item, dict) else None
+    return _UNWANTED.sub("\ufffd", value)[:255] if isinstance(value, str) else None
