@@ -1,0 +1,130 @@
+"""Events, the keys that make them count once, and the quarantine."""
+
+from uuid import uuid4
+
+from django.db import models
+from django.db.models import Q
+
+from config.base.constraints import exactly_when, one_of
+from customers.models import Customer, Subscription
+from metering.fields import ExactJSONField
+
+
+class QuarantineCode(models.TextChoices):
+    """Why an event could not be counted, in words for finance (R8)."""
+
+    UNKNOWN_CUSTOMER = "unknown_customer", "Unknown customer"
+    UNKNOWN_TYPE = "unknown_type", "No metric counts this type"
+    MISSING_VALUE = "missing_value", "Value missing"
+    BAD_VALUE = "bad_value", "Value is no quantity"
+    AMBIGUOUS_SUBSCRIPTION = "ambiguous_subscription", "Several subscriptions could bill it"
+    UNKNOWN_SUBSCRIPTION = "unknown_subscription", "Unknown subscription"
+    FUTURE_TIME = "future_time", "Dated in the future"
+    CONFLICT = "conflict", "Same id, other content"
+
+
+class QuarantineStatus(models.TextChoices):
+    OPEN = "open", "Open"
+    REPLAYED = "replayed", "Counted after all"
+    DISMISSED = "dismissed", "Dismissed"
+
+
+class EventKey(models.Model):
+    """That an event of this source and id has arrived, and with which payload; for ever (R7)."""
+
+    key = models.UUIDField(primary_key=True, help_text="16 bytes of source and id.")
+    payload_hash = models.BinaryField(max_length=16, help_text="16 bytes of what must not change.")
+
+    def __str__(self) -> str:
+        return str(self.key)
+
+
+class UsageEvent(models.Model):
+    """Something a customer used, at `time` (R6). Append-only; its id is the order of ingestion.
+
+    Nothing has a foreign key to events, so that they can be partitioned by time.
+    """
+
+    key = models.UUIDField(db_index=True, help_text="Its id in the API, made of source and id.")
+    source = models.CharField(max_length=255, help_text="Who sent it.")
+    event_id = models.CharField(max_length=255, help_text="The sender's own id.")
+    type = models.CharField(max_length=255, help_text="What happened, such as llm.request.")
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    subscription = models.ForeignKey(
+        Subscription,
+        on_delete=models.PROTECT,
+        related_name="+",
+        null=True,
+        db_index=False,
+        help_text="Only if the event names one.",
+    )
+    time = models.DateTimeField(help_text="When it happened; it counts at this instant.")
+    received_at = models.DateTimeField(help_text="When it arrived.")
+    data = ExactJSONField(default=dict)
+    extensions = ExactJSONField(null=True, help_text="What else the sender wrote; means nothing.")
+
+    class Meta:
+        ordering = ("id",)
+        indexes = (
+            models.Index(fields=["customer", "type", "time", "id"], name="usage_event_measured"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.event_id} from {self.source}"
+
+
+class QuarantinedEvent(models.Model):
+    """An event that could not be counted, until somebody fixes or dismisses it (R8)."""
+
+    uuid = models.UUIDField(unique=True, default=uuid4, editable=False)
+    key = models.UUIDField(db_index=True)
+    payload_hash = models.BinaryField(max_length=16)
+    source = models.CharField(max_length=255)
+    event_id = models.CharField(max_length=255)
+    raw = models.TextField(help_text="The event as it was sent, as JSON.")
+    code = models.CharField(max_length=30, choices=QuarantineCode)
+    detail = models.TextField(help_text="What is wrong, in a sentence.")
+    status = models.CharField(
+        max_length=10, choices=QuarantineStatus, default=QuarantineStatus.OPEN
+    )
+    resolution = models.TextField(blank=True, help_text="What was done about it, and why.")
+    resolved_by = models.CharField(max_length=255, blank=True)
+    resolved_at = models.DateTimeField(null=True)
+    received_at = models.DateTimeField(help_text="When it arrived.")
+
+    class Meta:
+        verbose_name = "event in quarantine"
+        verbose_name_plural = "events in quarantine"
+        ordering = ("-id",)
+        indexes = (
+            models.Index(fields=["status", "code", "id"], name="quarantine_by_status_and_code"),
+        )
+        constraints = (
+            one_of("code", QuarantineCode, name="quarantine_code_is_known"),
+            one_of("status", QuarantineStatus, name="quarantine_status_is_known"),
+            exactly_when(
+                ~Q(status="open"),
+                Q(resolved_at__isnull=False),
+                name="quarantine_resolved_exactly_when_dated",
+            ),
+            models.CheckConstraint(
+                name="quarantine_dismissal_has_a_reason",
+                condition=~Q(status="dismissed") | ~Q(resolution=""),
+                violation_error_message="Say why it is dismissed.",
+            ),
+            models.UniqueConstraint(
+                fields=["key"],
+                condition=Q(status="open") & ~Q(code="conflict"),
+                name="quarantine_open_once_per_key",
+            ),
+            models.UniqueConstraint(
+                fields=["key", "payload_hash"],
+                condition=Q(code="conflict"),
+                name="quarantine_conflict_once_per_payload",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.event_id} from {self.source}"

@@ -1,0 +1,27 @@
+"""Metering's guards: what arrived stays as it arrived."""
+
+from config.base.guards import Guard, append_only, immutable
+
+_IN_QUARANTINE = (
+    "EXISTS (SELECT 1 FROM metering_quarantinedevent q "
+    "WHERE q.key = OLD.key AND q.status = 'open' AND q.code <> 'conflict')"
+)
+
+GUARDS = [
+    *append_only("metering_usageevent", name="usage_event"),
+    Guard("event_key_never_changes", "metering_eventkey", "UPDATE", immutable("key")),
+    Guard(
+        "event_payload_changes_only_in_quarantine",
+        "metering_eventkey",
+        "UPDATE",
+        f"({immutable('payload_hash')}) AND NOT {_IN_QUARANTINE}",
+    ),
+    Guard("event_key_is_never_deleted", "metering_eventkey", "DELETE", "TRUE"),
+    Guard(
+        "quarantined_event_is_kept_once_resolved",
+        "metering_quarantinedevent",
+        "UPDATE",
+        "OLD.status <> 'open'",
+    ),
+    Guard("quarantined_event_is_never_deleted", "metering_quarantinedevent", "DELETE", "TRUE"),
+]
