@@ -1,0 +1,198 @@
+"""Whether an event can be counted, and if not, why (R6, R8).
+
+What the check of a batch needs to know is loaded at once, in a constant number of queries.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db.models import Count
+
+from catalog.models import Aggregation, MetricStatus, ValueMetric
+from customers.models import Customer, Subscription, SubscriptionPhase
+from customers.periods import DateOutOfRange, first_instant, zone
+from metering import properties
+from metering.events import Event
+from metering.models import QuarantineCode
+
+TOLERATED_AHEAD = timedelta(hours=1)
+
+
+class Verdict(NamedTuple):
+    """Whose event it is, or why it can't be counted."""
+
+    customer_id: int = 0
+    subscription_id: int | None = None
+    code: str = ""
+    detail: str = ""
+
+
+class _Stretch(NamedTuple):
+    """When a subscription prices a metric, half-open."""
+
+    subscription_id: int
+    key: str
+    metric_id: int
+    start: datetime
+    end: datetime | None
+
+
+class Surroundings:
+    """The customers, metrics and subscriptions that a batch of events speaks of."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        events = list(events)
+        self._customers = dict(
+            Customer.objects.filter(
+                key__in={event.subject for event in events if event.subject}
+            ).values_list("key", "pk")
+        )
+        self._metrics = _metrics({event.type for event in events})
+        self._subscriptions = _subscriptions(
+            {event.subscription for event in events if event.subscription}
+        )
+        self._stretches = _stretches(
+            customers={
+                self._customers[event.subject]
+                for event in events
+                if not event.subscription and event.subject in self._customers
+            },
+            metrics=[metric.pk for metrics in self._metrics.values() for metric in metrics],
+        )
+
+    def check(self, event: Event, *, time: datetime, at: datetime) -> Verdict:
+        """Say whose the event is, or name the first reason that keeps it from being counted.
+
+        `time` is when it happened, `at` now.
+        """
+        if event.subject is None:
+            return _refused(QuarantineCode.UNKNOWN_CUSTOMER, "It names no customer (subject).")
+        customer_id = self._customers.get(event.subject)
+        if customer_id is None:
+            detail = f"There is no customer “{event.subject}”."
+            return _refused(QuarantineCode.UNKNOWN_CUSTOMER, detail)
+        metrics = self._metrics.get(event.type)
+        if not metrics:
+            return _refused(QuarantineCode.UNKNOWN_TYPE, f"No metric counts “{event.type}” events.")
+        subscription_id = None
+        if event.subscription is not None:
+            owner, subscription_id = self._subscriptions.get(event.subscription, (None, None))
+            if owner != customer_id:
+                detail = f"“{event.subject}” has no subscription “{event.subscription}”."
+                return _refused(QuarantineCode.UNKNOWN_SUBSCRIPTION, detail)
+        if event.flaw:
+            return _refused(QuarantineCode.BAD_VALUE, event.flaw)
+        counting = [metric for metric in metrics if properties.meets(metric.filters, event.data)]
+        for metric in counting:
+            if refusal := _value_refusal(metric, event.data):
+                return refusal
+        if subscription_id is None and (stretches := self._stretches.get(customer_id)):
+            for metric in counting:
+                if rivals := _rivals(stretches, metric, time):
+                    detail = f"{' and '.join(rivals)} both bill “{metric}”: name one of them."
+                    return _refused(QuarantineCode.AMBIGUOUS_SUBSCRIPTION, detail)
+        if time > at + TOLERATED_AHEAD:
+            detail = f"Its time, {time.isoformat()}, is more than an hour ahead."
+            return _refused(QuarantineCode.FUTURE_TIME, detail)
+        return Verdict(customer_id, subscription_id)
+
+
+def _value_refusal(metric: ValueMetric, data: properties.Data) -> Verdict | None:
+    name = metric.value_property
+    if not name:
+        return None
+    value = data.get(name)
+    if value is None:
+        detail = f"“{metric}” needs the property “{name}”."
+        return _refused(QuarantineCode.MISSING_VALUE, detail)
+    if metric.aggregation == Aggregation.UNIQUE_COUNT:
+        if properties.identity(value) is None:
+            detail = f"The property “{name}” is no single value."
+            return _refused(QuarantineCode.BAD_VALUE, detail)
+    elif properties.quantity(value) is None:
+        shown = properties.canonical(value)
+        shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
+        detail = (
+            f"The property “{name}” is {shown}, which is no number of at most 20 digits before "
+            "the decimal point and 10 after."
+        )
+        return _refused(QuarantineCode.BAD_VALUE, detail)
+    return None
+
+
+def _rivals(stretches: Sequence[_Stretch], metric: ValueMetric, time: datetime) -> list[str]:
+    """Return two subscriptions that would bill the metric at this instant, or none."""
+    found = {
+        stretch.subscription_id: stretch.key
+        for stretch in stretches
+        if stretch.metric_id == metric.pk
+        and stretch.start <= time
+        and (stretch.end is None or time < stretch.end)
+    }
+    return [f"“{key}”" for _, key in sorted(found.items())][:2] if len(found) > 1 else []
+
+
+def _refused(code: QuarantineCode, detail: str) -> Verdict:
+    return Verdict(code=code.value, detail=detail)
+
+
+def _metrics(types: Iterable[str]) -> Mapping[str, list[ValueMetric]]:
+    found: dict[str, list[ValueMetric]] = defaultdict(list)
+    for metric in ValueMetric.objects.filter(event_type__in=set(types)).exclude(
+        status=MetricStatus.RETIRED
+    ):
+        found[metric.event_type].append(metric)
+    return found
+
+
+def _subscriptions(keys: set[str]) -> dict[str, tuple[int, int]]:
+    if not keys:
+        return {}
+    rows = Subscription.objects.filter(key__in=keys).values_list("key", "customer_id", "pk")
+    return {key: (customer_id, pk) for key, customer_id, pk in rows}
+
+
+def _stretches(*, customers: set[int], metrics: Sequence[int]) -> dict[int, list[_Stretch]]:
+    """Return, per customer with several subscriptions, when each prices which metric."""
+    if not customers or not metrics:
+        return {}
+    several = (
+        Subscription.objects.filter(customer__in=customers)
+        .order_by()
+        .values("customer")
+        .annotate(n=Count("pk"))
+        .filter(n__gt=1)
+        .values("customer")
+    )
+    rows = (
+        SubscriptionPhase.objects.filter(
+            subscription__customer__in=several, plan_version__prices__metric__in=metrics
+        )
+        .values_list(
+            "subscription__customer_id",
+            "subscription_id",
+            "subscription__key",
+            "plan_version__prices__metric_id",
+            "starts_on",
+            "ends_on",
+            "subscription__ends_on",
+            "time_zone",
+        )
+        .order_by("subscription_id")
+        .distinct()
+    )
+    found: dict[int, list[_Stretch]] = defaultdict(list)
+    for customer_id, pk, key, metric_id, starts_on, ends_on, last_on, zone_name in rows:
+        ends = [day for day in (ends_on, last_on) if day is not None]
+        place = zone(zone_name)
+        try:
+            end = first_instant(min(ends), place) if ends else None
+            start = first_instant(starts_on, place)
+        except DateOutOfRange:
+            continue
+        found[customer_id].append(_Stretch(pk, key, metric_id, start, end))
+    return found

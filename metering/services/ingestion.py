@@ -1,0 +1,261 @@
+"""Taking events in: each counts once for ever, and none is lost (R7, R8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db import transaction
+
+from metering.events import Event, NotAnEvent, written
+from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
+from metering.services.checking import Surroundings, Verdict
+from metering.services.storage import (
+    Counted,
+    claim_keys,
+    known_hashes,
+    replace_payload,
+    store_events,
+)
+
+RESENT = "Sent again, and counted."
+
+_CHANGED = (
+    "payload_hash",
+    "raw",
+    "received_at",
+    "code",
+    "detail",
+    "status",
+    "resolution",
+    "resolved_at",
+)
+
+
+class Outcome(StrEnum):
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    QUARANTINED = "quarantined"
+    CONFLICT = "conflict"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An event that was neither accepted nor a plain duplicate; `index` counts from 0."""
+
+    index: int
+    id: str | None
+    source: str | None
+    outcome: Outcome
+    code: str
+    detail: str
+
+
+@dataclass
+class Report:
+    """How many events met which outcome, and what was wrong with those that had a problem."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    conflicts: int = 0
+    invalid: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+
+class _Arrival(NamedTuple):
+    """An event at its place in the batch; `time` is when it counts."""
+
+    place: int
+    event: Event
+    time: datetime
+
+
+def ingest(items: Sequence[Event | NotAnEvent], *, received_at: datetime) -> Report:
+    """Store events in one transaction and report what became of each, in a constant number of queries.
+
+    An event without a time counts at `received_at`. Of equal keys in the batch the first stands.
+    When this returns, and no transaction surrounds it, what it took is durable. A batch can be
+    sent again whole, in any order, beside others: what is stored comes back as duplicates.
+    """
+    report = Report()
+    first: dict[str, _Arrival] = {}
+    repeated: list[_Arrival] = []
+    for index, item in enumerate(items):
+        if isinstance(item, NotAnEvent):
+            report.invalid += 1
+            report.problems.append(
+                Problem(index, item.id, item.source, Outcome.INVALID, item.code, str(item))
+            )
+            continue
+        arrival = _Arrival(index, item, item.time or received_at)
+        if first.setdefault(item.key, arrival) is not arrival:
+            repeated.append(arrival)
+    if first:
+        with transaction.atomic():
+            _take(first, repeated, report, received_at)
+    report.problems.sort(key=lambda problem: problem.index)
+    return report
+
+
+def _take(
+    first: dict[str, _Arrival], repeated: list[_Arrival], report: Report, at: datetime
+) -> None:
+    new = claim_keys({key: arrival.event.payload_hash for key, arrival in first.items()})
+    fresh = [arrival for key, arrival in first.items() if key in new]
+    again = [arrival for key, arrival in first.items() if key not in new] + repeated
+    surroundings = Surroundings(arrival.event for arrival in [*first.values(), *repeated])
+    _take_fresh(fresh, surroundings, report, at)
+    if again:
+        waiting = _waiting({arrival.event.key for arrival in again})
+        retried, repeats = _split(again, waiting, report)
+        _try_again(retried, waiting, surroundings, report, at)
+        _take_repeats(repeats, report, at)
+
+
+def _take_fresh(
+    arrivals: Iterable[_Arrival], surroundings: Surroundings, report: Report, at: datetime
+) -> None:
+    """Store what can be counted, and put the rest in quarantine."""
+    counted, refused = [], []
+    for arrival in arrivals:
+        verdict = surroundings.check(arrival.event, time=arrival.time, at=at)
+        if verdict.code:
+            refused.append(_quarantined(arrival.event, verdict.code, verdict.detail, at))
+            _quarantine_noted(report, arrival, verdict)
+        else:
+            event, time = arrival.event, arrival.time
+            counted.append(Counted(event, verdict.customer_id, verdict.subscription_id, time))
+    store_events(counted, received_at=at)
+    report.accepted += len(counted)
+    QuarantinedEvent.objects.bulk_create(refused, batch_size=1000)
+
+
+def _waiting(keys: Iterable[str]) -> dict[str, QuarantinedEvent]:
+    """Return the events in quarantine under these keys, locked in the order of their keys."""
+    found: dict[str, QuarantinedEvent] = {}
+    wanted = sorted(keys)
+    for start in range(0, len(wanted), 500):
+        rows = (
+            QuarantinedEvent.objects.filter(
+                key__in=[UUID(hex=key) for key in wanted[start : start + 500]],
+                status=QuarantineStatus.OPEN,
+            )
+            .exclude(code=QuarantineCode.CONFLICT)
+            .select_for_update()
+            .order_by("key")
+        )
+        found.update({row.key.hex: row for row in rows})
+    return found
+
+
+def _split(
+    again: list[_Arrival], waiting: dict[str, QuarantinedEvent], report: Report
+) -> tuple[list[_Arrival], list[_Arrival]]:
+    """Part those whose event waits in quarantine, the last of each key, from the mere repeats."""
+    retried: dict[str, _Arrival] = {}
+    repeats = []
+    for arrival in again:
+        key = arrival.event.key
+        if key not in waiting:
+            repeats.append(arrival)
+        else:
+            report.duplicates += key in retried  # superseded within the batch
+            retried[key] = arrival
+    return list(retried.values()), repeats
+
+
+def _try_again(
+    arrivals: Iterable[_Arrival],
+    waiting: dict[str, QuarantinedEvent],
+    surroundings: Surroundings,
+    report: Report,
+    at: datetime,
+) -> None:
+    """Let what was sent now replace its like in quarantine, and count what can be counted (R7)."""
+    counted, changed = [], []
+    for arrival in arrivals:
+        event, row = arrival.event, waiting[arrival.event.key]
+        same = bytes(row.payload_hash) == event.payload_hash
+        time = event.time or (row.received_at if same else at)
+        verdict = surroundings.check(event, time=time, at=at)
+        if not same:
+            replace_payload(event.key, event.payload_hash)
+        if verdict.code:
+            _quarantine_noted(report, arrival, verdict)
+            if same and (row.code, row.detail) == (verdict.code, verdict.detail):
+                continue
+            row.code, row.detail = verdict.code, verdict.detail
+        else:
+            report.accepted += 1
+            counted.append(Counted(event, verdict.customer_id, verdict.subscription_id, time))
+            row.status, row.resolution, row.resolved_at = QuarantineStatus.REPLAYED, RESENT, at
+        if not same:
+            row.received_at = at
+        row.payload_hash, row.raw = event.payload_hash, written(event)
+        changed.append(row)
+    store_events(counted, received_at=at)
+    QuarantinedEvent.objects.bulk_update(changed, _CHANGED, batch_size=100)
+
+
+def _take_repeats(arrivals: Iterable[_Arrival], report: Report, at: datetime) -> None:
+    """Tell duplicates from conflicts, and keep each conflict once per payload (R7)."""
+    arrivals = list(arrivals)
+    if not arrivals:
+        return
+    stored = known_hashes({arrival.event.key for arrival in arrivals})
+    differing = [a for a in arrivals if stored[a.event.key] != a.event.payload_hash]
+    as_sent = _payloads_before_repair(differing)
+    report.duplicates += len(arrivals) - len(differing)
+    conflicts = []
+    for arrival in differing:
+        event = arrival.event
+        if (event.key, event.payload_hash) in as_sent:
+            report.duplicates += 1
+            continue
+        detail = "An event with this source and id arrived before with other content."
+        conflicts.append(_quarantined(event, QuarantineCode.CONFLICT, detail, at))
+        report.conflicts += 1
+        _note(report, arrival, Outcome.CONFLICT, QuarantineCode.CONFLICT, detail)
+    conflicts.sort(key=lambda row: row.key)
+    QuarantinedEvent.objects.bulk_create(conflicts, batch_size=1000, ignore_conflicts=True)
+
+
+def _payloads_before_repair(arrivals: list[_Arrival]) -> set[tuple[str, bytes]]:
+    """Return the payloads that were counted after a repair: sent again, they are duplicates."""
+    keys = [UUID(hex=arrival.event.key) for arrival in arrivals]
+    found = set()
+    for start in range(0, len(keys), 500):
+        rows = QuarantinedEvent.objects.filter(
+            key__in=keys[start : start + 500], status=QuarantineStatus.REPLAYED
+        )
+        found |= {(key.hex, bytes(hash_)) for key, hash_ in rows.values_list("key", "payload_hash")}
+    return found
+
+
+def _quarantined(event: Event, code: str, detail: str, at: datetime) -> QuarantinedEvent:
+    return QuarantinedEvent(
+        key=UUID(hex=event.key),
+        payload_hash=event.payload_hash,
+        source=event.source,
+        event_id=event.id,
+        raw=written(event),
+        code=code,
+        detail=detail,
+        received_at=at,
+    )
+
+
+def _quarantine_noted(report: Report, arrival: _Arrival, verdict: Verdict) -> None:
+    report.quarantined += 1
+    _note(report, arrival, Outcome.QUARANTINED, verdict.code, verdict.detail)
+
+
+def _note(report: Report, arrival: _Arrival, outcome: Outcome, code: str, detail: str) -> None:
+    event = arrival.event
+    report.problems.append(Problem(arrival.place, event.id, event.source, outcome, code, detail))

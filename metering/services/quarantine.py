@@ -1,0 +1,131 @@
+"""Working off the quarantine: events are fixed and counted, or dismissed with a reason (R8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from config.base import audit
+from config.base.audit import Actor
+from config.base.errors import Fault, Invalid, Refusal
+from metering import properties
+from metering.events import NotAnEvent, read_event
+from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
+from metering.services.checking import Surroundings
+from metering.services.storage import Counted, replace_payload, store_events
+
+FIXABLE = ("subject", "type", "data", "time", "subscription")
+
+
+class ConflictStays(Refusal):
+    """Another event with this source and id counts already, so this one never will (R7)."""
+
+    code = "conflict_stays"
+
+
+class AlreadyResolved(Refusal):
+    """The event was dismissed, or was counted after all."""
+
+    code = "already_resolved"
+
+
+@transaction.atomic
+def replay(
+    *,
+    ids: Iterable[int],
+    at: datetime,
+    actor: Actor,
+    fixes: Mapping[str, Any] | None = None,
+) -> list[QuarantinedEvent]:
+    """Try quarantined events again, with `fixes` in place of what they say.
+
+    One that can be counted now becomes `replayed`; another stays open and says what is wrong with
+    it as fixed. One that was replayed before stays as it is, so a second call changes nothing.
+
+    :raises ConflictStays: for a conflict, which can only be dismissed.
+    :raises AlreadyResolved: for one that was dismissed.
+    :raises Invalid: if a fix makes it no event.
+    """
+    fixes = {name: value for name, value in (fixes or {}).items() if value is not None}
+    assert set(fixes) <= set(FIXABLE)
+    rows = _locked(ids)
+    for row in rows:
+        if row.status == QuarantineStatus.DISMISSED:
+            raise AlreadyResolved(f"{row} was dismissed, so it is not counted any more.")
+        if row.code == QuarantineCode.CONFLICT:
+            raise ConflictStays(
+                f"{row} can't be counted: another event with this source and id counts already. "
+                "Dismiss it, or let the sender use a new id."
+            )
+    open_rows = [row for row in rows if row.status == QuarantineStatus.OPEN]
+    events = [_fixed(row, fixes) for row in open_rows]
+    surroundings = Surroundings(events)
+    for row, event in zip(open_rows, events, strict=True):
+        time = event.time or row.received_at
+        verdict = surroundings.check(event, time=time, at=at)
+        before = audit.state(row)
+        if verdict.code:
+            row.code, row.detail = verdict.code, verdict.detail
+            action = "tried again"
+        else:
+            replace_payload(event.key, event.payload_hash)
+            store_events(
+                [Counted(event, verdict.customer_id, verdict.subscription_id, time)],
+                received_at=at,
+            )
+            row.status, row.resolved_by, row.resolved_at = (
+                QuarantineStatus.REPLAYED,
+                actor.name,
+                at,
+            )
+            row.resolution = f"Fixed: {properties.canonical(fixes)}" if fixes else "Tried again."
+            action = "replayed"
+        row.save()
+        changes = audit.changes(before, audit.state(row))
+        if changes:
+            audit.record(actor=actor, action=action, subject=row, changes=changes)
+    return rows
+
+
+@transaction.atomic
+def dismiss(
+    *, ids: Iterable[int], reason: str, at: datetime, actor: Actor
+) -> list[QuarantinedEvent]:
+    """Decide that quarantined events are never counted, and say why.
+
+    :raises AlreadyResolved: if one was dismissed or replayed before; then none is.
+    :raises Invalid: without a reason.
+    """
+    if not reason.strip():
+        raise Invalid([Fault(("reason",), "required", "Say why it is dismissed.")])
+    rows = _locked(ids)
+    for row in rows:
+        if row.status != QuarantineStatus.OPEN:
+            raise AlreadyResolved(f"{row} was {row.get_status_display().lower()} before.")
+        before = audit.state(row)
+        row.status, row.resolution = QuarantineStatus.DISMISSED, reason.strip()
+        row.resolved_by, row.resolved_at = actor.name, at
+        row.save()
+        audit.record(
+            actor=actor,
+            action="dismissed",
+            subject=row,
+            changes=audit.changes(before, audit.state(row)),
+            note=row.resolution,
+        )
+    return rows
+
+
+def _locked(ids: Iterable[int]) -> list[QuarantinedEvent]:
+    rows = QuarantinedEvent.objects.filter(pk__in=list(ids)).select_for_update()
+    return list(rows.order_by("key", "pk"))
+
+
+def _fixed(row: QuarantinedEvent, fixes: Mapping[str, Any]) -> Any:
+    try:
+        return read_event({**properties.read(row.raw), **fixes})
+    except NotAnEvent as refusal:
+        raise Invalid([Fault((), refusal.code, str(refusal))]) from refusal

@@ -1,0 +1,100 @@
+"""What the database refuses in metering, whoever writes to it: each named rule, fired once."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.apps import apps
+from django.db import IntegrityError, transaction
+
+from metering.models import EventKey, QuarantinedEvent, UsageEvent
+from metering.triggers import GUARDS
+from tests import factories as make
+from tests.metering import usage
+
+pytestmark = pytest.mark.django_db
+
+KEY = UUID(int=1)
+
+
+def quarantined(**fields: Any) -> QuarantinedEvent:
+    defaults = {
+        "key": KEY,
+        "payload_hash": b"1" * 16,
+        "source": "gateway",
+        "event_id": "evt-1",
+        "raw": "{}",
+        "code": "unknown_customer",
+        "detail": "There is no customer “acme”.",
+        "received_at": usage.NOW,
+    }
+    return QuarantinedEvent.objects.create(**{**defaults, **fields})
+
+
+def quarantine(*rows: dict[str, Any]) -> Callable[[], Any]:
+    return lambda: [quarantined(**row) for row in rows]
+
+
+def stored() -> Any:
+    make.customer("acme")
+    make.metric()
+    assert usage.send(usage.event()).accepted == 1
+    return UsageEvent.objects.all()
+
+
+def known() -> Any:
+    EventKey.objects.create(key=KEY, payload_hash=b"1" * 16)
+    return EventKey.objects.all()
+
+
+def dismissed() -> Any:
+    row = quarantined(status="dismissed", resolution="A test.", resolved_at=usage.NOW)
+    return QuarantinedEvent.objects.filter(pk=row.pk)
+
+
+RULES: dict[str, Callable[[], Any]] = {
+    "quarantine_code_is_known": quarantine({"code": "x"}),
+    "quarantine_status_is_known": quarantine({"status": "x", "resolved_at": usage.NOW}),
+    "quarantine_resolved_exactly_when_dated": quarantine({"status": "replayed"}),
+    "quarantine_dismissal_has_a_reason": quarantine(
+        {"status": "dismissed", "resolved_at": usage.NOW}
+    ),
+    "quarantine_open_once_per_key": quarantine({}, {"payload_hash": b"2" * 16}),
+    "quarantine_conflict_once_per_payload": quarantine({"code": "conflict"}, {"code": "conflict"}),
+    "usage_event_never_changes": lambda: stored().update(type="other"),
+    "usage_event_is_never_deleted": lambda: stored()._raw_delete("default"),
+    "event_key_never_changes": lambda: known().update(key=UUID(int=2)),
+    "event_payload_changes_only_in_quarantine": lambda: known().update(payload_hash=b"2" * 16),
+    "event_key_is_never_deleted": lambda: known()._raw_delete("default"),
+    "quarantined_event_is_kept_once_resolved": lambda: dismissed().update(resolution="No reason."),
+    "quarantined_event_is_never_deleted": lambda: dismissed()._raw_delete("default"),
+}
+SQLITE_SAYS = {
+    "quarantine_open_once_per_key": "metering_quarantinedevent.key",
+    "quarantine_conflict_once_per_payload": "metering_quarantinedevent.payload_hash",
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_database_refuses_by_name(rule: str) -> None:
+    with pytest.raises(IntegrityError) as refusal, transaction.atomic():
+        RULES[rule]()
+    assert rule in str(refusal.value) or SQLITE_SAYS.get(rule, rule) in str(refusal.value)
+
+
+def test_every_named_rule_of_metering_is_fired() -> None:
+    models = apps.get_app_config("metering").get_models()
+    named = {constraint.name for model in models for constraint in model._meta.constraints}
+    assert named | {guard.name for guard in GUARDS} == set(RULES)
+
+
+def test_conflicts_of_one_key_differ_and_stand_beside_the_open_event() -> None:
+    quarantined()
+    quarantined(code="conflict")
+    quarantined(code="conflict", payload_hash=b"2" * 16)
+
+
+def test_the_payload_of_an_event_in_quarantine_may_change() -> None:
+    quarantined()
+    assert known().update(payload_hash=b"2" * 16) == 1

@@ -1,0 +1,58 @@
+"""Events for tests: named people who use things, and what came of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+from catalog.models import ValueMetric
+from customers.models import Customer, Subscription
+from metering.events import Event, read_event
+from metering.querysets import Measured, Span, measure
+from metering.services import Report, ingest
+
+NOV = datetime(2026, 11, 1, tzinfo=UTC)
+DEC = datetime(2026, 12, 1, tzinfo=UTC)
+NOW = datetime(2026, 12, 1, 3, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+D = Decimal
+
+_number = count(1)
+
+
+def body(**attributes: Any) -> dict[str, Any]:
+    """A call by acme at noon on 1 November, unless told otherwise; None leaves an attribute out."""
+    event: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": f"evt-{next(_number)}",
+        "source": "gateway",
+        "type": "api.call",
+        "subject": "acme",
+        "time": "2026-11-01T12:00:00Z",
+        "data": {"calls": 1},
+    }
+    event.update(attributes)
+    return {name: value for name, value in event.items() if value is not None}
+
+
+def event(**attributes: Any) -> Event:
+    return read_event(body(**attributes))
+
+
+def send(*events: Event | dict[str, Any], at: datetime = NOW) -> Report:
+    return ingest([e if isinstance(e, Event) else read_event(e) for e in events], received_at=at)
+
+
+def used(
+    metric: ValueMetric,
+    customer: Customer,
+    *,
+    subscription: Subscription | None = None,
+    start: datetime = NOV,
+    end: datetime = DEC,
+    takes_unnamed: bool = True,
+) -> Measured:
+    span = Span(customer.pk, subscription.pk if subscription else None, start, end, takes_unnamed)
+    return measure(metric, [span])[0]
