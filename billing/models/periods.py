@@ -48,6 +48,7 @@ class BillingRun(models.Model):
     subscriptions_total = models.PositiveIntegerField(default=0)
     subscriptions_done = models.PositiveIntegerField(default=0)
     periods_closed = models.PositiveIntegerField(default=0)
+    invoices_issued = models.PositiveIntegerField(default=0)
     last_error = models.TextField(blank=True)
 
     class Meta:

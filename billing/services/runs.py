@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from billing.models import BillingPeriod, BillingRun, Invoice, RunStatus
 from billing.querysets import InvoiceQuerySet
@@ -76,9 +76,11 @@ def finish_if_done(*, run_id: int, now: datetime) -> BillingRun:
         periods_closed=run.periods.filter(status="closed").count(),
     )
     if left == 0 and run.status == RunStatus.RUNNING:
-        issue_due(as_of=run.as_of, customer_id=run.customer_id)
+        issued = issue_due(as_of=run.as_of, customer_id=run.customer_id)
         BillingRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(
-            status=RunStatus.FINISHED, finished_at=now
+            status=RunStatus.FINISHED,
+            finished_at=now,
+            invoices_issued=F("invoices_issued") + issued,
         )
     run.refresh_from_db()
     return run

@@ -1,0 +1,72 @@
+"""Close what is due, from the command line: the same run as the beat's, the API's and the admin's."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from billing.services import runs
+from config.base.audit import Actor
+from config.base.errors import Invalid
+from config.base.models import ActorKind
+from config.base.services import outbox
+from customers.models import Customer
+
+
+class Command(BaseCommand):
+    help = "Close every period that is due, and issue the drafts whose time has come."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--as-of",
+            type=_instant,
+            help="act as the clock reads this, such as 2026-12-01T02:00:00Z; default: now",
+        )
+        parser.add_argument("--customer", help="only this customer's key")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        now = timezone.now()
+        customer = _customer(options["customer"])
+        try:
+            run = runs.start_run(
+                as_of=options["as_of"] or now,
+                now=now,
+                actor=Actor(ActorKind.SYSTEM, "close_periods"),
+                customer=customer,
+            )
+        except Invalid as wrong:
+            raise CommandError(str(wrong)) from None
+        for chunk in runs.chunks(run):
+            run = runs.close_chunk(run_id=run.pk, subscription_ids=chunk, now=timezone.now())
+            self.stderr.write(f"{run.subscriptions_done} of {run.subscriptions_total} closed")
+        run = runs.finish_if_done(run_id=run.pk, now=timezone.now())
+        outbox.deliver_due(at=timezone.now(), limit=100_000)
+        self.stdout.write(
+            f"Run {run.uuid} {run.get_status_display().lower()}: {run.periods_closed} periods closed, "
+            f"{run.invoices.count()} invoices drafted, {run.invoices_issued} issued."
+        )
+        if parked := runs.parked_in(run):
+            for period in parked:
+                self.stderr.write(f"Parked {period}: {period.trouble.splitlines()[0]}")
+            raise CommandError(f"{len(parked)} periods are parked; the others are closed.")
+
+
+def _instant(text: str) -> datetime:
+    instant = parse_datetime(text)
+    if instant is None or instant.tzinfo is None:
+        raise CommandError(f"--as-of: “{text}” is no time with an offset: 2026-12-01T02:00:00Z.")
+    return instant
+
+
+def _customer(key: str | None) -> Customer | None:
+    if not key:
+        return None
+    try:
+        return Customer.objects.get(key=key)
+    except Customer.DoesNotExist:
+        raise CommandError(f"--customer: there is no customer with the key “{key}”.") from None
