@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from metering.querysets import Span, measure
-
 from billing.models import BillingPeriod, UsageSnapshot
 from catalog.models import ValueMetric
+from metering.querysets import Span, measure
 
 
 class Wanted(NamedTuple):
@@ -21,13 +20,21 @@ class Wanted(NamedTuple):
     unnamed: frozenset[int]
 
 
-def read_snapshots(
-    wanted: Sequence[Wanted], *, at: datetime, revision: int = 1
-) -> list[dict[int, UsageSnapshot]]:
+def latest_snapshots(
+    periods: Iterable[BillingPeriod],
+) -> dict[tuple[int, int], UsageSnapshot]:
+    """Return the newest revision of these periods' snapshots, by period and metric."""
+    saved = [period.pk for period in periods if period.pk]
+    snapshots = UsageSnapshot.objects.filter(period__in=saved).order_by("revision")
+    return {(snapshot.period_id, snapshot.metric_id): snapshot for snapshot in snapshots}
+
+
+def read_snapshots(wanted: Sequence[Wanted], *, at: datetime) -> list[dict[int, UsageSnapshot]]:
     """Measure every period's metrics; return unsaved snapshots by metric, in the order asked.
 
-    One query per metric, however many periods.
+    Each is the next revision of its period and metric. One query per metric, however many periods.
     """
+    latest = latest_snapshots(period for period, _, _ in wanted)
     found: list[dict[int, UsageSnapshot]] = [{} for _ in wanted]
     places = defaultdict(list)
     metrics = {}
@@ -38,10 +45,12 @@ def read_snapshots(
     for pk, metric in metrics.items():
         spans = [_span(wanted[place], pk) for place in places[pk]]
         for place, measured in zip(places[pk], measure(metric, spans), strict=True):
+            period = wanted[place].period
+            before = latest.get((period.pk, pk))
             found[place][pk] = UsageSnapshot(
-                period=wanted[place].period,
+                period=period,
                 metric=metric,
-                revision=revision,
+                revision=before.revision + 1 if before else 1,
                 quantity=measured.quantity,
                 events=measured.events,
                 last_received_at=measured.last_received_at,

@@ -24,7 +24,7 @@ if [ -n "$missing" ]; then
         say "apt-get install$missing"
         export DEBIAN_FRONTEND=noninteractive
         # shellcheck disable=SC2086
-        { apt-get -qq update && apt-get -qq install --no-install-recommends -y $missing; } >&2 ||
+        { apt-get -qq update && apt-get -qq install --no-install-recommends -y $missing; } >/dev/null ||
             fail "apt-get could not install$missing; its own words are above."
     else
         say "Ask an administrator for: apt-get install$missing"

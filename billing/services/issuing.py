@@ -24,7 +24,7 @@ from billing.models import (
 from billing.models.invoices import TEMPLATE_VERSION
 from billing.parties import buyer_of, seller_of
 from billing.services.closing import draft_of
-from billing.usage import read_snapshots
+from billing.usage import latest_snapshots, read_snapshots
 from config.base import audit
 from config.base.audit import Actor
 from config.base.errors import Fault, Invalid, Refusal
@@ -305,7 +305,7 @@ def _redrafted(
                 period.subscription = chunk.subscriptions[charge.subscription_id]
         if charge.purpose != Purpose.OPENING:
             periods.append(charge.period)
-    latest = _latest_snapshots(periods)
+    latest = latest_snapshots(periods)
     read = read_snapshots([chunk.wanted(period) for period in periods], at=at)
     now = {period.pk: snapshots for period, snapshots in zip(periods, read, strict=True)}
     found = []
@@ -315,7 +315,6 @@ def _redrafted(
         changed = {}
         for metric_id, snapshot in measured.items():
             before = latest[charge.period_id, metric_id]
-            snapshot.revision = before.revision + 1
             if (snapshot.quantity, snapshot.events) != (before.quantity, before.events):
                 changed[metric_id] = snapshot
         opening = charge.purpose == Purpose.OPENING
@@ -342,11 +341,3 @@ def _following(charges: Iterable[PeriodCharge]) -> dict[int, BillingPeriod]:
         for period in candidates
         if (key := (period.subscription_id, period.number)) in places
     }
-
-
-def _latest_snapshots(
-    periods: Sequence[BillingPeriod],
-) -> dict[tuple[int, int], UsageSnapshot]:
-    """Return the newest revision of every snapshot of these periods."""
-    snapshots = UsageSnapshot.objects.filter(period__in=periods).order_by("revision")
-    return {(snapshot.period_id, snapshot.metric_id): snapshot for snapshot in snapshots}

@@ -1,0 +1,48 @@
+"""Steps of a customer's month: use, close, read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from billing.models import Invoice
+from billing.services import runs
+from config.base.audit import SYSTEM
+from customers.models import Subscription
+from metering.events import make_event
+from metering.services.ingestion import ingest
+
+_number = count(1)
+
+
+def use(
+    subscription: Subscription, at: datetime, *, type: str = "api.call", id: str = "", **data: Any
+) -> None:
+    """Send one event of a subscription's customer."""
+    event = make_event(
+        source="test",
+        id=id or f"e{next(_number)}",
+        type=type,
+        subject=subscription.customer.key,
+        subscription=None,
+        time=at,
+        data=data,
+    )
+    report = ingest([event], received_at=at)
+    assert report.accepted == 1, report
+
+
+def close(as_of: datetime, *, now: datetime | None = None) -> list[Invoice]:
+    """Run the close as of a moment; return all invoices there are, in order of making."""
+    run = runs.start_run(as_of=as_of, now=now or as_of, actor=SYSTEM)
+    for chunk in runs.chunks(run):
+        runs.close_chunk(run_id=run.pk, subscription_ids=chunk, now=as_of)
+    run = runs.finish_if_done(run_id=run.pk, now=as_of)
+    assert run.status == "finished"
+    return list(Invoice.objects.with_lines().order_by("pk"))
+
+
+def lines(invoice: Invoice) -> list[tuple[str, str]]:
+    """Return descriptions and net amounts, as printed."""
+    return [(line.description, f"{line.net:.2f}") for line in invoice.lines.all()]
