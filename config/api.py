@@ -9,8 +9,9 @@ from types import ModuleType
 from rest_framework.routers import SimpleRouter
 
 from config.base.api import pages
+from metering import api as metering
 
-MODULES: tuple[ModuleType, ...] = (pages,)
+MODULES: tuple[ModuleType, ...] = (pages, metering)
 
 router = SimpleRouter(trailing_slash=False)
 for module in MODULES:

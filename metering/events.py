@@ -83,8 +83,8 @@ def read_body(body: bytes) -> list[Event | NotAnEvent]:
     items = _decode(body)
     if isinstance(items, dict):
         items = [items]
-    if not isinstance(items, list) or not items:
-        raise NotJson("Send an event, or an array of at least one.")
+    if not isinstance(items, list):
+        raise NotJson("Send an event, or an array of events.")
     if len(items) > COUNT_LIMIT:
         raise TooManyEvents(f"Send up to {COUNT_LIMIT:,} events at once; these are {len(items):,}.")
     return [_read_or_refuse(item) for item in items]

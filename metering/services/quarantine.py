@@ -12,7 +12,7 @@ from config.base import audit
 from config.base.audit import Actor
 from config.base.errors import Fault, Invalid, Refusal
 from metering import properties
-from metering.events import NotAnEvent, read_event
+from metering.events import Event, NotAnEvent, read_event
 from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
 from metering.services.checking import Surroundings
 from metering.services.storage import Counted, replace_payload, store_events
@@ -49,8 +49,8 @@ def replay(
     :raises AlreadyResolved: for one that was dismissed.
     :raises Invalid: if a fix makes it no event.
     """
-    fixes = {name: value for name, value in (fixes or {}).items() if value is not None}
-    assert set(fixes) <= set(FIXABLE)
+    assert set(fixes or ()) <= set(FIXABLE)
+    fixes = properties.read(properties.canonical(fixes or {}))  # numbers as events have them
     rows = _locked(ids)
     for row in rows:
         if row.status == QuarantineStatus.DISMISSED:
@@ -124,8 +124,10 @@ def _locked(ids: Iterable[int]) -> list[QuarantinedEvent]:
     return list(rows.order_by("key", "pk"))
 
 
-def _fixed(row: QuarantinedEvent, fixes: Mapping[str, Any]) -> Any:
+def _fixed(row: QuarantinedEvent, fixes: Mapping[str, Any]) -> Event:
     try:
         return read_event({**properties.read(row.raw), **fixes})
     except NotAnEvent as refusal:
-        raise Invalid([Fault((), refusal.code, str(refusal))]) from refusal
+        name = refusal.code.removeprefix("bad_")
+        path = (name,) if name in fixes else ()
+        raise Invalid([Fault(path, refusal.code, str(refusal))]) from refusal

@@ -1,0 +1,133 @@
+"""GET /api/v1/customers/{key}/usage: buckets in the customer's own days."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from tests import factories as make
+from tests.conftest import Caller
+from tests.metering.usage import body, send
+
+pytestmark = pytest.mark.django_db
+URL = "/api/v1/customers/acme/usage"
+
+
+def called(time: str, calls: Any = 1, **data: Any) -> dict[str, Any]:
+    return body(time=time, data={"calls": calls, **data})
+
+
+@pytest.fixture
+def reader(caller: Caller) -> APIClient:
+    """Who reads the usage of acme in Berlin, where summer time begins on 29 March 2026."""
+    make.metric("calls", dimensions=["model"])
+    make.customer("acme", time_zone="Europe/Berlin")
+    send(
+        called("2026-03-27T23:00:00Z", 1, model="l"),
+        called("2026-03-28T22:59:59.999999Z", "0.5", model="s"),
+        called("2026-03-28T23:00:00Z", 4, model="l"),
+        called("2026-03-29T22:00:00Z", 8),
+        called("2026-03-31T22:00:00Z", 16, model="l"),
+    )
+    return caller("customers:read")
+
+
+def test_days_begin_at_local_midnight_and_touch(reader: APIClient) -> None:
+    answer = reader.get(f"{URL}?metric=calls&from=2026-03-28&to=2026-03-31").json()
+    assert answer["time_zone"] == "Europe/Berlin"
+    assert answer["buckets"] == [
+        {"start": "2026-03-27T23:00:00Z", "end": "2026-03-28T23:00:00Z", "quantity": "1.5", "events": 2},
+        {"start": "2026-03-28T23:00:00Z", "end": "2026-03-29T22:00:00Z", "quantity": "4", "events": 1},
+        {"start": "2026-03-29T22:00:00Z", "end": "2026-03-30T22:00:00Z", "quantity": "8", "events": 1},
+    ]  # fmt: skip
+    assert answer["total"] == {"quantity": "13.5", "events": 4, "billable": "14"}
+
+
+@pytest.mark.parametrize(
+    ("granularity", "span", "count"),
+    [
+        pytest.param("hour", "from=2026-03-29&to=2026-03-30", 23, id="a day of 23 hours"),
+        pytest.param("hour", "from=2026-10-25&to=2026-10-26", 25, id="a day of 25 hours"),
+        pytest.param("day", "from=2026-03-01&to=2026-04-01", 31, id="a month of days"),
+        pytest.param("month", "from=2026-01-01&to=2027-01-01", 12, id="a year of months"),
+        pytest.param("month", "from=2026-01-15&to=2026-03-02", 3, id="parts at both ends"),
+        pytest.param("day", "from=2026-03-28T11:00:00Z&to=2026-03-28T12:00:00Z", 1, id="an hour"),
+    ],
+)
+def test_buckets_cover_the_time_asked_for(
+    reader: APIClient, granularity: str, span: str, count: int
+) -> None:
+    answer = reader.get(f"{URL}?metric=calls&granularity={granularity}&{span}").json()
+    starts = [bucket["start"] for bucket in answer["buckets"]]
+    ends = [bucket["end"] for bucket in answer["buckets"]]
+    assert len(starts) == count
+    assert starts == [answer["from"], *ends[:-1]]
+    assert ends[-1] == answer["to"]
+
+
+def test_usage_is_broken_down_by_a_dimension(reader: APIClient) -> None:
+    query = "metric=calls&from=2026-03-01&to=2026-05-01&granularity=month&group_by=model"
+    answer = reader.get(f"{URL}?{query}").json()
+    quantities = {
+        group["value"]: [bucket["quantity"] for bucket in group["buckets"]]
+        for group in answer["groups"]
+    }
+    assert quantities == {"l": ["5", "16"], "s": ["0.5", "0"], None: ["8", "0"]}
+
+
+def test_without_dates_it_is_this_month(reader: APIClient, time_machine: Any) -> None:
+    time_machine.move_to("2026-04-02T12:00:00Z", tick=False)
+    answer = reader.get(f"{URL}?metric=calls").json()
+    assert (answer["from"], answer["to"]) == ("2026-03-31T22:00:00Z", "2026-04-02T22:00:00Z")
+    assert answer["total"]["quantity"] == "16"
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        pytest.param("", "metric", id="no metric"),
+        pytest.param("metric=nope", "metric", id="an unknown metric"),
+        pytest.param("metric=calls&granularity=week", "granularity", id="an unknown granularity"),
+        pytest.param("metric=calls&from=2026-03-02&to=2026-03-02", "to", id="no time at all"),
+        pytest.param("metric=calls&from=x", "from", id="no date"),
+        pytest.param("metric=calls&group_by=region", "group_by", id="no dimension of the metric"),
+        pytest.param("metric=calls&zone=UTC", "zone", id="an unknown parameter"),
+        pytest.param(
+            "metric=calls&granularity=hour&from=2026-01-01&to=2026-12-01",
+            "granularity",
+            id="more than 1,000 buckets",
+        ),
+    ],
+)
+def test_what_cannot_be_answered_names_the_parameter(
+    reader: APIClient, query: str, parameter: str
+) -> None:
+    response = reader.get(f"{URL}?{query}")
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["parameter"] == parameter
+
+
+def test_a_thousand_buckets_take_as_many_queries_as_one(
+    reader: APIClient, django_assert_max_num_queries: Any
+) -> None:
+    for days in ("2026-03-02", "2026-04-10"):
+        query = f"metric=calls&granularity=hour&from=2026-03-01&to={days}&group_by=model"
+        with django_assert_max_num_queries(8):
+            assert reader.get(f"{URL}?{query}").status_code == 200
+
+
+def test_what_is_not_built_yet_is_said(reader: APIClient) -> None:
+    make.metric("gb-months", aggregation="time_weighted", value_is="level", time_unit="period")
+    response = reader.get(f"{URL}?metric=gb-months")
+    assert (response.status_code, response.json()["errors"][0]["code"]) == (400, "cannot_measure")
+
+
+def test_strangers_see_nothing(reader: APIClient, caller: Caller) -> None:
+    assert reader.get("/api/v1/customers/globex/usage?metric=calls").status_code == 404
+    assert caller("events:read").get(f"{URL}?metric=calls").status_code == 403
+    assert APIClient().get(f"{URL}?metric=calls").status_code == 401
+    make.customer("globex")
+    answer = reader.get("/api/v1/customers/globex/usage?metric=calls&from=2026-03-01&to=2026-04-01")
+    assert answer.json()["total"]["events"] == 0
