@@ -1,0 +1,229 @@
+"""What the database refuses in billing: each named rule, fired once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.apps import apps
+from django.db import IntegrityError, models, transaction
+
+from billing.models import (
+    BillingPeriod,
+    BillingRun,
+    DocumentSequence,
+    Invoice,
+    InvoiceDocument,
+    InvoiceLine,
+    PeriodCharge,
+    TaxSubtotal,
+    UsageSnapshot,
+)
+from billing.triggers import GUARDS
+from customers.models import Issuer
+from tests import factories as make
+from tests.billing.months import close
+
+pytestmark = pytest.mark.django_db
+
+NOV, DEC = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, 1, tzinfo=UTC)
+
+
+def november() -> Invoice:
+    """A draft with a fee and a usage line; the opening before it is issued."""
+    version = make.published(make.flat("base", "10"), make.graduated(make.metric(), "rest @ 1"))
+    make.subscription(make.customer(), version)
+    return close(DEC)[-1]
+
+
+def issued() -> Invoice:
+    november()
+    return Invoice.objects.get(status="issued")
+
+
+def change(row: Callable[[], models.Model], **fields: Any) -> Callable[[], Any]:
+    """Update one row past every model's own checks."""
+
+    def write() -> None:
+        found = row()
+        type(found)._default_manager.filter(pk=found.pk).update(**fields)
+
+    return write
+
+
+def delete(row: Callable[[], models.Model]) -> Callable[[], Any]:
+    def write() -> None:
+        found = row()
+        type(found)._default_manager.filter(pk=found.pk)._raw_delete("default")
+
+    return write
+
+
+def twice(row: Callable[[], Any], **fields: Any) -> Callable[[], Any]:
+    def write() -> None:
+        found = row()
+        found.pk, found._state.adding = None, True
+        for name, value in fields.items():
+            setattr(found, name, value)
+        found.save(force_insert=True)
+
+    return write
+
+
+def period() -> BillingPeriod:
+    return november().charges.get().period
+
+
+def run() -> BillingRun:
+    return BillingRun.objects.create(as_of=NOV, started_at=NOV, started_by="ada")
+
+
+def charge() -> PeriodCharge:
+    return november().charges.get()
+
+
+def line(kind: str = "fee") -> Callable[[], InvoiceLine]:
+    return lambda: november().lines.get(kind=kind)
+
+
+def tax() -> TaxSubtotal:
+    return november().taxes.get()
+
+
+def snapshot() -> UsageSnapshot:
+    november()
+    return UsageSnapshot.objects.get()
+
+
+def sequence() -> DocumentSequence:
+    issued()
+    return DocumentSequence.objects.get()
+
+
+def document() -> InvoiceDocument:
+    return InvoiceDocument.objects.create(invoice=issued(), sha256="a" * 64, size_bytes=1)
+
+
+def new_line() -> None:
+    first = issued().lines.first()
+    assert first is not None
+    first.pk, first.uuid, first.position = None, uuid4(), 9
+    first._state.adding = True
+    first.save(force_insert=True)
+
+
+def new_tax() -> None:
+    TaxSubtotal.objects.create(
+        invoice=issued(), category="E", rate=Decimal(0), base=Decimal(0), amount=Decimal(0)
+    )
+
+
+def same_number_twice() -> None:
+    one = issued()
+    other = november()
+    numbered = ("year", "sequence", "number", "issued_at", "issue_date", "due_date")
+    Invoice.objects.filter(pk=other.pk).update(
+        status="issued", template_version=1, **{name: getattr(one, name) for name in numbered}
+    )
+
+
+RULES: dict[str, Callable[[], Any]] = {
+    "run_status_is_known": lambda: BillingRun.objects.create(
+        as_of=NOV, started_at=NOV, started_by="ada", status="x", finished_at=NOV
+    ),
+    "run_finished_when_dated": change(run, finished_at=NOV),
+    "period_number_once_per_subscription": twice(period, uuid=uuid4()),
+    "period_status_is_known": change(period, status="x", closed_at=None),
+    "period_ends_after_it_starts": change(
+        lambda: november().lines.get(kind="fee").period.subscription.billing_periods.get(number=1),
+        end_date=date(2026, 12, 1),
+    ),
+    "period_lies_in_its_nominal_one": change(period, nominal_end_date=date(2026, 11, 2)),
+    "period_closed_exactly_when_dated": change(period, closed_at=None),
+    "period_parked_exactly_with_its_trouble": change(period, trouble="x"),
+    "period_dates_never_change": change(period, end_date=date(2026, 11, 20)),
+    "period_starts_where_the_one_before_ends": twice(period, number=2, uuid=uuid4()),
+    "snapshot_once_per_period_metric_and_revision": twice(snapshot),
+    "snapshot_never_changes": change(snapshot, quantity=1),
+    "snapshot_is_never_deleted": delete(snapshot),
+    "period_billed_once_per_purpose": twice(charge),
+    "charge_purpose_is_known": change(charge, purpose="x"),
+    "charge_of_a_period_needs_no_cause": change(charge, cause="x"),
+    "sequence_once_per_year": twice(sequence),
+    "sequence_counts_from_one": lambda: DocumentSequence.objects.create(
+        issuer=Issuer.objects.get(), year=2026, next_number=0
+    ),
+    "sequence_never_counts_back": change(sequence, next_number=1),
+    "sequence_is_never_deleted": delete(sequence),
+    "invoice_status_is_known": change(november, status="x"),
+    "invoice_number_once_per_series": same_number_twice,
+    "invoice_numbered_exactly_when_issued": change(november, status="issued"),
+    "invoice_unissued_has_no_number_or_date": change(november, number="INV-1"),
+    "invoice_void_exactly_when_dated": change(issued, status="void", reason="x"),
+    "invoice_discarded_exactly_when_dated": change(november, status="discarded", reason="x"),
+    "invoice_void_or_discarded_with_a_reason": change(
+        november, status="discarded", discarded_at=DEC
+    ),
+    "invoice_due_not_before_issue": change(
+        november,
+        status="issued",
+        number="INV-2026-000009",
+        year=2026,
+        sequence=9,
+        issued_at=DEC,
+        issue_date=date(2026, 12, 1),
+        due_date=date(2026, 11, 30),
+        template_version=1,
+    ),
+    "invoice_total_is_net_and_tax": change(november, total=Decimal("10.01")),
+    "invoice_total_never_negative": change(november, net_total=-1, total=-1),
+    "invoice_frozen_once_issued": change(issued, net_total=9, total=9),
+    "invoice_status_moves_forward": change(issued, status="draft"),
+    "invoice_begins_unissued": twice(november, status="review"),
+    "invoice_is_never_deleted": delete(november),
+    "line_position_once_per_invoice": change(line("fee"), position=2),
+    "line_kind_is_known": change(line(), kind="x"),
+    "line_tax_category_is_known": change(line(), tax_category="x"),
+    "line_recognition_is_known": change(line(), recognition="x"),
+    "line_of_usage_has_its_snapshot": change(line("usage"), snapshot=None),
+    "line_service_ends_after_it_starts": change(line(), service_end=date(2026, 12, 1)),
+    "line_insert_only_in_a_draft_invoice": new_line,
+    "line_update_only_in_a_draft_invoice": change(lambda: issued().lines.get(), net=9),
+    "line_delete_only_in_a_draft_invoice": delete(lambda: issued().lines.get()),
+    "tax_once_per_category_and_rate": twice(tax),
+    "tax_category_is_known": change(tax, category="x"),
+    "tax_only_where_it_is_due": change(tax, amount=1),
+    "tax_insert_only_in_a_draft_invoice": new_tax,
+    "tax_update_only_in_a_draft_invoice": change(lambda: issued().taxes.get(), base=9),
+    "tax_delete_only_in_a_draft_invoice": delete(lambda: issued().taxes.get()),
+    "document_once_per_invoice": twice(document, sha256="b" * 64),
+    "document_never_changes": change(document, size_bytes=2),
+    "document_is_never_deleted": delete(document),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_database_refuses_by_name(rule: str) -> None:
+    with pytest.raises(IntegrityError) as refusal, transaction.atomic():
+        RULES[rule]()
+    assert rule in str(refusal.value) or _columns_of(rule) in str(refusal.value)
+
+
+def test_every_named_rule_of_billing_is_fired() -> None:
+    found = apps.get_app_config("billing").get_models()
+    named = {constraint.name for model in found for constraint in model._meta.constraints}
+    assert named | {guard.name for guard in GUARDS} == set(RULES)
+
+
+def _columns_of(rule: str) -> str:
+    """SQLite names the columns of a unique constraint, not the constraint."""
+    for model in apps.get_app_config("billing").get_models():
+        for constraint in model._meta.constraints:
+            if constraint.name == rule and isinstance(constraint, models.UniqueConstraint):
+                fields = [model._meta.get_field(name) for name in constraint.fields]
+                return ", ".join(f"{model._meta.db_table}.{field.column}" for field in fields)
+    return rule
