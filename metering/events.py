@@ -224,6 +224,14 @@ def _text(item: Mapping[str, Any], name: str) -> str:
     value = item.get(name)
     if value is None:
         raise NotAnEvent(f"missing_{name}", f"An event needs its {name}.", item=item)
+    return check_text(value, name, item=item)
+
+
+def check_text(value: Any, name: str, *, item: Any = None) -> str:
+    """Return an attribute that names something, if it is fit to.
+
+    :raises NotAnEvent: unless it is a text of 1 to 255 characters without controls.
+    """
     if not isinstance(value, str) or not 1 <= len(value) <= 255:
         raise NotAnEvent(f"bad_{name}", f"The {name} is a text of 1 to 255 characters.", item=item)
     if not value.isprintable() and _UNWANTED.search(value):
