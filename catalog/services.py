@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from django.db import transaction
 
 from catalog import money
 from catalog.drafts import PriceDraft, drafts_of, version_errors
+from catalog.metrics import metric_errors
 from catalog.models import (
     MetricStatus,
     Plan,
@@ -48,7 +50,9 @@ def create_metric(*, metric: ValueMetric, actor: Actor) -> ValueMetric:
     """Save a new metric.
 
     :raises KeyTaken: if another metric has its key.
+    :raises Invalid: naming every field that its aggregation forbids or lacks.
     """
+    _check_metric(metric)
     return records.create_keyed(metric, actor=actor)
 
 
@@ -57,6 +61,7 @@ def change_metric(*, metric_id: int, fields: Mapping[str, Any], actor: Actor) ->
     """Change a metric's fields; its definition only until a published price uses it.
 
     :raises MetricInUse: if a frozen field would change.
+    :raises Invalid: naming every field that its aggregation forbids or lacks.
     """
     metric = ValueMetric.objects.select_for_update().get(pk=metric_id)
     frozen = [
@@ -69,6 +74,7 @@ def change_metric(*, metric_id: int, fields: Mapping[str, Any], actor: Actor) ->
             f"“{metric}” is billed by {price.version}, so its {_listed(frozen)} can't change. "
             "Make a new metric and use it in a new plan version."
         )
+    _check_metric(metric, fields)
     records.change(metric, fields=fields, actor=actor)
     return metric
 
@@ -212,6 +218,14 @@ def described(version: PlanVersion) -> dict[str, Any]:
             for price in prices
         },
     }
+
+
+def _check_metric(metric: ValueMetric, changes: Mapping[str, Any] | None = None) -> None:
+    changed = copy(metric)
+    for name, value in (changes or {}).items():
+        setattr(changed, name, value)
+    if errors := metric_errors(changed):
+        raise Invalid(errors)
 
 
 def _check(version: PlanVersion, prices: Sequence[PriceDraft]) -> None:
