@@ -42,7 +42,7 @@ def price_errors(draft: PriceDraft, *, metric_needed: bool = True) -> list[Fault
     With `metric_needed` off, a usage price may lack its metric, as in the calculator.
     """
     shape = list(_shape_errors(draft, metric_needed=metric_needed))
-    if any(error.code in ("required", "not_for_this_model") for error in shape):
+    if any(error.code == "required" and error.path != ("metric",) for error in shape):
         return shape
     return [*shape, *(Fault(*fault) for fault in pricing.faults(price_value(draft)))]
 
