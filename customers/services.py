@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 
-from catalog import money
-from catalog.models import PlanVersion, VersionStatus
+from catalog.models import Plan, PlanVersion, VersionStatus
 from config.base import audit, records
 from config.base.audit import Actor
 from config.base.errors import Fault, Invalid, Refusal
+from config.base.fields import validate_key
 from customers.models import (
     Customer,
     Issuer,
@@ -21,15 +23,17 @@ from customers.models import (
     SubscriptionPhase,
     SubscriptionQuantity,
 )
-from customers.periods import (
-    Alignment,
-    AnchorOnCalendar,
-    CountOutOfRange,
-    DateOutOfRange,
-    UnknownTimeZone,
-    zone,
-)
+from customers.parties import party_faults
+from customers.periods import Alignment, AnchorOnCalendar, CountOutOfRange, DateOutOfRange
 from customers.terms import phase_terms
+
+EARLIEST_START, LATEST_START = date(1970, 1, 1), date(2200, 1, 1)
+
+
+class CurrencyInUse(Refusal):
+    """The customer pays for subscriptions that are priced in its currency."""
+
+    code = "currency_in_use"
 
 
 class VersionNotOffered(Refusal):
@@ -42,10 +46,10 @@ def create_customer(*, customer: Customer, actor: Actor) -> Customer:
     """Save a new customer; its legal name defaults to its name.
 
     :raises KeyTaken: if another customer has its key.
-    :raises Invalid: for an unknown currency or time zone.
+    :raises Invalid: for an unknown currency, time zone, locale or country, or no VAT ID.
     """
     customer.legal_name = customer.legal_name or customer.name
-    _check({"currency": customer.currency, "time_zone": customer.time_zone})
+    _check(audit.state(customer))
     return records.create_keyed(customer, actor=actor)
 
 
@@ -53,10 +57,13 @@ def create_customer(*, customer: Customer, actor: Actor) -> Customer:
 def change_customer(*, customer_id: int, fields: Mapping[str, Any], actor: Actor) -> Customer:
     """Change a customer's details; its key never changes.
 
-    :raises Invalid: for an unknown currency or time zone.
+    :raises Invalid: for an unknown currency, time zone, locale or country, or no VAT ID.
+    :raises CurrencyInUse: if the currency would change while subscriptions are priced in it.
     """
     customer = Customer.objects.select_for_update().get(pk=customer_id)
     _check(fields)
+    if fields.get("currency", customer.currency) != customer.currency:
+        _check_currency(customer, fields["currency"])
     records.change(customer, fields=fields, actor=actor)
     return customer
 
@@ -67,6 +74,25 @@ def change_issuer(*, issuer_id: int, fields: Mapping[str, Any], actor: Actor) ->
     issuer = Issuer.objects.select_for_update().get(pk=issuer_id)
     records.change(issuer, fields=fields, actor=actor)
     return issuer
+
+
+def offered_version(*, plan: Plan, number: int | None, currency: str) -> PlanVersion:
+    """Return the version of this number, or the one that new subscriptions in `currency` get.
+
+    :raises Invalid: if the plan has no version of this number.
+    :raises VersionNotOffered: if no version in this currency is offered.
+    """
+    if number is not None:
+        version = plan.versions.filter(number=number).first()
+        if version is None:
+            message = f"{plan} has no version {number}."
+            raise Invalid([Fault(("version",), "unknown_version", message)])
+        return version
+    version = PlanVersion.objects.current(currency=currency).filter(plan=plan).first()
+    if version is None:
+        message = f"{plan} has no published version in {currency}: publish one first."
+        raise VersionNotOffered(message, path=("plan",))
+    return version
 
 
 @transaction.atomic
@@ -87,7 +113,8 @@ def subscribe(
     """Start a subscription to a published version, from a day in the past or the future.
 
     Days begin in `time_zone`, by default the customer's (R2). `quantities` are those of prices
-    without a metric, by the price's key; what is not named is 1 (R13).
+    without a metric, by the price's key; what is not named is 1 (R13). One whose price the version
+    lacks counts once a version has it.
 
     :raises VersionNotOffered: if the version is a draft or retired.
     :raises KeyTaken: if another subscription has this key.
@@ -142,26 +169,33 @@ def subscribe(
 
 
 def _check(fields: Mapping[str, Any]) -> None:
-    errors = []
-    if "currency" in fields and fields["currency"] not in money.CURRENCIES:
-        message = "Choose an ISO 4217 currency, such as EUR."
-        errors.append(Fault(("currency",), "unknown_currency", message))
-    if "time_zone" in fields:
-        errors += _zone_errors(fields["time_zone"])
-    if errors:
+    if errors := list(party_faults(fields)):
         raise Invalid(errors)
 
 
-def _zone_errors(name: str) -> list[Fault]:
-    try:
-        zone(name)
-    except UnknownTimeZone as unknown:
-        return [Fault(("time_zone",), "unknown_time_zone", str(unknown))]
-    return []
+def _check_currency(customer: Customer, currency: str) -> None:
+    """Refuse a currency in which the customer's subscriptions are not priced."""
+    others = (
+        SubscriptionPhase.objects.filter(
+            Q(subscription__payer=customer)
+            | Q(subscription__payer=None, subscription__customer=customer)
+        )
+        .exclude(plan_version__currency=currency)
+        .select_related("subscription", "plan_version")
+    )
+    if phase := others.first():
+        raise CurrencyInUse(
+            f"{customer} pays for the subscription {phase.subscription}, which is priced in "
+            f"{phase.plan_version.currency}, so the currency can't change.",
+            path=("currency",),
+        )
 
 
 def _phase_errors(phase: SubscriptionPhase) -> list[Fault]:
-    errors = _zone_errors(phase.time_zone)
+    errors = list(party_faults({"time_zone": phase.time_zone}))
+    if not EARLIEST_START <= phase.starts_on <= LATEST_START:
+        span = f"from {EARLIEST_START} to {LATEST_START}"
+        return [*errors, Fault(("starts_on",), "out_of_range", f"Choose a date {span}.")]
     try:
         phase_terms(phase)
     except AnchorOnCalendar as wrong:
@@ -171,20 +205,16 @@ def _phase_errors(phase: SubscriptionPhase) -> list[Fault]:
     return errors
 
 
-def _quantity_errors(version: PlanVersion, quantities: Mapping[str, Decimal]) -> list[Fault]:
-    countable = set(version.prices.filter(metric=None).values_list("key", flat=True))
-    errors = [
-        Fault(
-            ("quantities", name),
-            "unknown_price",
-            f"{version} has no price “{name}” without a metric.",
-        )
-        for name in quantities
-        if name not in countable
-    ]
-    errors += [
-        Fault(("quantities", name), "negative", "A quantity can't be negative.")
-        for name, quantity in quantities.items()
-        if quantity < 0
-    ]
-    return errors
+def _quantity_errors(version: PlanVersion, quantities: Mapping[str, Decimal]) -> Iterator[Fault]:
+    """Find faults; a key that no price of this version has is none, as a later version may."""
+    metered = set(version.prices.exclude(metric=None).values_list("key", flat=True))
+    for name, quantity in quantities.items():
+        path = ("quantities", name)
+        if name in metered:
+            yield Fault(path, "metered", f"“{name}” is measured, so its quantity can't be set.")
+        if quantity < 0:
+            yield Fault(path, "negative", "A quantity can't be negative.")
+        try:
+            validate_key(name)
+        except ValidationError as wrong:
+            yield Fault(path, "invalid_key", wrong.messages[0])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 
 from customers.models import Subscription, SubscriptionPhase
-from customers.periods import Alignment, Interval, Period, Terms
+from customers.periods import Alignment, Interval, Period, Terms, local_date, zone
 
 
 def phase_terms(phase: SubscriptionPhase) -> Terms:
@@ -22,6 +22,13 @@ def phase_terms(phase: SubscriptionPhase) -> Terms:
         trial_days=version.trial_days if is_first else 0,
         ends_on=phase.ends_on,
     )
+
+
+def in_force(subscription: Subscription, *, at: datetime) -> SubscriptionPhase:
+    """Return the phase that holds at that moment: before the start the first, after the end the last."""
+    phases = list(subscription.phases.all())
+    begun = [phase for phase in phases if phase.starts_on <= local_date(at, zone(phase.time_zone))]
+    return begun[-1] if begun else phases[0]
 
 
 def periods(
