@@ -8,10 +8,11 @@ from types import ModuleType
 
 from rest_framework.routers import SimpleRouter
 
+from catalog import api as catalog
 from config.base.api import pages
 from metering import api as metering
 
-MODULES: tuple[ModuleType, ...] = (pages, metering)
+MODULES: tuple[ModuleType, ...] = (pages, catalog, metering)
 
 router = SimpleRouter(trailing_slash=False)
 for module in MODULES:

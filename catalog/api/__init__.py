@@ -1,0 +1,18 @@
+"""The catalog's endpoints: metrics, plans and their versions, and the price calculator.
+
+Bodies become model instances and PriceDrafts; each view calls one service of `catalog.services`.
+"""
+
+from django.urls import path
+
+from catalog.api.calculator import CalculatePrice
+from catalog.api.metrics import MetricViewSet
+from catalog.api.plans import PlanViewSet
+from catalog.api.versions import VersionViewSet
+
+routes = [
+    ("metrics", MetricViewSet, "metric"),
+    ("plans", PlanViewSet, "plan"),
+    (r"plans/(?P<plan>[^/]+)/versions", VersionViewSet, "version"),
+]
+urlpatterns = [path("prices/calculate", CalculatePrice.as_view(), name="calculate-price")]
