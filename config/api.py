@@ -10,9 +10,10 @@ from rest_framework.routers import SimpleRouter
 
 from catalog import api as catalog
 from config.base.api import pages
+from customers import api as customers
 from metering import api as metering
 
-MODULES: tuple[ModuleType, ...] = (pages, catalog, metering)
+MODULES: tuple[ModuleType, ...] = (pages, catalog, customers, metering)
 
 router = SimpleRouter(trailing_slash=False)
 for module in MODULES:

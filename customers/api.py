@@ -1,0 +1,348 @@
+"""Customers and their subscriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from django.core.validators import EmailValidator
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+from django_filters import rest_framework as filters  # type: ignore[import-untyped]
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from rest_framework import mixins, serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from catalog.api.fields import Choice, CurrencyCode, KeyOf, unchanged_key
+from catalog.models import Plan
+from config.base.api.fields import (
+    CalendarDate,
+    KeyString,
+    QuantityString,
+    Text,
+    WholeNumber,
+)
+from config.base.api.paging import Filters
+from config.base.api.serializers import CheckedSerializer, StrictSerializer
+from config.base.api.views import ApiViewSet
+from config.base.errors import Fault
+from customers import services
+from customers.models import (
+    Customer,
+    PeriodAlignment,
+    Subscription,
+    SubscriptionPhase,
+    TaxStatus,
+)
+from customers.parties import party_faults
+from customers.periods import Alignment, local_date, zone
+from customers.quantities import quantity_on
+from customers.querysets import SubscriptionQuerySet
+from customers.terms import in_force
+
+CUSTOMER: dict[str, Any] = {
+    "key": "acme",
+    "name": "Acme",
+    "legal_name": "Acme GmbH",
+    "email": "ap@acme.test",
+    "currency": "EUR",
+    "time_zone": "Europe/Berlin",
+    "locale": "de-DE",
+    "payment_terms_days": 30,
+    "vat_id": "DE136695976",
+    "address": {
+        "line1": "Hauptstraße 1",
+        "postal_code": "10115",
+        "city": "Berlin",
+        "country": "DE",
+    },
+}
+SUBSCRIPTION: dict[str, Any] = {
+    "key": "acme-scale",
+    "customer": "acme",
+    "plan": "scale",
+    "version": 1,
+    "starts_on": "2026-11-01",
+    "alignment": "anniversary",
+    "anchor_on": "2026-11-01",
+    "quantities": {"seats": "25"},
+}
+
+
+class EmailAddress(Text):
+    """An e-mail address."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=254, validators=[EmailValidator()], **kwargs)
+
+
+class AddressSerializer(StrictSerializer):
+    """Where the customer is; a change names only the lines that change."""
+
+    line1 = Text(max_length=200, allow_blank=True, default="")
+    line2 = Text(max_length=200, allow_blank=True, default="")
+    postal_code = Text(max_length=20, allow_blank=True, default="")
+    city = Text(max_length=100, allow_blank=True, default="")
+    region = Text(max_length=100, allow_blank=True, default="")
+    country = Text(
+        max_length=2, allow_blank=True, default="", help_text="ISO 3166 code, such as DE."
+    )
+
+
+class CustomerSerializer(CheckedSerializer):
+    """Who uses what we sell; only key, name and currency are required."""
+
+    key = KeyString(help_text="Your own name for it, which events call `subject`.")
+    name = Text(max_length=200, help_text="What you call them.")
+    legal_name = Text(max_length=200, required=False, help_text="By default the name.")
+    email = EmailAddress(allow_blank=True, default="")
+    currency = CurrencyCode()
+    time_zone = Text(max_length=64, default="UTC", help_text="IANA name, such as Europe/Berlin.")
+    locale = Text(max_length=20, default="en", help_text="Language and numbers, such as de-DE.")
+    payment_terms_days = WholeNumber(min_value=0, max_value=365, default=30)
+    vat_id = Text(max_length=20, allow_blank=True, default="")
+    address = AddressSerializer(source="*", required=False)
+    tax_status = Choice(TaxStatus, default=TaxStatus.STANDARD)
+    segment = Text(max_length=100, allow_blank=True, default="", help_text="Your own grouping.")
+    created_at = serializers.DateTimeField(read_only=True)
+
+    def check_together(self, values: dict[str, Any]) -> Iterable[Fault]:
+        for path, code, message in party_faults(values):
+            yield Fault(("address", *path) if path == ("country",) else path, code, message)
+
+
+class ChangedCustomerSerializer(CustomerSerializer):
+    """What changes of a customer."""
+
+    def validate_key(self, key: str) -> str:
+        return unchanged_key(key, self.instance)
+
+
+class CustomerFilters(Filters):
+    search = filters.CharFilter(method="named", label="Part of the name or the legal name.")
+
+    class Meta:
+        model = Customer
+        fields = ("key", "currency", "country", "segment")
+
+    def named(self, customers: QuerySet[Customer], _: str, part: str) -> QuerySet[Customer]:
+        return customers.filter(Q(name__icontains=part) | Q(legal_name__icontains=part))
+
+
+class CustomerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSet[Customer]):
+    """Customers: who uses what we sell."""
+
+    scope = "customers"
+    queryset = Customer.objects.order_by("pk")
+    serializer_class = CustomerSerializer
+    filterset_class = CustomerFilters
+    lookup_field = "key"
+
+    @extend_schema(
+        responses={201: CustomerSerializer},
+        examples=[OpenApiExample("Acme", CUSTOMER, request_only=True)],
+    )
+    def create(self, request: Request) -> Response:
+        """Create a customer."""
+        customer = Customer(**self.read_body(CustomerSerializer))
+        customer = services.create_customer(customer=customer, actor=self.actor)
+        return Response(self.get_serializer(customer).data, status=201)
+
+    @extend_schema(request=ChangedCustomerSerializer, responses=CustomerSerializer)
+    def partial_update(self, request: Request, key: str) -> Response:
+        """Change a customer's details; invoices issued before keep what they say."""
+        customer = self.get_object()
+        fields = self.read_body(ChangedCustomerSerializer, instance=customer, partial=True)
+        customer = services.change_customer(
+            customer_id=customer.pk, fields=fields, actor=self.actor
+        )
+        return Response(self.get_serializer(customer).data)
+
+
+class NewSubscriptionSerializer(StrictSerializer):
+    """A customer's agreement to a published version of a plan."""
+
+    key = KeyString(help_text="Your own name for it; it never changes.")
+    customer = KeyOf(Customer)
+    plan = KeyOf(Plan)
+    version = WholeNumber(
+        min_value=1,
+        max_value=2**31 - 1,
+        allow_null=True,
+        default=None,
+        help_text="By default the current one in the currency of the one who pays.",
+    )
+    starts_on = CalendarDate(help_text="The first day of service, from 1970-01-01 to 2200-01-01.")
+    alignment = Choice(PeriodAlignment, default=PeriodAlignment.ANNIVERSARY)
+    anchor_on = CalendarDate(
+        allow_null=True,
+        default=None,
+        help_text="Periods are counted from it; by default the start.",
+    )
+    time_zone = Text(
+        max_length=64,
+        allow_null=True,
+        default=None,
+        help_text="Where its days begin; by default the customer's.",
+    )
+    quantities = serializers.DictField(
+        child=QuantityString(),
+        default=dict,
+        help_text="Of prices without a metric, by the price's key; 1 for what is not named.",
+    )
+    payer = KeyOf(
+        Customer, allow_null=True, default=None, help_text="By default the customer itself."
+    )
+
+
+class PhaseSerializer(serializers.Serializer[SubscriptionPhase]):
+    """A stretch of a subscription under one version and one calendar."""
+
+    plan = serializers.CharField(source="plan_version.plan.key")
+    version = serializers.IntegerField(source="plan_version.number")
+    starts_on = serializers.DateField()
+    ends_on = serializers.DateField(allow_null=True, help_text="The first day no longer under it.")
+    alignment = Choice(PeriodAlignment)
+    anchor_on = serializers.DateField(allow_null=True)
+    time_zone = serializers.CharField()
+
+
+class TermsAt(NamedTuple):
+    """A subscription with the terms that hold at a moment."""
+
+    subscription: Subscription
+    phase: SubscriptionPhase
+    quantities: dict[str, Decimal]
+
+
+def terms_at(subscription: Subscription, at: datetime) -> TermsAt:
+    """Return the terms that hold at `at`: before the start the first, after the end the last."""
+    phase = in_force(subscription, at=at)
+    day = max(local_date(at, zone(phase.time_zone)), subscription.starts_on)
+    changes: dict[str, list[tuple[date, Decimal]]] = {}
+    for row in subscription.quantities.all():
+        changes.setdefault(row.price_key, []).append((row.starts_on, row.quantity))
+    quantities = {name: quantity_on(day, dated) for name, dated in changes.items()}
+    return TermsAt(subscription, phase, quantities)
+
+
+class SubscriptionSerializer(serializers.Serializer[Subscription]):
+    """A subscription with the terms that hold now: before the start the first, at last the last."""
+
+    key = serializers.CharField(source="subscription.key")
+    customer = serializers.CharField(source="subscription.customer.key")
+    payer = serializers.CharField(
+        source="subscription.payer.key",
+        default=None,
+        allow_null=True,
+        help_text="null: the customer.",
+    )
+    plan = serializers.CharField(source="phase.plan_version.plan.key")
+    version = serializers.IntegerField(source="phase.plan_version.number")
+    starts_on = serializers.DateField(source="subscription.starts_on")
+    ends_on = serializers.DateField(
+        source="subscription.ends_on", allow_null=True, help_text="The first day without service."
+    )
+    alignment = Choice(PeriodAlignment, source="phase.alignment")
+    anchor_on = serializers.DateField(source="phase.anchor_on", allow_null=True)
+    time_zone = serializers.CharField(source="phase.time_zone")
+    quantities = serializers.DictField(child=QuantityString())
+    phases = PhaseSerializer(source="subscription.phases", many=True)
+    created_at = serializers.DateTimeField(source="subscription.created_at")
+
+    def to_representation(self, instance: Subscription) -> dict[str, Any]:
+        terms: Any = terms_at(instance, self.context["at"])
+        return super().to_representation(terms)
+
+
+class UnusedQuantitySerializer(serializers.Serializer[Any]):
+    """A quantity that nothing is charged by yet."""
+
+    code = serializers.ChoiceField(choices=["unused_quantity"])
+    detail = serializers.CharField()
+
+
+class NewlySubscribedSerializer(SubscriptionSerializer):
+    """A new subscription, and what may be a slip in what was sent."""
+
+    warnings = serializers.SerializerMethodField()
+
+    @extend_schema_field(UnusedQuantitySerializer(many=True))
+    def get_warnings(self, terms: TermsAt) -> list[dict[str, str]]:
+        version = terms.phase.plan_version
+        priced = set(version.prices.values_list("key", flat=True))
+        return [
+            {
+                "code": "unused_quantity",
+                "detail": f"{version} has no price “{name}”; its quantity counts once one has.",
+            }
+            for name in terms.quantities
+            if name not in priced
+        ]
+
+
+class SubscriptionFilters(Filters):
+    customer = filters.CharFilter("customer__key", label="The customer's key.")
+    plan = filters.CharFilter(method="under_plan", label="The key of a plan it is or was under.")
+    active_on = filters.DateFilter(
+        method="with_service", input_formats=["%Y-%m-%d"], label="A day with service: 2026-11-01."
+    )
+
+    class Meta:
+        model = Subscription
+        fields = ("key",)
+
+    def under_plan(self, found: QuerySet[Subscription], _: str, key: str) -> QuerySet[Subscription]:
+        under = SubscriptionPhase.objects.filter(
+            subscription=OuterRef("pk"), plan_version__plan__key=key
+        )
+        return found.filter(Exists(under))
+
+    def with_service(
+        self, found: SubscriptionQuerySet, _: str, day: date
+    ) -> QuerySet[Subscription]:
+        return found.active(on=day)
+
+
+class SubscriptionViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSet[Subscription]
+):
+    """Subscriptions: customers' agreements to versions of plans."""
+
+    scope = "customers"
+    queryset = Subscription.objects.with_terms().order_by("pk")
+    serializer_class = SubscriptionSerializer
+    filterset_class = SubscriptionFilters
+    lookup_field = "key"
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "at": timezone.now()}
+
+    @extend_schema(
+        request=NewSubscriptionSerializer,
+        responses={201: NewlySubscribedSerializer},
+        examples=[OpenApiExample("Acme on Scale", SUBSCRIPTION, request_only=True)],
+    )
+    def create(self, request: Request) -> Response:
+        """Subscribe a customer to a published version of a plan."""
+        terms = self.read_body(NewSubscriptionSerializer)
+        payer = terms["payer"] or terms["customer"]
+        version = services.offered_version(
+            plan=terms.pop("plan"), number=terms.pop("version"), currency=payer.currency
+        )
+        alignment = Alignment(terms.pop("alignment"))
+        subscription = services.subscribe(
+            **terms, version=version, alignment=alignment, actor=self.actor
+        )
+        fresh = Subscription.objects.with_terms().get(pk=subscription.pk)
+        answer = NewlySubscribedSerializer(fresh, context=self.get_serializer_context())
+        return Response(answer.data, status=201)
+
+
+routes = [
+    ("customers", CustomerViewSet, "customer"),
+    ("subscriptions", SubscriptionViewSet, "subscription"),
+]
