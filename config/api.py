@@ -8,12 +8,13 @@ from types import ModuleType
 
 from rest_framework.routers import SimpleRouter
 
+from billing import api as billing
 from catalog import api as catalog
 from config.base.api import pages
 from customers import api as customers
 from metering import api as metering
 
-MODULES: tuple[ModuleType, ...] = (pages, catalog, customers, metering)
+MODULES: tuple[ModuleType, ...] = (pages, catalog, customers, metering, billing)
 
 router = SimpleRouter(trailing_slash=False)
 for module in MODULES:
