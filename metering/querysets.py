@@ -289,10 +289,13 @@ class _PostgreSQL(_Dialect):
         return _Sql(f"SELECT * FROM unnest({arrays})", tuple(columns))
 
     def quantity(self, name: str) -> _Sql:
+        held = "(e.data -> %s)::numeric"
         return _Sql(
-            "CASE WHEN jsonb_typeof(e.data -> %s) IN ('number', 'string') "
-            "AND (e.data ->> %s) ~ %s THEN (e.data ->> %s)::numeric END",
-            (name, name, f"^{properties.VALUE_PATTERN}$", name),
+            "CASE jsonb_typeof(e.data -> %s) "
+            f"WHEN 'number' THEN CASE WHEN abs({held}) < 1e20 AND min_scale({held}) <= 10 "
+            f"THEN {held} END "
+            "WHEN 'string' THEN CASE WHEN e.data ->> %s ~ %s THEN (e.data ->> %s)::numeric END END",
+            (name, name, name, name, name, f"^{properties.VALUE_PATTERN}$", name),
         )
 
     def identity(self, name: str) -> _Sql:
@@ -370,22 +373,28 @@ _SQLITE = _SQLite()
 # SQLite's functions. Quantities travel as text.
 
 
+def _properties(data: str) -> dict[str, Any]:
+    """Return an event's properties: none if something else than an object slipped in."""
+    values = properties.read(data)
+    return values if isinstance(values, dict) else {}
+
+
 def _event_quantity(data: str, name: str) -> str | None:
-    value = properties.quantity(properties.read(data).get(name))
+    value = properties.quantity(_properties(data).get(name))
     return None if value is None else f"{value:f}"
 
 
 def _event_identity(data: str, name: str) -> str | None:
-    return properties.identity(properties.read(data).get(name))
+    return properties.identity(_properties(data).get(name))
 
 
 def _event_key(data: str, names: str) -> str:
-    values = properties.read(data)
+    values = _properties(data)
     return properties.canonical([values.get(name) for name in properties.read(names)])
 
 
 def _event_meets(data: str, condition: str) -> bool:
-    return properties.meets([properties.read(condition)], properties.read(data))
+    return properties.meets([properties.read(condition)], _properties(data))
 
 
 class _ExactTotal:
