@@ -8,8 +8,10 @@ class BaseConfig(AppConfig):
     verbose_name = "Set up"
 
     def ready(self) -> None:
+        from config.base.groups import GRANTS, grant_after_migrate  # noqa: PLC0415
         from config.base.guards import drop_before_migrate, install_after_migrate  # noqa: PLC0415
         from config.base.triggers import GUARDS  # noqa: PLC0415
 
         pre_migrate.connect(drop_before_migrate, sender=self)
         post_migrate.connect(install_after_migrate(GUARDS), sender=self, weak=False)
+        post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)

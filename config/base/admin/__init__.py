@@ -1,0 +1,15 @@
+"""The admin of the floor: audit trail, API keys, outbox, staff; and the base of every other page."""
+
+from config.base.admin import keys, outbox, staff, trail_admin
+from config.base.admin.audited import AuditedAdmin, Panel, PanelMaker, ReadOnlyAdmin
+
+__all__ = [
+    "AuditedAdmin",
+    "Panel",
+    "PanelMaker",
+    "ReadOnlyAdmin",
+    "keys",
+    "outbox",
+    "staff",
+    "trail_admin",
+]
