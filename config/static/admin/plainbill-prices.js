@@ -1,0 +1,74 @@
+// A draft's prices: show the fields that the chosen way of charging uses, and keep what was typed
+// when a row above is removed. Without it every field is there, and the server checks them all.
+"use strict";
+
+(() => {
+  const TIERED = ["graduated", "volume"];
+  const AMOUNT = { flat: "Fee", per_unit: "Price of one unit", package: "Price of one package" };
+
+  const priceOf = (element) => element.closest(".form-group.group\\/parent, .form-group");
+  const field = (price, name) => price.querySelector(`:scope > .form-row [name$="-${name}"]`);
+
+  function show(price, name, wanted) {
+    const input = field(price, name);
+    const row = input?.closest(".field-line") ?? input?.parentElement?.parentElement;
+    row?.classList.toggle("pb-hidden", !wanted);
+    if (input && !wanted && input.tagName === "INPUT") input.value = name === "included_quantity" ? "0" : "";
+    if (input && !wanted && name === "metric") input.value = "";
+  }
+
+  function arrange(price) {
+    const model = field(price, "model")?.value;
+    if (model === undefined) return;
+    const tiered = TIERED.includes(model);
+    show(price, "unit_amount", !tiered);
+    show(price, "package_size", model === "package");
+    show(price, "metric", model !== "flat");
+    show(price, "included_quantity", model !== "flat");
+    show(price, "overage_policy", model !== "flat");
+    price.querySelector(":scope > .form-nested")?.classList.toggle("pb-hidden", !tiered);
+    const label = price.querySelector(":scope > .form-row label[for$='-unit_amount']");
+    if (label && AMOUNT[model]) label.textContent = AMOUNT[model];
+  }
+
+  function arrangeAll() {
+    document.querySelectorAll("select[name^='prices-'][name$='-model']").forEach((select) => {
+      if (!select.name.includes("__prefix__")) arrange(priceOf(select));
+    });
+  }
+
+  // Rows below a removed one are rewritten from their HTML, which does not know what was typed.
+  function keepTyped(formset) {
+    formset.querySelectorAll("input, select, textarea").forEach((input) => {
+      if (input.tagName === "SELECT") {
+        for (const option of input.options) option.toggleAttribute("selected", option.selected);
+      } else if (input.tagName === "TEXTAREA") {
+        input.textContent = input.value;
+      } else if (["checkbox", "radio"].includes(input.type)) {
+        input.toggleAttribute("checked", input.checked);
+      } else {
+        input.setAttribute("value", input.value);
+      }
+    });
+  }
+
+  document.addEventListener("click", (event) => {
+    const bin = event.target.closest(".delete-template");
+    if (bin) keepTyped(bin.closest("#prices-data") ?? document);
+  }, true);
+
+  document.addEventListener("change", (event) => {
+    if (/^prices-\d+-model$/.test(event.target.name ?? "")) arrange(priceOf(event.target));
+  });
+
+  document.addEventListener("formset:removed", () => {
+    // The rewritten rows lost the listeners of their buttons.
+    document.querySelectorAll("#prices-data .add-row").forEach((link) => {
+      link.removeEventListener("click", addInlineTemplateHandler);
+      link.addEventListener("click", addInlineTemplateHandler);
+    });
+    arrangeAll();
+  });
+  document.addEventListener("formsetGroup:added", () => setTimeout(arrangeAll));
+  document.addEventListener("DOMContentLoaded", arrangeAll);
+})();

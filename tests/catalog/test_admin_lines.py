@@ -1,0 +1,123 @@
+"""Filters as people type them, and the worked examples of a price."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalog.admin.examples import example_quantities, price_words
+from catalog.admin.lines import (
+    OPERATORS,
+    UnreadableLine,
+    filters_in_words,
+    parse_filters,
+    parse_words,
+    write_filters,
+    write_words,
+)
+from catalog.drafts import PriceDraft
+from catalog.models import Price, PriceTier, ValueMetric
+from catalog.pricing import Flat, Graduated, Package, PerUnit, Tier
+from catalog.pricing import Price as PriceValue
+
+D = Decimal
+
+
+@pytest.mark.parametrize(
+    ("line", "property_", "operator", "values"),
+    [
+        ("model in m-large, m-small", "model", "in", ["m-large", "m-small"]),
+        ("status eq ok", "status", "eq", ["ok"]),
+        ("region exists", "region", "exists", []),
+        ("tokens gt 100", "tokens", "gt", ["100"]),
+        ('city eq "Berlin, Mitte"', "city", "eq", ["Berlin, Mitte"]),
+        ("  plan   not_in  free , trial ", "plan", "not_in", ["free", "trial"]),
+    ],
+)
+def test_a_line_is_a_filter(line: str, property_: str, operator: str, values: list[str]) -> None:
+    assert parse_filters(f"\n{line}\n") == [
+        {"property": property_, "operator": operator, "values": values}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("model", "write one of eq, in"),
+        ("model equals x", "write one of eq, in"),
+        ("model in", "write a value after “in”"),
+        ("model eq a, b", "takes one value"),
+        ("tokens gt many", "needs a number"),
+        ("region exists yes", "takes no value"),
+    ],
+)
+def test_an_unreadable_line_is_named(line: str, why: str) -> None:
+    with pytest.raises(UnreadableLine, match=f"Line 2: .*{why}"):
+        parse_filters(f"status eq ok\n{line}")
+
+
+words = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1)
+
+
+@given(st.lists(words, unique=True))
+def test_words_are_read_back(some: list[str]) -> None:
+    assert parse_words(write_words(some)) == some
+
+
+@given(st.lists(words, min_size=1, unique=True), st.sampled_from(["in", "not_in"]))
+def test_filters_are_read_back(values: list[str], operator: str) -> None:
+    filters: list[dict[str, Any]] = [
+        {"property": "model", "operator": operator, "values": values},
+        {"property": "region", "operator": "exists", "values": []},
+    ]
+    assert parse_filters(write_filters(filters)) == filters
+
+
+def test_filters_are_said_in_words() -> None:
+    filters = parse_filters("model in a, b\nregion exists")
+    assert filters_in_words(filters) == ["model is one of a, b", "region is there at all"]
+    assert set(OPERATORS) == {"eq", "in", "not_in", "exists", "gt", "lt"}
+
+
+LADDER = Graduated((Tier(D(50), D("0.002")), Tier(None, D("0.0015"))))
+
+
+@pytest.mark.parametrize(
+    ("price", "quantities"),
+    [
+        pytest.param(PriceValue(Flat(D(499))), [], id="a fee has no quantity"),
+        pytest.param(PriceValue(PerUnit(D(2))), [0, 1, 1000], id="per unit"),
+        pytest.param(PriceValue(PerUnit(D(2)), D(10)), [0, 10, 11, 1010], id="with an allowance"),
+        pytest.param(PriceValue(LADDER), [0, 1, 50, 51], id="a ladder"),
+        pytest.param(
+            PriceValue(LADDER, D(100)), [0, 100, 101, 150, 151], id="tiers begin at the allowance"
+        ),
+        pytest.param(PriceValue(Package(D(5), D(1000))), [0, 1, 1000, 1001], id="packages"),
+    ],
+)
+def test_examples_stand_where_a_price_turns(price: PriceValue, quantities: list[int]) -> None:
+    assert [quantity for quantity, _ in example_quantities(price)] == quantities
+
+
+def test_an_example_says_what_rounding_hides() -> None:
+    metric = ValueMetric(name="API calls", unit="call", unit_plural="calls", rounding_scale=0)
+    price = Price(key="calls", name="API calls", metric=metric, model="graduated", timing="arrears")
+    price.included_quantity = D(100_000)
+    tiers = [
+        PriceTier(up_to=D(50_000), unit_amount=D("0.002")),
+        PriceTier(up_to=None, unit_amount=D("0.0015")),
+    ]
+    said = price_words(PriceDraft(price, tiers), "EUR")
+    assert [(one.quantity, one.amount, one.exact) for one in said.examples] == [
+        ("0 calls", "0.00", ""),
+        ("100,000 calls", "0.00", ""),
+        ("100,001 calls", "0.00", "0.002"),
+        ("150,000 calls", "100.00", ""),
+        ("150,001 calls", "100.00", "100.0015"),
+    ]
+    assert said.rule.startswith("100,000 calls included, then 2.00 per 1,000")
+    assert [tier.units for tier in said.tiers] == ["up to 50,000", "above 50,000"]
