@@ -7,7 +7,21 @@ class CustomersConfig(AppConfig):
     verbose_name = "Customers"
 
     def ready(self) -> None:
+        from catalog.admin import PUBLISH_NOTES, SUBSCRIBERS  # noqa: PLC0415
+        from catalog.admin.versions import PlanVersionAdmin  # noqa: PLC0415
+        from config.base.dashboard import FIGURES, STEPS  # noqa: PLC0415
+        from config.base.groups import grant_after_migrate  # noqa: PLC0415
         from config.base.guards import install_after_migrate  # noqa: PLC0415
+        from customers.admin import in_catalog, steps  # noqa: PLC0415
+        from customers.groups import GRANTS  # noqa: PLC0415
+        from customers.issuer import create_first_issuer  # noqa: PLC0415
         from customers.triggers import GUARDS  # noqa: PLC0415
 
         post_migrate.connect(install_after_migrate(GUARDS), sender=self, weak=False)
+        post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)
+        post_migrate.connect(create_first_issuer, sender=self)
+        SUBSCRIBERS.update(in_catalog.SUBSCRIBERS)
+        PUBLISH_NOTES.append(in_catalog.kept_versions)
+        PlanVersionAdmin.panels.append(in_catalog.subscriptions_panel)
+        STEPS.append(steps.customer_steps)
+        FIGURES.append(steps.customer_figures)

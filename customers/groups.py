@@ -1,0 +1,17 @@
+"""What each role may do with customers and their subscriptions."""
+
+from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants, may
+
+_EVERYTHING = "issuer customer contact subscription subscriptionphase subscriptionquantity"
+_DAILY = [
+    *may("view", _EVERYTHING),
+    *may("add change", "customer contact subscription"),
+    "delete_contact",
+]
+
+GRANTS: Grants = {
+    FINANCE: _DAILY,
+    FINANCE_LEAD: [*_DAILY, *may("add change delete", "issuer"), "delete_customer"],
+    SUPPORT: may("view", _EVERYTHING),
+    DEVELOPER: may("view", "customer subscription subscriptionphase subscriptionquantity"),
+}
