@@ -7,10 +7,13 @@ CACHE_URL, EMAIL_URL: the operators' page under /docs/ says what each one does.
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import django_stubs_ext
 import environ
+from django.templatetags.static import static
+from django.urls import reverse_lazy
 
 django_stubs_ext.monkeypatch()
 
@@ -155,6 +158,8 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "config" / "static"]
 WHITENOISE_USE_FINDERS = True
 
+LOGIN_REDIRECT_URL = "admin:index"
+
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -213,10 +218,78 @@ SPECTACULAR_SETTINGS = {
     "GET_LIB_DOC_EXCLUDES": "config.base.api.schema.undescribed_classes",
 }
 
+
+def _page(title: str, icon: str, model: str) -> dict[str, Any]:
+    """Return a link of the admin's sidebar to a model's list, for whoever may view it."""
+    app, name = model.split(".")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "permission": lambda request: request.user.has_perm(f"{app}.view_{name}"),
+    }
+
+
 UNFOLD = {
     "SITE_TITLE": "Plainbill",
     "SITE_HEADER": "Plainbill",
     "SITE_SUBHEADER": "Billing that explains itself",
+    "SITE_SYMBOL": "receipt_long",
+    "SITE_URL": None,
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "STYLES": [lambda request: static("admin/plainbill.css")],
+    "DASHBOARD_CALLBACK": "config.base.dashboard.dashboard",
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.4% .012 195)",
+            "100": "oklch(94.0% .026 195)",
+            "200": "oklch(88.5% .046 195)",
+            "300": "oklch(80.0% .066 195)",
+            "400": "oklch(70.0% .082 195)",
+            "500": "oklch(58.0% .086 195)",
+            "600": "oklch(46.0% .074 195)",
+            "700": "oklch(40.5% .066 195)",
+            "800": "oklch(35.0% .056 195)",
+            "900": "oklch(30.0% .046 195)",
+            "950": "oklch(22.0% .034 195)",
+        }
+    },
+    "SIDEBAR": {
+        "show_search": False,
+        "navigation": [
+            {
+                "items": [
+                    {"title": "Overview", "icon": "home", "link": reverse_lazy("admin:index")},
+                ],
+            },
+            {
+                "title": "Sell",
+                "items": [
+                    _page("Plans", "sell", "catalog.plan"),
+                    _page("Plan versions", "layers", "catalog.planversion"),
+                    _page("Value metrics", "speed", "catalog.valuemetric"),
+                ],
+            },
+            {
+                "title": "Customers",
+                "items": [
+                    _page("Customers", "domain", "customers.customer"),
+                    _page("Subscriptions", "autorenew", "customers.subscription"),
+                ],
+            },
+            {
+                "title": "Set up",
+                "items": [
+                    _page("Issuers", "storefront", "customers.issuer"),
+                    _page("API keys", "key", "base.apikey"),
+                    _page("Outbox", "outbox", "base.outbox"),
+                    _page("People", "person", "auth.user"),
+                    _page("Roles", "group", "auth.group"),
+                    _page("Audit trail", "history", "base.auditentry"),
+                ],
+            },
+        ],
+    },
 }
