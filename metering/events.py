@@ -91,7 +91,7 @@ def read_body(body: bytes) -> list[Event | NotAnEvent]:
 
 
 def read_event(item: Any) -> Event:
-    """Return the event that a decoded JSON object describes.
+    """Return the event that a JSON object describes, its numbers as `properties.read` gives them.
 
     :raises NotAnEvent: saying why it is none.
     """

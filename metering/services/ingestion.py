@@ -221,7 +221,7 @@ def _take_repeats(arrivals: Iterable[_Arrival], report: Report, at: datetime) ->
         detail = "An event with this source and id arrived before with other content."
         conflicts.append(_quarantined(event, QuarantineCode.CONFLICT, detail, at))
         report.conflicts += 1
-        _note(report, arrival, Outcome.CONFLICT, QuarantineCode.CONFLICT, detail)
+        _note(report, arrival, Outcome.CONFLICT, QuarantineCode.CONFLICT.value, detail)
     conflicts.sort(key=lambda row: row.key)
     QuarantinedEvent.objects.bulk_create(conflicts, batch_size=1000, ignore_conflicts=True)
 

@@ -39,7 +39,7 @@ def quarantine(*rows: dict[str, Any]) -> Callable[[], Any]:
 def stored() -> Any:
     make.customer("acme")
     make.metric()
-    assert usage.send(usage.event()).accepted == 1
+    assert usage.send(usage.body()).accepted == 1
     return UsageEvent.objects.all()
 
 

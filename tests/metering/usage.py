@@ -9,6 +9,7 @@ from typing import Any
 
 from catalog.models import ValueMetric
 from customers.models import Customer, Subscription
+from metering import properties
 from metering.events import Event, read_event
 from metering.querysets import Measured, Span, measure
 from metering.services import Report, ingest
@@ -38,11 +39,16 @@ def body(**attributes: Any) -> dict[str, Any]:
 
 
 def event(**attributes: Any) -> Event:
-    return read_event(body(**attributes))
+    return sent(body(**attributes))
 
 
-def send(*events: Event | dict[str, Any], at: datetime = NOW) -> Report:
-    return ingest([e if isinstance(e, Event) else read_event(e) for e in events], received_at=at)
+def sent(event: dict[str, Any]) -> Event:
+    """Return the event as it arrives when it is sent as JSON."""
+    return read_event(properties.read(properties.canonical(event)))
+
+
+def send(*events: dict[str, Any], at: datetime = NOW) -> Report:
+    return ingest([sent(event) for event in events], received_at=at)
 
 
 def used(
