@@ -9,6 +9,7 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import mixins, serializers
+from rest_framework.exceptions import ErrorDetail
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -89,6 +90,15 @@ class FilterSerializer(StrictSerializer):
         default=list,
         help_text="None for `exists`, one for `eq`, `gt` and `lt`, at least one for the others.",
     )
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """Ask for a whole condition also where only a part of the metric is sent."""
+        condition: dict[str, Any] = super().to_internal_value(data)
+        missing = {"property", "operator"} - set(condition)
+        if missing:
+            required = ErrorDetail("This field is required.", "required")
+            raise serializers.ValidationError({name: [required] for name in sorted(missing)})
+        return {"values": [], **condition}
 
 
 class RoundingSerializer(StrictSerializer):

@@ -161,6 +161,16 @@ class TestChange:
         assert faults(refused) == {("/value_property", "not_for_this_aggregation")}
         assert self.change(caller, aggregation="count", value_property=None).status_code == 200
 
+    def test_takes_whole_conditions(self, caller: Caller) -> None:
+        make.metric("m")
+        assert faults(self.change(caller, filters=[{"values": ["x"]}])) == {
+            ("/filters/0/property", "required"),
+            ("/filters/0/operator", "required"),
+        }
+        exists = {"property": "model", "operator": "exists"}
+        changed = self.change(caller, filters=[exists]).json()
+        assert changed["filters"] == [{**exists, "values": []}]
+
     def test_never_changes_the_key(self, caller: Caller) -> None:
         make.metric("m")
         assert faults(self.change(caller, key="n")) == {("/key", "immutable")}
