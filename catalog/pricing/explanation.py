@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from catalog.money import EXACT, Exact, exact_sum, plain, printable
 from catalog.pricing.rating import Rated
-from catalog.pricing.values import Step
+from catalog.pricing.values import DayFraction, Step
 
 
 def explanation(rated: Rated) -> dict[str, Any]:
@@ -35,6 +36,24 @@ def explanation(rated: Rated) -> dict[str, Any]:
     if not rated.part.is_whole:
         data["period_fraction"] = str(rated.part)
     return data
+
+
+def step_from_json(data: Mapping[str, Any]) -> Step:
+    """Read one of the steps that `explanation` wrote, with the amounts it printed."""
+    return Step(
+        kind=data["kind"],
+        quantity=Decimal(data["quantity"]),
+        unit_amount=Decimal(data["unit_amount"]),
+        flat_amount=Decimal(data["flat_amount"]),
+        amount=Decimal(data["amount"]),
+        from_=_read(data.get("from")),
+        to=_read(data.get("to")),
+        packages=int(data["packages"]) if "packages" in data else None,
+        package_size=_read(data.get("package_size")),
+        limit=_read(data.get("limit")),
+        percent=_read(data.get("percent")),
+        part=DayFraction.parse(data["period_fraction"]) if "period_fraction" in data else None,
+    )
 
 
 def _step(step: Step, amount: Decimal) -> dict[str, Any]:
@@ -68,3 +87,7 @@ def _printed_flat(step: Step, amount: Decimal) -> Decimal:
 def _printed(amount: Exact) -> Decimal:
     [printed] = printable([amount])
     return printed
+
+
+def _read(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
