@@ -1,0 +1,279 @@
+"""The whole document: parties, dates, amounts, in the order they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import models
+
+from billing.models import Invoice, InvoiceLine, InvoiceStatus, LineKind, TaxSubtotal
+from billing.presentation.colours import palette
+from billing.presentation.lines import is_shown, line_view, usage_view
+from billing.presentation.reader import Reader, clean
+from billing.presentation.views import (
+    Fact,
+    InvoiceView,
+    PartyView,
+    PaymentView,
+    TaxView,
+    TotalView,
+    UsageView,
+)
+from catalog.money import EXACT
+
+_AT_A_GLANCE = 6  # metrics on the first page; more would no longer be a glance
+_STATE_FIRST = ("US", "CA", "AU")  # where an address ends "City, Region 12345"
+_TOWN_FIRST = ("GB", "IE")  # where the postal code has a line of its own below the town
+
+# What the tax decision says in English of each category, which the texts here say in any language.
+_PLAIN_REASONS = {"", "Not subject to tax", "Reverse charge", "Exempt from tax", "Zero rated"}
+
+Party = Mapping[str, Any]
+
+
+def present(invoice: Invoice, *, locale: str | None = None, portal_url: str = "") -> InvoiceView:
+    """Word and format an invoice in its buyer's language, or in that of `locale`.
+
+    Give an invoice that `Invoice.objects.with_lines()` loaded: then nothing is asked of the
+    database. `portal_url` is where its buyer can see it on line; empty: nowhere.
+    """
+    seller, buyer = _party(invoice.seller, invoice.issuer), _party(invoice.buyer, invoice.customer)
+    reader = Reader(locale or str(buyer.get("locale") or "en"), invoice.currency)
+    today = invoice.issue_date or invoice.created_at.date()
+    lines = list(invoice.lines.all())
+    taxes = list(invoice.taxes.all())
+    usage = [line for line in lines if line.kind == LineKind.USAGE and _has_usage(line)]
+    number = invoice.number or ""
+    heading = reader.say("invoice" if number else "draft_title")
+    return InvoiceView(
+        language=reader.language,
+        words=reader.words,
+        palette=palette(seller.get("accent_colour")),
+        currency=invoice.currency,
+        heading=heading,
+        title=" · ".join(filter(None, [f"{heading} {number}".strip(), clean(seller["name"])])),
+        number=number,
+        mark=_mark(invoice, reader),
+        seller=_party_view(seller, reader),
+        buyer=_party_view(buyer, reader),
+        identity=tuple(_identity(invoice, lines, seller, buyer, reader)),
+        payment=_payment(invoice, seller, reader),
+        portal_url=portal_url,
+        usage=tuple(_usage(usage[:_AT_A_GLANCE], invoice, seller, reader)),
+        usage_note=_more(len(usage) - _AT_A_GLANCE, reader),
+        net_heading=reader.say("net_in", currency=invoice.currency),
+        lines=tuple(line_view(line, reader, today=today) for line in lines if is_shown(line)),
+        totals=tuple(_totals(invoice, taxes, reader)),
+        taxes=tuple(_tax(tax, reader) for tax in taxes),
+        tax_sum=_tax_sum(invoice, reader) if len(taxes) > 1 else None,
+        tax_notes=tuple(_tax_notes(taxes, reader)),
+        questions=tuple(_questions(invoice, seller, reader)),
+        footer=tuple(_footer(seller, reader)),
+        identifier=invoice.uuid.hex,
+        dated=(invoice.issued_at or invoice.created_at).astimezone(UTC),
+    )
+
+
+def _party(frozen: Party, row: models.Model) -> Party:
+    """Read a party as it was frozen; as its row is where nothing is frozen yet."""
+    return frozen or {
+        field.name: getattr(row, field.attname) for field in row._meta.concrete_fields
+    }
+
+
+def _mark(invoice: Invoice, reader: Reader) -> str:
+    if invoice.status == InvoiceStatus.ISSUED:
+        return ""
+    named = {InvoiceStatus.VOID: "void", InvoiceStatus.DISCARDED: "discarded"}
+    return reader.say(named.get(InvoiceStatus(invoice.status), "draft")).upper()
+
+
+def _party_view(party: Party, reader: Reader) -> PartyView:
+    legal_name = clean(party.get("legal_name") or party.get("name"))
+    street = [clean(party.get("line1")), clean(party.get("line2"))]
+    town = _town(party)
+    country = reader.country(clean(party.get("country")))
+    attention = clean(party.get("attention"))
+    return PartyView(
+        name=clean(party.get("name")) or legal_name,
+        lines=tuple(filter(None, [legal_name, attention, *street, *town, country])),
+        sender=" · ".join(filter(None, [legal_name, *street, *town])),
+    )
+
+
+def _town(party: Party) -> list[str]:
+    """Order town, region and postal code as the country's post reads them."""
+    city, region, code = (clean(party.get(key)) for key in ("city", "region", "postal_code"))
+    country = clean(party.get("country")).upper()
+    if country in _STATE_FIRST:
+        return [", ".join(filter(None, [city, f"{region} {code}".strip()]))]
+    if country in _TOWN_FIRST:
+        return [city, region, code]
+    return [f"{code} {city}".strip(), region]
+
+
+def _identity(
+    invoice: Invoice, lines: Sequence[InvoiceLine], seller: Party, buyer: Party, reader: Reader
+) -> Iterator[Fact]:
+    """Name everything a bookkeeper looks for; what there is not is left out."""
+    facts = {
+        "number": invoice.number,
+        "issue_date": invoice.issue_date and reader.day(invoice.issue_date),
+        "due_date": _terms(invoice, reader),
+        "usage_period": _service(lines, LineKind.USAGE, reader),
+        "fee_period": _service(lines, LineKind.FEE, reader),
+        "customer": clean(buyer.get("key")),
+        "purchase_order": clean(buyer.get("purchase_order")),
+        "your_vat_id": clean(buyer.get("vat_id")),
+        "our_vat_id": clean(seller.get("vat_id")),
+    }
+    for key, value in facts.items():
+        if value:
+            yield Fact(reader.say(key), value)
+
+
+def _terms(invoice: Invoice, reader: Reader) -> str:
+    if invoice.due_date is None or invoice.issue_date is None:
+        return ""
+    days = (invoice.due_date - invoice.issue_date).days
+    key = {0: "due_on_receipt", 1: "due_in_a_day"}.get(days, "due_in_days")
+    return reader.say(key, date=reader.day(invoice.due_date), days=reader.number(Decimal(days)))
+
+
+def _service(lines: Iterable[InvoiceLine], kind: LineKind, reader: Reader) -> str:
+    """Write the days that all lines of a kind span; empty without one."""
+    found = [line for line in lines if line.kind == kind]
+    if not found:
+        return ""
+    start = min(line.service_start for line in found)
+    return reader.span(start, max(line.service_end for line in found))
+
+
+def _payment(invoice: Invoice, seller: Party, reader: Reader) -> PaymentView:
+    amount = reader.money(invoice.total)
+    match invoice.status:
+        case InvoiceStatus.VOID:
+            note = reader.say("void_note", date=_on(invoice.voided_at, seller, reader))
+            return PaymentView(reader.say("void_amount"), amount, note, ())
+        case InvoiceStatus.DISCARDED:
+            note = reader.say("discarded_note", date=_on(invoice.discarded_at, seller, reader))
+            return PaymentView(reader.say("nothing_due"), amount, note, ())
+        case InvoiceStatus.DRAFT | InvoiceStatus.REVIEW:
+            return PaymentView(reader.say("draft_amount"), amount, reader.say("draft_note"), ())
+    if not invoice.total:
+        return PaymentView(reader.say("nothing_due"), amount, "", ())
+    assert invoice.due_date is not None
+    label = reader.say("due_by", date=reader.long_date(invoice.due_date))
+    return PaymentView(label, amount, "", tuple(_where_to_pay(invoice, seller, reader)))
+
+
+def _where_to_pay(invoice: Invoice, seller: Party, reader: Reader) -> Iterator[Fact]:
+    facts = {
+        "iban": _in_fours(clean(seller.get("iban"))),
+        "bic": " · ".join(filter(None, [clean(seller.get("bic")), clean(seller.get("bank_name"))])),
+        "reference": invoice.number or "",
+    }
+    for key, value in facts.items():
+        if value:
+            yield Fact(reader.say(key), value)
+
+
+def _in_fours(iban: str) -> str:
+    solid = iban.replace(" ", "")
+    return " ".join(solid[i : i + 4] for i in range(0, len(solid), 4))
+
+
+def _on(at: datetime | None, seller: Party, reader: Reader) -> str:
+    assert at is not None
+    return reader.local_date(at, str(seller.get("time_zone", "UTC")))
+
+
+def _has_usage(line: InvoiceLine) -> bool:
+    """Show a metric that was used, or that could have been for nothing."""
+    return bool(line.quantity or Decimal(line.explanation["included"]))
+
+
+def _usage(
+    lines: Iterable[InvoiceLine], invoice: Invoice, seller: Party, reader: Reader
+) -> Iterator[UsageView]:
+    """Tell the hour in the zone of the line's period, or else the seller's."""
+    zones = {charge.period_id: charge.period.time_zone for charge in invoice.charges.all()}
+    default = str(seller.get("time_zone") or "UTC")
+    for line in lines:
+        yield usage_view(line, reader, zone=zones.get(line.period_id, default))
+
+
+def _more(count: int, reader: Reader) -> str:
+    if count <= 0:
+        return ""
+    if count == 1:
+        return reader.say("one_more_metric")
+    return reader.say("more_metrics", count=reader.number(Decimal(count)))
+
+
+def _totals(invoice: Invoice, taxes: Iterable[TaxSubtotal], reader: Reader) -> Iterator[TotalView]:
+    yield TotalView(reader.say("net_total"), reader.rounded(invoice.net_total))
+    for tax in taxes:
+        if tax.category != "O":
+            rate, base = reader.percent(tax.rate), reader.rounded(tax.base)
+            label = reader.say("tax_on", rate=rate, base=base)
+            yield TotalView(label, reader.rounded(tax.amount))
+    yield TotalView(reader.say("total"), reader.money(invoice.total), is_final=True)
+
+
+def _tax(tax: TaxSubtotal, reader: Reader) -> TaxView:
+    return TaxView(
+        category=reader.say(tax.category),
+        rate="–" if tax.category == "O" else reader.percent(tax.rate),
+        base=reader.rounded(tax.base),
+        tax=reader.rounded(tax.amount),
+        gross=reader.rounded(EXACT.add(tax.base, tax.amount)),
+    )
+
+
+def _tax_sum(invoice: Invoice, reader: Reader) -> TaxView:
+    return TaxView(
+        category=reader.say("sum"),
+        rate="",
+        base=reader.rounded(invoice.net_total),
+        tax=reader.rounded(invoice.tax_total),
+        gross=reader.rounded(invoice.total),
+    )
+
+
+def _tax_notes(taxes: Iterable[TaxSubtotal], reader: Reader) -> Iterator[str]:
+    """Say why no tax is charged: in the reader's words, and the reason given if it says more."""
+    for tax in taxes:
+        if tax.category == "S":
+            continue
+        note = reader.say(f"{tax.category}_note")
+        reason = "" if tax.reason in _PLAIN_REASONS else clean(tax.reason)
+        yield f"{note} {reason}".rstrip()
+
+
+def _questions(invoice: Invoice, seller: Party, reader: Reader) -> Iterator[str]:
+    yield reader.say("check")
+    email = clean(seller.get("email"))
+    if not email:
+        return
+    if invoice.number and invoice.due_date:
+        by = reader.long_date(invoice.due_date)
+        yield reader.say("write_by", email=email, date=by, number=invoice.number)
+    else:
+        yield reader.say("write", email=email)
+
+
+def _footer(seller: Party, reader: Reader) -> Iterator[str]:
+    view = _party_view(seller, reader)
+    yield " · ".join(view.lines)
+    vat_id, entry = clean(seller.get("vat_id")), clean(seller.get("register_entry"))
+    facts = [
+        entry,
+        f"{reader.say('vat_id')} {vat_id}" if vat_id else "",
+        clean(seller.get("email")),
+    ]
+    if any(facts):
+        yield " · ".join(filter(None, facts))

@@ -1,0 +1,194 @@
+"""Lines with their rows, and usage at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from billing.models import InvoiceLine, LineKind
+from billing.presentation.reader import Reader, clean
+from billing.presentation.views import BarView, LineView, RowView, UsageView
+from catalog.models import Aggregation, Timing
+from catalog.money import EXACT, plain, round_half_up
+from catalog.pricing import Step
+from catalog.pricing.explanation import step_from_json
+from catalog.pricing.values import DayFraction
+
+_SIMPLE = ("flat", "unit")
+# What a part of a period multiplies: a level within it counts for that part only (R15).
+_TIMES_THE_PART = (Aggregation.MAX, Aggregation.LATEST, Aggregation.UNIQUE_COUNT)
+
+
+def is_shown(line: InvoiceLine) -> bool:
+    """Hide only what has neither money nor usage (R34)."""
+    used = line.quantity if line.kind == LineKind.USAGE else Decimal(0)
+    return bool(line.net or used)
+
+
+def line_view(line: InvoiceLine, reader: Reader, *, today: date) -> LineView:
+    """Word a line; `today` decides whether a fee is still in advance."""
+    said = line.explanation
+    steps = [step_from_json(step) for step in said["steps"]]
+    rounding = Decimal(said.get("rounding", "0"))
+    price, rows = "", _rows(line, steps, rounding, reader)
+    if _is_one_row(steps, rounding):
+        price, rows = reader.unit_price(steps[0].unit_amount), []
+    name = clean(line.description)
+    return LineView(
+        uuid=str(line.uuid),
+        kind=line.kind,
+        name=reader.say("minimum", description=name) if line.kind == LineKind.MINIMUM else name,
+        caption=reader.say("in_advance") if _is_in_advance(line, today) else "",
+        period=reader.span(line.service_start, line.service_end),
+        quantity=_quantity(line, reader),
+        unit_price=price,
+        tax="–" if line.tax_category == "O" else reader.percent(line.tax_rate),
+        net=reader.rounded(line.net),
+        summary=_summary(line, reader),
+        rows=tuple(rows),
+        notes=tuple(_notes(line, reader)),
+    )
+
+
+def usage_view(line: InvoiceLine, reader: Reader, *, zone: str) -> UsageView:
+    said = line.explanation
+    name, unit = clean(line.description), clean(line.unit_plural)
+    used, included, over = (Decimal(said[key]) for key in ("used", "included", "overage"))
+    return UsageView(
+        name=name,
+        unit="" if unit.casefold() in name.casefold() else unit,
+        used=reader.number(used),
+        included=reader.number(included) if included else reader.say("no_allowance"),
+        over=reader.number(over),
+        is_over=over > 0,
+        bar=_bar(used, included, over, reader) if included else None,
+        note=_counted(said["measured"], reader, zone),
+    )
+
+
+def _is_one_row(steps: Sequence[Step], rounding: Decimal) -> bool:
+    """Whether quantity × unit price gives the line as it is, so that a row would repeat it."""
+    return len(steps) == 1 and steps[0].kind in _SIMPLE and steps[0].part is None and not rounding
+
+
+def _rows(
+    line: InvoiceLine, steps: Sequence[Step], rounding: Decimal, reader: Reader
+) -> list[RowView]:
+    if line.kind == LineKind.MINIMUM:
+        return list(_minimum_rows(line.explanation, reader))
+    over = bool(Decimal(line.explanation["included"]))
+    rows = [_row(step, line, reader, over=over) for step in steps]
+    if rounding:
+        rows.append(RowView("rounding", reader.say("rounding"), "", "", reader.amount(rounding)))
+    return rows
+
+
+def _row(step: Step, line: InvoiceLine, reader: Reader, *, over: bool) -> RowView:
+    unit, unit_plural = clean(line.unit), clean(line.unit_plural)
+    counts = step.kind not in ("cap", "discount")
+    return RowView(
+        kind=step.kind,
+        label=reader.label(step, unit, unit_plural, over=over),
+        quantity=reader.number(step.quantity) if counts else "",
+        unit_price=_unit_price(step, reader) if counts else "",
+        amount=reader.amount(_amount(step)),
+    )
+
+
+def _amount(step: Step) -> Decimal:
+    assert isinstance(step.amount, Decimal)
+    return step.amount
+
+
+def _unit_price(step: Step, reader: Reader) -> str:
+    """Write what a unit costs, and a tier's flat fee with it (R34)."""
+    price = reader.unit_price(step.unit_amount)
+    if step.kind == "package":
+        return reader.say("each_package", amount=price)
+    assert isinstance(step.flat_amount, Decimal)
+    if not step.flat_amount:
+        return price
+    flat = reader.amount(step.flat_amount)
+    if not step.unit_amount:
+        return reader.say("flat", amount=flat)
+    return reader.say("price_and_flat", price=price, flat=flat)
+
+
+def _minimum_rows(said: dict[str, Any], reader: Reader) -> Iterator[RowView]:
+    """Say the floor and what was charged already, which leaves the line."""
+    floor, charged = Decimal(said["floor"]), Decimal(said["charged"])
+    yield RowView("floor", reader.say("floor"), "", "", reader.amount(floor))
+    taken_off = EXACT.minus(charged) if charged else charged
+    yield RowView("charged", reader.say("charged"), "", "", reader.amount(taken_off))
+
+
+def _is_in_advance(line: InvoiceLine, today: date) -> bool:
+    return line.price.timing == Timing.ADVANCE and line.service_end > today
+
+
+def _quantity(line: InvoiceLine, reader: Reader) -> str:
+    """Say how much in the line's head: "187,340 calls", "1 month", "16 of 30 days"."""
+    if line.kind == LineKind.MINIMUM:
+        return ""
+    if line.kind == LineKind.USAGE or line.quantity != 1:
+        return reader.units(line.quantity, line.unit, line.unit_plural)
+    fraction = line.explanation.get("period_fraction")
+    if fraction:
+        return _days(fraction, reader)
+    return reader.duration(line.service_start, line.service_end)
+
+
+def _days(fraction: str, reader: Reader) -> str:
+    part = DayFraction.parse(fraction)
+    return reader.say("of_days", days=str(part.days), of=str(part.of))
+
+
+def _summary(line: InvoiceLine, reader: Reader) -> str:
+    if line.kind != LineKind.USAGE:
+        return ""
+    said = line.explanation
+    numbers = {key: reader.number(Decimal(said[key])) for key in ("used", "included", "overage")}
+    return reader.say(
+        "summary", used=numbers["used"], included=numbers["included"], over=numbers["overage"]
+    )
+
+
+def _notes(line: InvoiceLine, reader: Reader) -> Iterator[str]:
+    """Say how what was measured became the quantity billed, where the two differ (R11, R15)."""
+    said = line.explanation
+    measured = said.get("measured", {})
+    formula = [reader.number(Decimal(measured["quantity"]))] if measured else []
+    if measured.get("aggregation") in _TIMES_THE_PART and "period_fraction" in said:
+        formula.append(f"× {_days(said['period_fraction'], reader)}")
+    if "divisor" in measured:
+        formula.append(f"÷ {reader.number(Decimal(measured['divisor']))}")
+    if len(formula) > 1:
+        used = reader.units(Decimal(said["used"]), line.unit, line.unit_plural)
+        yield reader.say("measured", formula=" ".join(formula), used=used)
+    if said.get("negative"):
+        yield reader.say("negative")
+
+
+def _counted(measured: dict[str, Any], reader: Reader, zone: str) -> str:
+    events = int(measured["events"])
+    moment = reader.moment(datetime.fromisoformat(measured["as_of"]), zone)
+    if events == 1:
+        return reader.say("event", moment=moment)
+    return reader.say("events", count=reader.number(Decimal(events)), moment=moment)
+
+
+def _bar(used: Decimal, included: Decimal, over: Decimal, reader: Reader) -> BarView:
+    whole = max(used, included)
+    within = _percent(min(used, included), whole)
+    numbers = {"used": reader.number(used), "included": reader.number(included)}
+    if not over:
+        return BarView(within, "0", reader.say("bar_within", **numbers))
+    text = reader.say("bar_over", over=reader.number(over), **numbers)
+    return BarView(within, plain(EXACT.subtract(100, Decimal(within))), text)
+
+
+def _percent(part: Decimal, whole: Decimal) -> str:
+    return plain(round_half_up(Fraction(part) * 100 / Fraction(whole), 2))

@@ -1,0 +1,177 @@
+"""One reader's language, numbers, dates and money."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import date, datetime, timedelta
+from decimal import Decimal, localcontext
+from functools import cached_property, lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_interval, format_time
+from babel.numbers import format_currency, get_currency_symbol
+
+from billing.presentation.words import WORDS
+from catalog import wording
+from catalog.money import EXACT, exponent, round_half_up
+from catalog.pricing import Step
+
+NO_BREAK_SPACE = "\u00a0"
+_MINUS = "\u2212"
+_NO_BREAK_HYPHEN = "\u2011"  # keeps "GB-months" together, and is no wider than a hyphen should be
+_LONGEST = 300  # characters; the longest name a form takes has 200
+
+# What turns text around, hides in it or breaks its line: none of it belongs in a name. The joiners
+# (U+200C, U+200D) stay: Persian and Hindi are misspelt without them.
+_INVISIBLE = re.compile("[\u200b\u200e\u200f\u061c\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
+
+
+def clean(text: object) -> str:
+    """Make one line of printable text of whatever somebody typed; cut after 300 characters."""
+    line = " ".join(_INVISIBLE.sub("", str(text or "")[: 10 * _LONGEST]).split())
+    line = "".join(char for char in line if unicodedata.category(char) not in ("Cc", "Cs"))
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1].rstrip()}…"
+
+
+def sentence(text: str) -> str:
+    """Begin with a capital, leaving the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+class Reader:
+    """Says things in one locale, and amounts in one currency with its ISO 4217 decimals."""
+
+    def __init__(self, locale: str, currency: str) -> None:
+        self.tag = locale
+        self.locale = _locale(locale)
+        self.currency = currency
+        self.exponent = exponent(currency)
+
+    @cached_property
+    def words(self) -> dict[str, str]:
+        return WORDS.get(self.locale.language, WORDS["en"])
+
+    @cached_property
+    def language(self) -> str:
+        """The tag of the words' language, with the country where the words are the locale's."""
+        if self.locale.language not in WORDS:
+            return "en"
+        return str(self.locale).replace("_", "-")
+
+    def say(self, key: str, **values: str) -> str:
+        return self.words[key].format(**values)
+
+    def number(self, value: Decimal) -> str:
+        return _signed(wording.number(value, self.tag))
+
+    def amount(self, value: Decimal) -> str:
+        """Write an amount with the currency's decimals at least, and every further digit."""
+        return _signed(wording.amount(value, self.exponent, self.tag))
+
+    def rounded(self, value: Decimal) -> str:
+        """Write a final amount: rounded half up to the currency's decimals."""
+        return self.amount(round_half_up(value, self.exponent))
+
+    def money(self, value: Decimal) -> str:
+        """Write a final amount with its currency: "€784.10", "784,10 €"."""
+        rounded = round_half_up(value, self.exponent)
+        pattern = self.locale.currency_formats["standard"].pattern
+        if get_currency_symbol(self.currency, self.locale)[-1].isalpha():
+            pattern = pattern.replace("¤#", f"¤{NO_BREAK_SPACE}#")  # KWD 1.500, but €1.50
+        decimals = f".{'0' * self.exponent}" if self.exponent else ""
+        with localcontext(EXACT):  # Babel would round in the thread's context
+            text = format_currency(
+                rounded,
+                self.currency,
+                format=pattern.replace(".00", decimals),
+                locale=self.locale,
+                currency_digits=False,
+            )
+        return _signed(text)
+
+    def unit_price(self, value: Decimal) -> str:
+        price = wording.unit_price(value, self.exponent, self.tag)
+        return wording.price_text(price, self.tag)
+
+    def percent(self, value: Decimal) -> str:
+        return f"{self.number(value)}{NO_BREAK_SPACE}%"
+
+    def label(self, step: Step, unit: str, unit_plural: str, *, over: bool) -> str:
+        return sentence(
+            wording.label(
+                step,
+                unit=unit,
+                unit_plural=unit_plural,
+                locale=self.tag,
+                over=over,
+                exponent=self.exponent,
+            )
+        )
+
+    def day(self, day: date) -> str:
+        return str(format_date(day, "medium", locale=self.locale))
+
+    def long_date(self, day: date) -> str:
+        return str(format_date(day, "long", locale=self.locale))
+
+    def span(self, start: date, end: date) -> str:
+        """Write the days from `start` up to but without `end`: "1–30 Nov 2026"."""
+        last = end - timedelta(days=1)
+        text = format_interval(start, last, "yMMMd", locale=self.locale)
+        return str(text).replace("\u2009", " ")
+
+    def moment(self, at: datetime, zone: str) -> str:
+        """Write the minute in a time zone: "1 Dec 2026, 01:00"."""
+        local = at.astimezone(_zone(zone))
+        hour = format_time(local.time(), "short", locale=self.locale)
+        return f"{self.day(local.date())}, {hour}"
+
+    def local_date(self, at: datetime, zone: str) -> str:
+        return self.long_date(at.astimezone(_zone(zone)).date())
+
+    def country(self, code: str) -> str:
+        return str(self.locale.territories.get(code.upper(), code))
+
+    def units(self, count: Decimal, unit: str, unit_plural: str) -> str:
+        name = unit if count == 1 else unit_plural
+        return f"{self.number(count)} {clean(name).replace('-', _NO_BREAK_HYPHEN)}".rstrip()
+
+    def duration(self, start: date, end: date) -> str:
+        """Name a stretch by whole years, months or weeks where it is some, else by its days."""
+        months = (end.year - start.year) * 12 + end.month - start.month
+        days = (end - start).days
+        if months and start.day == end.day:
+            name, count = ("year", months // 12) if months % 12 == 0 else ("month", months)
+        elif days % 7 == 0:
+            name, count = "week", days // 7
+        else:
+            name, count = "day", days
+        key = name if count == 1 else f"{name}s"
+        return self.say(key, count=self.number(Decimal(count)))
+
+
+def _signed(text: str) -> str:
+    """Print a minus as wide as a digit; no separator of any locale is a hyphen."""
+    return text.replace("-", _MINUS)
+
+
+@lru_cache(maxsize=1_000)
+def _locale(tag: str) -> Locale:
+    """Find the locale of "de-DE" or "de_DE", or of its language alone; English for no locale."""
+    name = tag.replace("-", "_")
+    for candidate in (name, name.partition("_")[0]):
+        try:
+            return Locale.parse(candidate)
+        except (UnknownLocaleError, ValueError):
+            continue
+    return Locale("en")
+
+
+@lru_cache(maxsize=1_000)
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")

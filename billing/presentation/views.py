@@ -1,0 +1,170 @@
+"""What an invoice shows, worded and formatted: plain values for PDF, portal and admin alike.
+
+Everything is text in the reader's language, in the order it is read. Whoever prints it escapes it
+and adds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A label and what stands beside it."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The issuer's colour and what is mixed from it, as #rrggbb.
+
+    `text` is the accent where it can be read on white, ink otherwise; the tints are paler.
+    """
+
+    accent: str
+    text: str
+    tint: str
+    pale: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartyView:
+    name: str
+    """What the party is called in a letterhead."""
+    lines: tuple[str, ...]
+    """The postal address, legal name first."""
+    sender: str
+    """The address on one line, for the window of an envelope."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentView:
+    """The answer first: how much, until when, where to."""
+
+    label: str
+    amount: str
+    note: str
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BarView:
+    """Used against included, 0 to 100 wide, in numbers an SVG takes as they are.
+
+    `within` ends where the allowance or the usage ends, whichever comes first; `over` begins
+    there and is "0" wide where nothing is over.
+    """
+
+    within: str
+    over: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageView:
+    """One price's usage at a glance."""
+
+    name: str
+    unit: str
+    used: str
+    included: str
+    over: str
+    is_over: bool
+    bar: BarView | None
+    """None without an allowance to measure against."""
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """A step of a line, or what rounding added; a quantity or price that does not apply is empty."""
+
+    kind: str
+    label: str
+    quantity: str
+    unit_price: str
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineView:
+    """A line of the invoice with the rows that add up to its net amount.
+
+    A line that is one row already has no rows: its own quantity and unit price say it all.
+    """
+
+    uuid: str
+    kind: str
+    name: str
+    caption: str
+    """What else to know of it at first sight: that a fee is charged in advance."""
+    period: str
+    quantity: str
+    unit_price: str
+    tax: str
+    net: str
+    summary: str
+    """Used, included and over, in words; empty where nothing is measured."""
+    rows: tuple[RowView, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TotalView:
+    label: str
+    value: str
+    is_final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaxView:
+    """One row of the VAT table (BG-23)."""
+
+    category: str
+    rate: str
+    base: str
+    tax: str
+    gross: str
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceView:
+    language: str
+    """Of the words, for the document's `lang`."""
+    words: Mapping[str, str]
+    """The fixed texts of this language; see `words.py`."""
+    palette: Palette
+    currency: str
+    heading: str
+    title: str
+    """Of the document, with number and seller."""
+    number: str
+    """Empty for a draft."""
+    mark: str
+    """DRAFT, VOID or DISCARDED, to print across every page; empty for an issued invoice."""
+    seller: PartyView
+    buyer: PartyView
+    identity: tuple[Fact, ...]
+    payment: PaymentView
+    portal_url: str
+    usage: tuple[UsageView, ...]
+    usage_note: str
+    net_heading: str
+    """Of the column of amounts, with the currency."""
+    lines: tuple[LineView, ...]
+    totals: tuple[TotalView, ...]
+    taxes: tuple[TaxView, ...]
+    tax_sum: TaxView | None
+    """Only where there are several rates."""
+    tax_notes: tuple[str, ...]
+    questions: tuple[str, ...]
+    footer: tuple[str, ...]
+    identifier: str
+    """The same for the same invoice, for the metadata of files."""
+    dated: datetime
+    """When it was issued; a draft, when it was made."""
