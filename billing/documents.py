@@ -1,0 +1,225 @@
+"""The invoice as a PDF, kept under its own hash; the only importer of WeasyPrint.
+
+The same view gives the same bytes, on any day (R28). Nothing is fetched while rendering but the
+packaged fonts.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, ClassVar, NamedTuple
+
+from django.conf import settings
+from django.template.loader import render_to_string
+
+from billing.models import Invoice, InvoiceDocument, InvoiceStatus
+from billing.presentation import InvoiceView, present
+from config.base.errors import Refusal
+
+TEMPLATE_VERSION = 1
+"""Frozen on an invoice as it is issued; raise it when an invoice will look or read differently."""
+
+FONTS = Path(__file__).with_name("fonts")
+
+# One font configuration serves the whole process, and Pango's is not made for two threads at once.
+_rendering = Lock()
+
+
+class PdfEngineMissing(Refusal):
+    """This machine lacks the libraries that lay out a PDF."""
+
+    status: ClassVar[int] = 503
+    code = "pdf_engine_missing"
+
+
+class DocumentNotIssued(Refusal):
+    """Only an issued invoice has a document that is kept."""
+
+    code = "document_not_issued"
+
+
+class DocumentDamaged(Exception):
+    """A kept document is gone or changed, and rendering it again gives other bytes."""
+
+
+class FetchRefused(Exception):
+    """Something on an invoice asked for a file or an address; nothing there may."""
+
+
+def render(view: InvoiceView) -> bytes:
+    """Lay an invoice out as a tagged PDF; the same view always gives the same bytes.
+
+    :raises PdfEngineMissing: if Pango or HarfBuzz is not installed.
+    """
+    engine = _engine()
+    html = render_to_string(
+        "invoice/invoice.html", {"view": view, "dated": f"{view.dated:%Y-%m-%dT%H:%M:%SZ}"}
+    )
+    with _rendering, _undisturbed():
+        try:
+            document = engine.html(string=html, url_fetcher=engine.fetcher)
+            pdf: bytes = document.write_pdf(
+                stylesheets=[engine.stylesheet],
+                font_config=engine.fonts,
+                pdf_identifier=bytes.fromhex(view.identifier),
+                pdf_variant="pdf/ua-1",
+            )
+        except engine.fatal as error:  # a BaseException, which nobody above would catch
+            raise FetchRefused(str(error)) from error
+    return pdf
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold the garbage collector back: it takes a third of the time a long invoice needs."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def pdf_of(invoice: Invoice) -> bytes:
+    """Return an invoice as a PDF: the kept bytes of an issued one, made now if not made yet.
+
+    A draft or void invoice is rendered with its mark and not kept.
+
+    :raises PdfEngineMissing: if it has to be rendered and can't be.
+    :raises DocumentDamaged: if the kept bytes are not what was kept.
+    """
+    if invoice.status != InvoiceStatus.ISSUED:
+        return render(present(Invoice.objects.with_lines().get(pk=invoice.pk)))
+    document = next(iter(invoice.documents.all()), None) or store_document(invoice.pk)
+    return _kept(document)
+
+
+def store_document(invoice_id: int) -> InvoiceDocument:
+    """Render an issued invoice and keep its bytes, once; running again changes nothing.
+
+    First the file, complete under its final name, then the row: a run that is killed leaves
+    nothing that anybody takes for a document.
+
+    :raises DocumentNotIssued: for a draft, a discarded or a void invoice.
+    :raises PdfEngineMissing: if it can't be rendered.
+    """
+    invoice = Invoice.objects.with_lines().get(pk=invoice_id)
+    for document in invoice.documents.all():
+        return document
+    if invoice.status != InvoiceStatus.ISSUED:
+        raise DocumentNotIssued(f"{invoice} is not issued, so there is no document to keep.")
+    pdf = render(present(invoice))
+    sha256 = hashlib.sha256(pdf).hexdigest()
+    _write(_path(sha256), pdf)
+    document, _ = InvoiceDocument.objects.get_or_create(
+        invoice=invoice, defaults={"sha256": sha256, "size_bytes": len(pdf)}
+    )
+    return document
+
+
+def _kept(document: InvoiceDocument) -> bytes:
+    """Read a document and check it; one that is lost is made again if that gives the same bytes."""
+    path = _path(document.sha256)
+    pdf = path.read_bytes() if path.exists() else b""
+    if hashlib.sha256(pdf).hexdigest() == document.sha256:
+        return pdf
+    again = render(present(Invoice.objects.with_lines().get(pk=document.invoice_id)))
+    if hashlib.sha256(again).hexdigest() != document.sha256:
+        raise DocumentDamaged(f"{path} is missing or changed: restore it from a backup.")
+    _write(path, again)
+    return again
+
+
+def _path(sha256: str) -> Path:
+    return Path(settings.DATA_DIR) / "documents" / sha256[:2] / f"{sha256}.pdf"
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Put a file in place whole, and on the disk before anything refers to it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    for directory in (path.parent, path.parent.parent):
+        _sync(directory)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _Engine(NamedTuple):
+    """WeasyPrint, with what one process makes once: fonts, style sheet, fetcher."""
+
+    html: Any
+    fatal: type[BaseException]
+    fetcher: Any
+    fonts: Any
+    stylesheet: Any
+
+
+@cache
+def _engine() -> _Engine:
+    # Imported here, for a machine without Pango must still start, and say what it lacks.
+    try:
+        import weasyprint  # noqa: PLC0415
+        from weasyprint.text.fonts import FontConfiguration  # noqa: PLC0415
+        from weasyprint.urls import (  # noqa: PLC0415
+            FatalURLFetchingError,
+            URLFetcher,
+            URLFetcherResponse,
+        )
+    except OSError as error:
+        raise PdfEngineMissing(
+            "PDFs need Pango and HarfBuzz, which this machine lacks: "
+            "apt-get install libpangoft2-1.0-0 libharfbuzz-subset0"
+        ) from error
+
+    class PackagedOnly(URLFetcher):  # type: ignore[misc] # the library has no types
+        """Answers packaged fonts and pictures that are inline already; refuses all else."""
+
+        def fetch(self, url: str, headers: Any = None) -> Any:
+            if url.startswith("data:image/"):
+                return super().fetch(url, headers)
+            name = url.removeprefix("fonts:")
+            if name != url and name in _packaged():
+                return URLFetcherResponse(url, (FONTS / name).read_bytes())
+            raise FetchRefused(f"An invoice fetches nothing: {url[:200]}")
+
+    fetcher = PackagedOnly(allowed_protocols=("data",), allow_redirects=False)
+    fonts = FontConfiguration()
+    stylesheet = weasyprint.CSS(
+        string=render_to_string("invoice/invoice.css"),
+        font_config=fonts,
+        url_fetcher=fetcher,
+    )
+    atexit.register(
+        _engine.cache_clear
+    )  # lets the fonts' temporary folder go while that still works
+    return _Engine(weasyprint.HTML, FatalURLFetchingError, fetcher, fonts, stylesheet)
+
+
+@cache
+def _packaged() -> frozenset[str]:
+    return frozenset(path.name for path in FONTS.iterdir() if path.suffix in (".ttf", ".woff2"))
