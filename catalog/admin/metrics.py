@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from catalog import services
 from catalog.admin import lines
-from catalog.models import Aggregation, ValueMetric, VersionStatus
+from catalog.models import LEVELS, Aggregation, TimeUnit, ValueIs, ValueMetric, VersionStatus
 from catalog.money import plain
 from config.base.admin.audited import AuditedAdmin
 from config.base.admin.theme import display, number_input, text_input, textarea
@@ -85,6 +85,16 @@ class MetricForm(forms.ModelForm[ValueMetric]):
         for name in ("unit_divisor", "unit_cost"):
             if self.initial.get(name) not in (None, ""):
                 self.initial[name] = plain(self.initial[name])
+
+    def clean(self) -> dict[str, Any] | None:
+        """Fill in what follows from the aggregation where it was left empty."""
+        cleaned = super().clean()
+        entered = self.cleaned_data
+        if entered.get("aggregation") in LEVELS and "value_is" in self.fields:
+            entered["value_is"] = entered.get("value_is") or ValueIs.LEVEL
+        if entered.get("aggregation") == Aggregation.TIME_WEIGHTED and "time_unit" in self.fields:
+            entered["time_unit"] = entered.get("time_unit") or TimeUnit.PERIOD
+        return cleaned
 
     def clean_filters(self) -> list[dict[str, Any]]:
         try:

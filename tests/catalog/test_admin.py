@@ -147,6 +147,22 @@ def test_a_faulty_metric_is_shown_again(change: dict[str, str], field: str) -> N
     assert field in form_errors(response)
 
 
+def test_a_level_left_without_its_meaning_is_a_level_per_period() -> None:
+    dora().post(page("catalog_valuemetric", "add"), {**METRIC, "aggregation": "time_weighted"})
+    metric = ValueMetric.objects.get()
+    assert (metric.value_is, metric.time_unit) == ("level", "period")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"series": "db"}, "series"), ({"filters": "calls gt 1e5"}, "filters")],
+)
+def test_what_the_service_refuses_is_told_at_its_field(change: dict[str, str], field: str) -> None:
+    response = dora().post(page("catalog_valuemetric", "add"), {**METRIC, **change})
+    assert response.status_code == 200
+    assert field in form_errors(response)
+
+
 def test_a_taken_key_is_told_at_the_key() -> None:
     factories.metric("calls")
     response = dora().post(page("catalog_valuemetric", "add"), METRIC)
