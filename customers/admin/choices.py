@@ -12,6 +12,7 @@ from django import forms
 
 from catalog.money import CURRENCIES
 from config.base.admin.theme import search_select
+from customers.parties import COUNTRIES
 from customers.periods import TIME_ZONES
 
 Choices = list[tuple[str, str]]
@@ -25,15 +26,8 @@ def time_zones() -> Choices:
     return [(name, name.replace("_", " ")) for name in TIME_ZONES]
 
 
-@lru_cache(maxsize=1)
 def countries() -> Choices:
-    names = Locale("en").territories
-    known = [
-        (code, name)
-        for code, name in names.items()
-        if len(code) == 2 and code.isalpha() and code not in ("EU", "EZ", "UN", "ZZ", "XA", "XB")
-    ]
-    return [("", "Choose a country"), *sorted(known, key=_by_name)]
+    return [("", "Choose a country"), *sorted(COUNTRIES.items(), key=_by_name)]
 
 
 @lru_cache(maxsize=1)
