@@ -287,6 +287,16 @@ def test_a_role_given_stands_in_the_audit_trail() -> None:
     assert {"is_staff": [False, True]} in changes
 
 
+def test_what_a_role_may_do_stands_in_the_audit_trail() -> None:
+    role = Group.objects.create(name="Auditors")
+    permission = Permission.objects.get(codename="view_auditentry")
+    nora().post(
+        page("auth_group", "change", role.pk), {"name": "Auditors", "permissions": [permission.pk]}
+    )
+    entry = AuditEntry.objects.get(subject_type="auth.group")
+    assert entry.changes == {"permissions": [[], [str(permission)]]}
+
+
 def test_a_password_set_for_somebody_is_recorded_without_it() -> None:
     client = nora()
     user = User.objects.create_user("eve", password="a-Long-pass-1")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -88,21 +89,24 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin[User]):  # type: ignore[misc, type
         return bool(user and user.is_superuser and not request.user.is_superuser)
 
 
+class GroupForm(forms.ModelForm[Group]):
+    permissions = forms.ModelMultipleChoiceField(
+        Permission.objects.select_related("content_type"),
+        required=False,
+        widget=UnfoldAdminSelect2MultipleWidget(),
+        help_text="What everybody in this role may do. Type to search.",
+    )
+
+
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, AuditedAdmin[Group]):
     list_display = ("name", "people")
     search_fields = ("name",)
+    form = GroupForm
     filter_horizontal = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         return super().get_queryset(request).annotate(people_count=Count("user"))
-
-    def formfield_for_manytomany(
-        self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
-    ) -> Any:
-        if db_field.name == "permissions":
-            kwargs["widget"] = UnfoldAdminSelect2MultipleWidget()
-        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     @display(description="People", ordering="people_count")
     def people(self, group: Any) -> int:
