@@ -287,6 +287,13 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Usage",
+                "items": [
+                    _page("Events", "bolt", "metering.usageevent"),
+                    _page("Quarantine", "report", "metering.quarantinedevent"),
+                ],
+            },
+            {
                 "title": "Set up",
                 "items": [
                     _page("Issuers", "storefront", "customers.issuer"),
