@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 
 from billing.chunk import Chunk
+from billing.composition import Composed
 from billing.drafting import Draft, attach
 from billing.models import (
     BillingPeriod,
@@ -66,6 +67,15 @@ class TaxPeriodOver(Refusal):
     code = "tax_period_over"
 
 
+class NumberBlock(NamedTuple):
+    """The numbers that one issuer's invoices would get if they were issued now."""
+
+    issuer: Issuer
+    first: str
+    last: str
+    issue_date: date
+
+
 @transaction.atomic
 def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor) -> list[Invoice]:
     """Number open invoices, in order of their making, and freeze them (R27, R28).
@@ -77,10 +87,8 @@ def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor)
     """
     invoices = _locked(invoice_ids)
     for invoice in invoices:
-        _check_open(invoice)
-    by_issuer = defaultdict(list)
-    for invoice in invoices:
-        by_issuer[invoice.issuer_id].append(invoice)
+        check_open(invoice)
+    by_issuer = _by_issuer(invoices)
     issuers = Issuer.objects.in_bulk(by_issuer)
     for issuer_id in sorted(by_issuer):
         _number(issuers[issuer_id], by_issuer[issuer_id], as_of=as_of)
@@ -91,6 +99,29 @@ def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor)
     return invoices
 
 
+def numbers_ahead(invoices: Iterable[Invoice], *, as_of: datetime) -> list[NumberBlock]:
+    """Return the numbers and dates these invoices would be issued with, per issuer; spend none."""
+    by_issuer = _by_issuer(invoices)
+    issuers = Issuer.objects.in_bulk(by_issuer)
+    blocks = []
+    for issuer_id in sorted(by_issuer):
+        issuer, size = issuers[issuer_id], len(by_issuer[issuer_id])
+        today = local_date(as_of, zone(issuer.time_zone))
+        mine = DocumentSequence.objects.filter(issuer=issuer, kind=KIND, series=SERIES)
+        counters = [counter for counter in mine.order_by("year") if _is_begun(counter, today)]
+        counter = counters[-1] if counters else DocumentSequence(kind=KIND, year=today.year)
+        first = counter.next_number
+        blocks.append(
+            NumberBlock(
+                issuer=issuer,
+                first=_number_text(counter, first),
+                last=_number_text(counter, first + size - 1),
+                issue_date=_issue_date(counter, today),
+            )
+        )
+    return blocks
+
+
 @transaction.atomic
 def hold_for_review(*, invoice_id: int, actor: Actor) -> Invoice:
     """Keep a draft from being issued by itself, until a person issues it.
@@ -98,8 +129,7 @@ def hold_for_review(*, invoice_id: int, actor: Actor) -> Invoice:
     :raises InvoiceNotDraft: if it is no draft.
     """
     [invoice] = _locked([invoice_id])
-    if invoice.status != InvoiceStatus.DRAFT:
-        raise InvoiceNotDraft(f"{invoice} is {invoice.get_status_display().lower()}, not a draft.")
+    check_draft(invoice)
     invoice.status = InvoiceStatus.REVIEW
     invoice.save(update_fields=["status"])
     audit.record(actor=actor, action="held for review", subject=invoice)
@@ -113,10 +143,7 @@ def return_to_draft(*, invoice_id: int, actor: Actor) -> Invoice:
     :raises InvoiceNotDraft: if it is not in review.
     """
     [invoice] = _locked([invoice_id])
-    if invoice.status != InvoiceStatus.REVIEW:
-        raise InvoiceNotDraft(
-            f"{invoice} is {invoice.get_status_display().lower()}, not in review."
-        )
+    check_in_review(invoice)
     invoice.status = InvoiceStatus.DRAFT
     invoice.save(update_fields=["status"])
     audit.record(actor=actor, action="returned to draft", subject=invoice)
@@ -137,7 +164,7 @@ def recalculate_invoices(
     """
     invoices = _locked(invoice_ids)
     for invoice in invoices:
-        _check_open(invoice)
+        check_open(invoice)
     redrawn = []
     for invoice, draft, changed in _redrafted(invoices, at=at):
         if only_if_usage_changed and not changed:
@@ -158,6 +185,11 @@ def recalculate_invoices(
     return redrawn
 
 
+def redrawing(invoices: Sequence[Invoice], *, at: datetime) -> list[tuple[Invoice, Composed]]:
+    """Return what recalculating these open invoices now would make of them; save nothing."""
+    return [(invoice, draft.compose()) for invoice, draft, _ in _redrafted(invoices, at=at)]
+
+
 @transaction.atomic
 def discard_invoice(
     *, invoice_id: int, reason: str, reopen: bool, at: datetime, actor: Actor
@@ -168,7 +200,7 @@ def discard_invoice(
     :raises Invalid: without a reason.
     """
     [invoice] = _locked([invoice_id])
-    _check_open(invoice)
+    check_open(invoice)
     _check_reason(reason)
     invoice.status, invoice.discarded_at, invoice.reason = InvoiceStatus.DISCARDED, at, reason
     invoice.save(update_fields=["status", "discarded_at", "reason"])
@@ -194,11 +226,54 @@ def void_invoice(
     :raises Invalid: without a reason.
     """
     [invoice] = _locked([invoice_id])
+    check_voidable(invoice, at=at)
+    _check_reason(reason)
+    invoice.status, invoice.voided_at, invoice.reason = InvoiceStatus.VOID, at, reason
+    invoice.save(update_fields=["status", "voided_at", "reason"])
+    _release(invoice, reopen=reopen, at=at)
+    audit.record(
+        actor=actor,
+        action="voided, to be billed anew" if reopen else "voided and waived",
+        subject=invoice,
+        changes={"total": [f"{invoice.total:f}", None]},
+        note=reason,
+    )
+    return invoice
+
+
+def check_open(invoice: Invoice) -> None:
+    """Refuse what can't be issued, redrawn or discarded any more.
+
+    :raises InvoiceNotDraft: if it is issued, void or discarded.
+    """
+    if not invoice.is_open:
+        raise InvoiceNotDraft(f"{invoice} is {invoice.get_status_display().lower()} already.")
+
+
+def check_draft(invoice: Invoice) -> None:
+    """:raises InvoiceNotDraft: if it is anything but a draft."""
+    if invoice.status != InvoiceStatus.DRAFT:
+        raise InvoiceNotDraft(f"{invoice} is {invoice.get_status_display().lower()}, not a draft.")
+
+
+def check_in_review(invoice: Invoice) -> None:
+    """:raises InvoiceNotDraft: if it is anything but in review."""
+    if invoice.status != InvoiceStatus.REVIEW:
+        raise InvoiceNotDraft(
+            f"{invoice} is {invoice.get_status_display().lower()}, not in review."
+        )
+
+
+def check_voidable(invoice: Invoice, *, at: datetime) -> None:
+    """Refuse to void what is not issued, or was in another month where the issuer is (R32).
+
+    :raises InvoiceNotIssued: if it is not issued.
+    :raises TaxPeriodOver: after the month of its issue date.
+    """
     if invoice.status != InvoiceStatus.ISSUED:
         raise InvoiceNotIssued(
             f"{invoice} is {invoice.get_status_display().lower()}: only issued ones can be voided."
         )
-    _check_reason(reason)
     today = local_date(at, zone(invoice.seller["time_zone"]))
     assert invoice.issue_date is not None
     if (today.year, today.month) != (invoice.issue_date.year, invoice.issue_date.month):
@@ -206,11 +281,6 @@ def void_invoice(
             f"{invoice} was issued in {invoice.issue_date:%B %Y}, whose tax may be declared: "
             "correct it with a credit note."
         )
-    invoice.status, invoice.voided_at, invoice.reason = InvoiceStatus.VOID, at, reason
-    invoice.save(update_fields=["status", "voided_at", "reason"])
-    _release(invoice, reopen=reopen, at=at)
-    audit.record(actor=actor, action="voided", subject=invoice, note=reason)
-    return invoice
 
 
 def usage_since(invoice: Invoice, *, at: datetime) -> dict[int, UsageSnapshot]:
@@ -222,11 +292,6 @@ def usage_since(invoice: Invoice, *, at: datetime) -> dict[int, UsageSnapshot]:
 def _locked(invoice_ids: Sequence[int]) -> list[Invoice]:
     found = Invoice.objects.select_for_update(of=("self",)).select_related("customer")
     return list(found.filter(pk__in=invoice_ids).order_by("pk"))
-
-
-def _check_open(invoice: Invoice) -> None:
-    if not invoice.is_open:
-        raise InvoiceNotDraft(f"{invoice} is {invoice.get_status_display().lower()} already.")
 
 
 def _check_reason(reason: str) -> None:
@@ -242,13 +307,13 @@ def _number(issuer: Issuer, invoices: Sequence[Invoice], *, as_of: datetime) -> 
     """
     today = local_date(as_of, zone(issuer.time_zone))
     counter = _counter(issuer, today=today)
-    issue_date = max(today, counter.last_issue_date or today)
+    issue_date = _issue_date(counter, today)
     for invoice in invoices:
         sequence, counter.next_number = counter.next_number, counter.next_number + 1
         invoice.status = InvoiceStatus.ISSUED
         invoice.kind, invoice.series = counter.kind, counter.series
         invoice.year, invoice.sequence = counter.year, sequence
-        invoice.number = f"{counter.kind}-{counter.series}{counter.year}-{sequence:06d}"
+        invoice.number = _number_text(counter, sequence)
         invoice.seller, invoice.buyer = seller_of(issuer), buyer_of(invoice.customer)
         invoice.issued_at, invoice.issue_date = as_of, issue_date
         invoice.due_date = issue_date + timedelta(days=invoice.customer.payment_terms_days)
@@ -262,10 +327,26 @@ def _counter(issuer: Issuer, *, today: date) -> DocumentSequence:
     mine: dict[str, Any] = {"issuer": issuer, "kind": KIND, "series": SERIES}
     DocumentSequence.objects.get_or_create(**mine, year=today.year)
     counters = DocumentSequence.objects.select_for_update().filter(**mine).order_by("year")
-    begun = [
-        c for c in counters if c.year == today.year or (c.year > today.year and c.last_issue_date)
-    ]
-    return begun[-1]
+    return [counter for counter in counters if _is_begun(counter, today)][-1]
+
+
+def _is_begun(counter: DocumentSequence, today: date) -> bool:
+    return counter.year == today.year or bool(counter.year > today.year and counter.last_issue_date)
+
+
+def _issue_date(counter: DocumentSequence, today: date) -> date:
+    return max(today, counter.last_issue_date or today)
+
+
+def _number_text(counter: DocumentSequence, sequence: int) -> str:
+    return f"{counter.kind}-{counter.series}{counter.year}-{sequence:06d}"
+
+
+def _by_issuer(invoices: Iterable[Invoice]) -> dict[int, list[Invoice]]:
+    found: dict[int, list[Invoice]] = defaultdict(list)
+    for invoice in invoices:
+        found[invoice.issuer_id].append(invoice)
+    return found
 
 
 def _release(invoice: Invoice, *, reopen: bool, at: datetime) -> None:

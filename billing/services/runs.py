@@ -89,7 +89,9 @@ def finish_if_done(*, run_id: int, now: datetime) -> BillingRun:
 def issue_due(*, as_of: datetime, customer_id: int | None = None) -> int:
     """Issue the drafts whose time has come, redrawn once if usage came in since (R26)."""
     issued = 0
-    while ids := list(_issuable(as_of, customer_id).values_list("pk", flat=True)[:CHUNK]):
+    while ids := list(
+        issuable(as_of=as_of, customer_id=customer_id).values_list("pk", flat=True)[:CHUNK]
+    ):
         try:
             with transaction.atomic():
                 recalculate_invoices(
@@ -103,7 +105,7 @@ def issue_due(*, as_of: datetime, customer_id: int | None = None) -> int:
 
 def anything_due(*, as_of: datetime) -> bool:
     """Say whether a run would find anything to close or to issue."""
-    return to_close(as_of=as_of).exists() or _issuable(as_of, None).exists()
+    return to_close(as_of=as_of).exists() or issuable(as_of=as_of, customer_id=None).exists()
 
 
 def parked_in(run: BillingRun) -> list[BillingPeriod]:
@@ -111,7 +113,8 @@ def parked_in(run: BillingRun) -> list[BillingPeriod]:
     return list(run.periods.filter(status="parked").select_related("subscription"))
 
 
-def _issuable(as_of: datetime, customer_id: int | None) -> InvoiceQuerySet:
+def issuable(*, as_of: datetime, customer_id: int | None) -> InvoiceQuerySet:
+    """Return the drafts that a run would issue, in order of their making."""
     found = Invoice.objects.to_issue(at=as_of)
     if customer_id is not None:
         mine = Q(customer=customer_id) | Q(charges__subscription__customer=customer_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from billing.chunk import Chunk
@@ -26,26 +27,47 @@ def upcoming_invoice(*, subscription: Subscription, at: datetime) -> tuple[Invoi
 
     :raises NothingUpcoming: if no period is running.
     """
-    chunk = Chunk([subscription])
-    period = _running(chunk, subscription, at=at)
-    following = chunk.following(subscription, period)
-    [snapshots] = read_snapshots([chunk.wanted(period)], at=at)
-    if period.is_trial and following:
-        draft = draft_of(chunk, Purpose.OPENING, None, following, {})
-    else:
-        purpose = Purpose.REGULAR if following else Purpose.FINAL
-        draft = draft_of(chunk, purpose, period, following, snapshots)
-    composed = draft.compose()
-    return draft.invoice(composed, run_id=None), composed
-
-
-def _running(chunk: Chunk, subscription: Subscription, *, at: datetime) -> BillingPeriod:
-    """Return the oldest period that is not billed yet, saved or not."""
-    saved = subscription.billing_periods.select_related("phase")
-    period = saved.exclude(status__in=[PeriodStatus.CLOSED, PeriodStatus.WAIVED]).first()
-    if period is None and not saved.exists():
-        period = chunk.following(subscription, None)
-    if period is None or period.starts_at > at:
+    found = upcoming_invoices(subscriptions=[subscription], at=at)
+    if not found:
         raise NothingUpcoming(f"{subscription} has no period that is running and not billed yet.")
-    period.subscription = subscription
-    return period
+    [(_, invoice, composed)] = found
+    return invoice, composed
+
+
+def upcoming_invoices(
+    *, subscriptions: Sequence[Subscription], at: datetime
+) -> list[tuple[BillingPeriod, Invoice, Composed]]:
+    """Return the running period and the unsaved invoice of each, in a constant number of queries.
+
+    Without those that have no running period. Load `with_terms`.
+    """
+    chunk = Chunk(subscriptions)
+    running = _running(chunk, at=at)
+    read = read_snapshots([chunk.wanted(period) for period in running], at=at)
+    found = []
+    for period, snapshots in zip(running, read, strict=True):
+        following = chunk.following(period.subscription, period)
+        if period.is_trial and following:
+            draft = draft_of(chunk, Purpose.OPENING, None, following, {})
+        else:
+            purpose = Purpose.REGULAR if following else Purpose.FINAL
+            draft = draft_of(chunk, purpose, period, following, snapshots)
+        composed = draft.compose()
+        found.append((period, draft.invoice(composed, run_id=None), composed))
+    return found
+
+
+def _running(chunk: Chunk, *, at: datetime) -> list[BillingPeriod]:
+    """Return the oldest period of each subscription that is not billed yet, saved or not."""
+    saved = BillingPeriod.objects.filter(subscription__in=chunk.subscriptions)
+    begun = set(saved.values_list("subscription_id", flat=True).distinct())
+    unbilled = saved.exclude(status__in=[PeriodStatus.CLOSED, PeriodStatus.WAIVED])
+    running: dict[int, BillingPeriod] = {}
+    for period in unbilled.select_related("phase").order_by("number"):
+        running.setdefault(period.subscription_id, period)
+    for pk, subscription in chunk.subscriptions.items():
+        if pk not in begun and (first := chunk.following(subscription, None)):
+            running[pk] = first
+    for period in running.values():
+        period.subscription = chunk.subscriptions[period.subscription_id]
+    return [period for period in running.values() if period.starts_at <= at]

@@ -1,0 +1,47 @@
+"""What a billing run would find, for a look before anybody starts it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db.models import Q
+
+from billing.models import BillingPeriod, PeriodStatus
+from billing.querysets import BillingPeriodQuerySet
+from billing.services import runs
+from billing.services.closing import to_close
+
+
+class Outlook(NamedTuple):
+    """Subscriptions to close, periods that are due, those that wait for somebody, drafts to issue.
+
+    Periods that come to light as the ones before them close are not counted.
+    """
+
+    subscriptions: int
+    not_begun: int
+    ended: int
+    openings: int
+    oldest: BillingPeriod | None
+    parked: BillingPeriodQuerySet
+    to_issue: int
+
+
+def outlook(*, as_of: datetime, customer_id: int | None) -> Outlook:
+    """Say what a run as of a moment would find, and change nothing."""
+    subscriptions = to_close(as_of=as_of, customer_id=customer_id)
+    periods = BillingPeriod.objects.all()
+    if customer_id is not None:
+        mine = Q(subscription__customer=customer_id) | Q(subscription__payer=customer_id)
+        periods = periods.filter(mine)
+    ended = periods.due(at=as_of).select_related("subscription")
+    return Outlook(
+        subscriptions=subscriptions.count(),
+        not_begun=subscriptions.filter(billing_periods=None).count(),
+        ended=ended.count(),
+        openings=periods.to_open(at=as_of).count(),
+        oldest=ended.order_by("ends_at", "pk").first(),
+        parked=periods.filter(status=PeriodStatus.PARKED).select_related("subscription"),
+        to_issue=runs.issuable(as_of=as_of, customer_id=customer_id).count(),
+    )
