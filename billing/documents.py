@@ -25,9 +25,6 @@ from billing.models import Invoice, InvoiceDocument, InvoiceStatus
 from billing.presentation import InvoiceView, present
 from config.base.errors import Refusal
 
-TEMPLATE_VERSION = 1
-"""Frozen on an invoice as it is issued; raise it when an invoice will look or read differently."""
-
 FONTS = Path(__file__).with_name("fonts")
 
 # One font configuration serves the whole process, and Pango's is not made for two threads at once.
@@ -120,7 +117,7 @@ def store_document(invoice_id: int) -> InvoiceDocument:
         raise DocumentNotIssued(f"{invoice} is not issued, so there is no document to keep.")
     pdf = render(present(invoice))
     sha256 = hashlib.sha256(pdf).hexdigest()
-    _write(_path(sha256), pdf)
+    _write(document_path(sha256), pdf)
     document, _ = InvoiceDocument.objects.get_or_create(
         invoice=invoice, defaults={"sha256": sha256, "size_bytes": len(pdf)}
     )
@@ -129,7 +126,7 @@ def store_document(invoice_id: int) -> InvoiceDocument:
 
 def _kept(document: InvoiceDocument) -> bytes:
     """Read a document and check it; one that is lost is made again if that gives the same bytes."""
-    path = _path(document.sha256)
+    path = document_path(document.sha256)
     pdf = path.read_bytes() if path.exists() else b""
     if hashlib.sha256(pdf).hexdigest() == document.sha256:
         return pdf
@@ -140,7 +137,8 @@ def _kept(document: InvoiceDocument) -> bytes:
     return again
 
 
-def _path(sha256: str) -> Path:
+def document_path(sha256: str) -> Path:
+    """Return where the document with this hash is kept."""
     return Path(settings.DATA_DIR) / "documents" / sha256[:2] / f"{sha256}.pdf"
 
 

@@ -190,7 +190,7 @@ WORDS: dict[str, dict[str, str]] = {
         "E_note": "Steuerfrei.",
         "O_note": "Nicht steuerbar.",
         "questions": "Fragen zu dieser Rechnung?",
-        "check": "Jeder Betrag ist die Summe seiner Zeilen: Menge × Preis.",
+        "check": "Jede Zeile ist Menge × Preis, ihre Summe der Betrag.",
         "write": "Um einen Posten zu beanstanden, schreiben Sie an {email} und nennen Rechnung und Posten.",
         "write_by": "Um einen Posten zu beanstanden, schreiben Sie bis {date} an {email} und nennen {number} und den Posten.",
         "page": "Seite",

@@ -27,6 +27,7 @@ from billing.documents import (
     DocumentDamaged,
     DocumentNotIssued,
     FetchRefused,
+    document_path,
     pdf_of,
     render,
     store_document,
@@ -402,7 +403,8 @@ except documents.PdfEngineMissing as refusal:
 def test_an_issued_invoice_is_kept_once(data_dir: Path) -> None:
     issued = invoice()
     document = store_document(issued.pk)
-    path = data_dir / "documents" / document.sha256[:2] / f"{document.sha256}.pdf"
+    path = document_path(document.sha256)
+    assert path.is_relative_to(data_dir / "documents")
     pdf = path.read_bytes()
     assert (sha256(pdf).hexdigest(), len(pdf)) == (document.sha256, document.size_bytes)
     assert store_document(issued.pk) == document
