@@ -12,8 +12,6 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from metering.querysets import billable
-
 from billing.calculation import Tax, Taxed, Totals, totals
 from billing.models import (
     BillingPeriod,
@@ -25,14 +23,13 @@ from billing.models import (
 )
 from catalog import money, pricing
 from catalog.drafts import drafts_of, price_value
-from catalog.models import Aggregation, PlanVersion, Price, Proration, Timing, ValueMetric
-from catalog.money import ZERO, minus, plain, times
+from catalog.metrics import in_part
+from catalog.models import PlanVersion, Price, Proration, Timing, ValueMetric
+from catalog.money import ZERO, minus, plain
 from catalog.pricing import WHOLE, DayFraction, Rated, explanation, rate
 from customers.models import Subscription
 from customers.quantities import Level, levels, quantity_on
-
-# R15: what a level measures within a part of a period counts for that part only.
-_LEVELS = {Aggregation.MAX, Aggregation.LATEST, Aggregation.UNIQUE_COUNT}
+from metering.querysets import billable
 
 
 class Offer:
@@ -123,10 +120,8 @@ def _usage(
     metric = price.metric
     assert metric is not None
     part = _part(price, period.start_date, period.end_date, period)
-    measured: money.Exact = usage.quantity
-    if metric.aggregation in _LEVELS and not part.is_whole:
-        measured = times(measured, part.value)
-    rated = rate(value, billable(metric, measured), exponent=exponent, part=part)
+    counted = billable(metric, in_part(usage.quantity, metric, part))
+    rated = rate(value, counted, exponent=exponent, part=part)
     said: dict[str, Any] = {"aggregation": metric.aggregation, "quantity": plain(usage.quantity)}
     if metric.unit_divisor != 1:
         said["divisor"] = plain(metric.unit_divisor)

@@ -8,8 +8,8 @@ from typing import Any
 
 from catalog import money
 from catalog.drafts import PriceDraft, price_value
-from catalog.metrics import rounded
-from catalog.models import Aggregation, Proration, ValueMetric
+from catalog.metrics import in_part, rounded
+from catalog.models import Proration, ValueMetric
 from catalog.money import Exact
 from catalog.pricing import WHOLE, DayFraction, Price, Rated, explanation, rate
 from catalog.wording import label
@@ -22,9 +22,6 @@ WARNINGS = {
     "not_prorated": "This price is not prorated, so it is charged for the whole period.",
 }
 """What may be worth knowing about a calculation, by code."""
-
-# What a level or a number of different values was in a part counts for that part only (R15).
-_SHARED = (Aggregation.MAX, Aggregation.LATEST, Aggregation.UNIQUE_COUNT)
 
 
 def calculate(
@@ -39,7 +36,7 @@ def calculate(
     exponent = money.exponent(currency)
     charged = part if draft.price.proration == Proration.DAYS else WHOLE
     metric = draft.price.metric
-    exact = _share(metric, quantity, charged)
+    exact = in_part(quantity, metric, charged) if metric else quantity
     used = rounded(exact, metric) if metric else quantity
     rated = rate(_value(draft, used), used, exponent=exponent, part=charged)
     data = explanation(rated)
@@ -65,12 +62,6 @@ def calculate(
         {"code": code, "detail": WARNINGS[code].format(**words)} for code in warned if warned[code]
     ]
     return {"currency": currency, **data, "warnings": warnings}
-
-
-def _share(metric: ValueMetric | None, quantity: Decimal, part: DayFraction) -> Exact:
-    if metric is None or part.is_whole or metric.aggregation not in _SHARED:
-        return quantity
-    return money.times(quantity, part.value)
 
 
 def _value(draft: PriceDraft, used: Decimal) -> Price:

@@ -6,7 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from catalog import pricing
-from catalog.models import TIERED, Price, PriceModel, PriceTier, Timing
+from catalog.models import (
+    TIERED,
+    Aggregation,
+    PlanVersion,
+    Price,
+    PriceModel,
+    PriceTier,
+    Timing,
+)
 from config.base.errors import Fault
 
 
@@ -50,21 +58,27 @@ def price_errors(draft: PriceDraft, *, metric_needed: bool = True) -> list[Fault
 def version_errors(drafts: Sequence[PriceDraft]) -> list[Fault]:
     """List all that is wrong with the prices of a version; paths start with "prices"."""
     errors = []
-    seen: set[str] = set()
+    keys: set[str] = set()
     for i, draft in enumerate(drafts):
-        errors += [
-            Fault(("prices", i, *path), code, message)
-            for path, code, message in price_errors(draft)
-        ]
-        if draft.price.key in seen:
-            errors.append(
-                Fault(
-                    ("prices", i, "key"),
-                    "not_unique",
-                    f"Two prices have the key “{draft.price.key}”.",
-                )
-            )
-        seen.add(draft.price.key)
+        price = draft.price
+        errors += [Fault(("prices", i, *path), *fault) for path, *fault in price_errors(draft)]
+        if price.key in keys:
+            message = f"Two prices have the key “{price.key}”."
+            errors.append(Fault(("prices", i, "key"), "not_unique", message))
+        keys.add(price.key)
+    return errors
+
+
+def unbillable(version: PlanVersion, drafts: Sequence[PriceDraft]) -> list[Fault]:
+    """List what a draft may say but no close can bill yet, so that it is not published unbilled."""
+    errors = []
+    if version.minimum_commitment:
+        message = "A minimum commitment can't be billed yet: use a price's minimum instead."
+        errors.append(Fault(("minimum_commitment",), "not_available", message))
+    for i, (price, _) in enumerate(drafts):
+        if price.metric and price.metric.aggregation == Aggregation.TIME_WEIGHTED:
+            message = f"“{price.metric}” is level × time, which can't be measured yet."
+            errors.append(Fault(("prices", i, "metric"), "not_available", message))
     return errors
 
 

@@ -9,7 +9,8 @@ from fractions import Fraction
 from typing import Any
 
 from catalog.models import LEVELS, Aggregation, RoundingMode, TimeUnit, ValueIs, ValueMetric
-from catalog.money import Exact, round_half_up, round_up
+from catalog.money import Exact, round_half_up, round_up, times
+from catalog.pricing import DayFraction
 from config.base.errors import Fault
 
 OPERATORS = {
@@ -22,6 +23,7 @@ OPERATORS = {
 }
 """How a filter compares a property of an event, and what that means."""
 
+_SHARED = (Aggregation.MAX, Aggregation.LATEST, Aggregation.UNIQUE_COUNT)
 _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,10})?", re.ASCII)
 
 
@@ -53,6 +55,17 @@ def metric_errors(metric: ValueMetric) -> list[Fault]:
     for i, condition in enumerate(metric.filters):
         errors += [Fault(("filters", i, *path), *fault) for path, *fault in _faults_of(condition)]
     return errors
+
+
+def in_part(quantity: Decimal, metric: ValueMetric, part: DayFraction) -> Exact:
+    """Return what counts of a quantity measured within a part of a period (R15).
+
+    Sums and counts are what was used; a level, or a number of different values, counts for its
+    share of the days.
+    """
+    if part.is_whole or metric.aggregation not in _SHARED:
+        return quantity
+    return times(quantity, part.value)
 
 
 def rounded(quantity: Exact, metric: ValueMetric) -> Decimal:

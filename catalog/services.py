@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from django.db import transaction
 
 from catalog import money
-from catalog.drafts import PriceDraft, drafts_of, version_errors
+from catalog.drafts import PriceDraft, drafts_of, unbillable, version_errors
 from catalog.metrics import metric_errors
 from catalog.models import (
     MetricStatus,
@@ -109,7 +109,12 @@ def draft_version(
     version.plan, version.number = plan, newest.number + 1 if newest else 1
     version.save()
     _save_prices(version, prices)
-    audit.record(actor=actor, action="created", subject=version, changes=described(version))
+    audit.record(
+        actor=actor,
+        action="created",
+        subject=version,
+        changes=audit.changes({}, described(version)),
+    )
     return version
 
 
@@ -158,7 +163,12 @@ def discard_draft(*, version_id: int, actor: Actor) -> None:
     :raises VersionNotDraft: if it was published.
     """
     version = _locked_draft(version_id)
-    audit.record(actor=actor, action="discarded", subject=version, changes=described(version))
+    audit.record(
+        actor=actor,
+        action="discarded",
+        subject=version,
+        changes=audit.changes(described(version), {}),
+    )
     version.delete()
 
 
@@ -175,7 +185,10 @@ def publish_version(*, version_id: int, at: datetime, actor: Actor) -> PlanVersi
     prices = list(version.prices.select_related("metric").prefetch_related("tiers"))
     if not prices:
         raise Invalid([Fault(("prices",), "required", "Add at least one price before publishing.")])
-    _check(version, drafts_of(prices))
+    drafts = drafts_of(prices)
+    _check(version, drafts)
+    if errors := unbillable(version, drafts):
+        raise Invalid(errors)
     PlanVersion.objects.current(currency=version.currency).filter(plan=version.plan_id).update(
         is_current=False
     )

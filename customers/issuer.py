@@ -8,9 +8,7 @@ from django.apps import AppConfig
 from django.apps import apps as installed_apps
 from django.db import connections
 
-from customers.models import Issuer
-
-FIRST_NAME = "Your company"
+from customers.models import FIRST_NAME, Issuer
 
 
 def create_first_issuer(

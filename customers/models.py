@@ -13,6 +13,8 @@ from config.base.fields import ExactDecimalField, KeyField, quantity_field
 from customers.periods import Alignment
 from customers.querysets import SubscriptionQuerySet
 
+FIRST_NAME = "Your company"  # until somebody says who sells
+
 
 class TaxStatus(models.TextChoices):
     STANDARD = "standard", "Taxed at the standard rate"
@@ -98,7 +100,12 @@ class Issuer(Party):
     @property
     def missing(self) -> list[str]:
         """Name what an invoice needs and this issuer still lacks."""
-        needed = {"address": self.line1, "city": self.city, "country": self.country}
+        needed = {
+            "legal name": self.legal_name != FIRST_NAME,
+            "address": self.line1,
+            "city": self.city,
+            "country": self.country,
+        }
         return [name for name, value in needed.items() if not value]
 
 

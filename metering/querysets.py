@@ -21,6 +21,7 @@ from django.db.backends.signals import connection_created
 
 from catalog.metrics import rounded
 from catalog.models import Aggregation, ValueIs, ValueMetric
+from catalog.money import Exact
 from metering import properties
 
 SPANS_PER_QUERY = 1000
@@ -89,7 +90,7 @@ def measure_by(
     return found
 
 
-def billable(metric: ValueMetric, aggregate: Decimal) -> Decimal:
+def billable(metric: ValueMetric, aggregate: Exact) -> Decimal:
     """Return an aggregate as the quantity that is priced: divided, then rounded (R11).
 
     Negative stays negative: that it bills as 0 is for the bill to say (R10).

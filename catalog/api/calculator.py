@@ -81,7 +81,9 @@ class PeriodFraction(serializers.Field[DayFraction, Any, str, Any]):
 
 
 class CalculationSerializer(CheckedSerializer):
-    """A quantity and the price to calculate it with."""
+    """A quantity and the price to calculate it with; nothing of it is kept, so all digits count."""
+
+    stores = False
 
     currency = CurrencyCode()
     price = CalculatedPriceSerializer()

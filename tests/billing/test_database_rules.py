@@ -224,6 +224,7 @@ def _columns_of(rule: str) -> str:
     for model in apps.get_app_config("billing").get_models():
         for constraint in model._meta.constraints:
             if constraint.name == rule and isinstance(constraint, models.UniqueConstraint):
-                fields = [model._meta.get_field(name) for name in constraint.fields]
-                return ", ".join(f"{model._meta.db_table}.{field.column}" for field in fields)
+                columns = {field.name: field.column for field in model._meta.concrete_fields}
+                table = model._meta.db_table
+                return ", ".join(f"{table}.{columns[name]}" for name in constraint.fields)
     return rule

@@ -320,3 +320,11 @@ def test_what_can_not_be_calculated_is_refused_by_name(
 def test_the_largest_numbers_are_exact(caller: Caller) -> None:
     answer = calculate(caller, "per_unit | unit_amount 999999999999", "99999999999999")
     assert answer["amount"] == f"{999999999999 * 99999999999999}.00"
+
+
+def test_every_digit_counts_on_every_database(caller: Caller) -> None:
+    price = {"model": "per_unit", "unit_amount": "123456789012.123456789012"}
+    body = {"currency": "EUR", "price": price, "quantity": "12345678901234567890.123456789"}
+    answer = caller().post(CALCULATE, body).json()
+    assert answer["exact"] == "1524157875321140192207281219466.003964071431672002468"
+    assert answer["amount"] == "1524157875321140192207281219466.00"

@@ -54,7 +54,7 @@ def test_a_new_installation_has_one_unfinished_issuer() -> None:
     )
     client = leo()
     words = said(client.get(page("customers_issuer", "change", issuer.pk)))
-    assert "Unfinished: an invoice needs your address, city, country." in words
+    assert "Unfinished: an invoice needs your legal name, address, city, country." in words
     assert "Unfinished" in said(client.get(page("customers_issuer", "changelist")))
 
 

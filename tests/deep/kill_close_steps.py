@@ -75,7 +75,7 @@ def show() -> None:
             charge.subscription.key, charge.period.number, charge.purpose, invoice.status,
             invoice.total, lines, documents,
         )  # fmt: skip
-    for number in sorted(Invoice.objects.exclude(number=None).values_list("number", flat=True)):
+    for number in Invoice.objects.exclude(number=None).order_by("number"):
         print(number)
 
 

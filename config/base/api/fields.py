@@ -72,12 +72,7 @@ class DecimalString(serializers.Field[Decimal, Any, str, Any]):
     def to_internal_value(self, data: Any) -> Decimal:
         text = self._text(data)
         value = Decimal(text)
-        if reason := inexact(
-            value,
-            max_digits=self.integer_digits + self.decimal_places,
-            decimal_places=self.decimal_places,
-            connection=connection,
-        ):
+        if getattr(self.root, "stores", True) and (reason := self._inexact(value)):
             self.fail("inexact", reason=reason)
         if self.positive and value <= 0:
             self.fail("not_positive")
@@ -87,6 +82,15 @@ class DecimalString(serializers.Field[Decimal, Any, str, Any]):
 
     def to_representation(self, value: Decimal) -> str:
         return plain(value, keep_zeros=self.keep_zeros)
+
+    def _inexact(self, value: Decimal) -> str | None:
+        """Say why the database could not keep the value as it is."""
+        return inexact(
+            value,
+            max_digits=self.integer_digits + self.decimal_places,
+            decimal_places=self.decimal_places,
+            connection=connection,
+        )
 
     def _text(self, data: Any) -> str:
         """Return the digits of a string or number, which stay within this field's size."""
