@@ -6,22 +6,31 @@ so a lost or doubled task changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import traceback
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import F, Q
 
 from billing.models import BillingPeriod, BillingRun, Invoice, RunStatus
 from billing.querysets import InvoiceQuerySet
 from billing.services.closing import close_subscriptions, to_close
-from billing.services.issuing import InvoiceNotDraft, issue_invoices, recalculate_invoices
+from billing.services.issuing import (
+    InvoiceNotDraft,
+    hold_for_review,
+    issue_invoices,
+    recalculate_invoices,
+)
 from config.base import audit
 from config.base.audit import SYSTEM, Actor
 from config.base.errors import Fault, Invalid
 from customers.models import Customer
 
 CHUNK = 500
+
+logger = logging.getLogger(__name__)
 
 
 def start_run(
@@ -77,29 +86,34 @@ def finish_if_done(*, run_id: int, now: datetime) -> BillingRun:
     )
     if left == 0 and run.status == RunStatus.RUNNING:
         issued = issue_due(as_of=run.as_of, customer_id=run.customer_id)
-        BillingRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(
-            status=RunStatus.FINISHED,
-            finished_at=now,
-            invoices_issued=F("invoices_issued") + issued,
-        )
+        # Two finishers share the invoices out, and each adds its own.
+        BillingRun.objects.filter(pk=run.pk).update(invoices_issued=F("invoices_issued") + issued)
+        _end(run_id, RunStatus.FINISHED, now=now)
     run.refresh_from_db()
     return run
 
 
+def give_up(*, run_id: int, now: datetime) -> None:
+    """End a run that came to a halt; what it left is due still, and the next run's."""
+    _end(run_id, RunStatus.FAILED, now=now)
+
+
+def note_trouble(*, run_id: int, trouble: Exception) -> None:
+    """Keep what stopped a run for now, without ending it."""
+    said = "".join(traceback.format_exception(trouble))
+    BillingRun.objects.filter(pk=run_id).update(last_error=said)
+
+
 def issue_due(*, as_of: datetime, customer_id: int | None = None) -> int:
-    """Issue the drafts whose time has come, redrawn once if usage came in since (R26)."""
+    """Issue the drafts whose time has come, redrawn once if usage came in since (R26).
+
+    One that can't be issued is held for review, with its reason in the audit trail.
+    """
     issued = 0
     while ids := list(
         issuable(as_of=as_of, customer_id=customer_id).values_list("pk", flat=True)[:CHUNK]
     ):
-        try:
-            with transaction.atomic():
-                recalculate_invoices(
-                    invoice_ids=ids, at=as_of, actor=SYSTEM, only_if_usage_changed=True
-                )
-                issued += len(issue_invoices(invoice_ids=ids, as_of=as_of, actor=SYSTEM))
-        except InvoiceNotDraft:
-            continue  # somebody else was quicker with one of them: ask again what is left
+        issued += _issue(ids, as_of=as_of)
     return issued
 
 
@@ -120,6 +134,37 @@ def issuable(*, as_of: datetime, customer_id: int | None) -> InvoiceQuerySet:
         mine = Q(customer=customer_id) | Q(charges__subscription__customer=customer_id)
         found = found.filter(mine).distinct()
     return found.order_by("pk")
+
+
+def _issue(ids: Sequence[int], *, as_of: datetime) -> int:
+    """Issue these, all or, where one of them fails, one by one; return how many."""
+    try:
+        with transaction.atomic():
+            recalculate_invoices(
+                invoice_ids=ids, at=as_of, actor=SYSTEM, only_if_usage_changed=True
+            )
+            return len(issue_invoices(invoice_ids=ids, as_of=as_of, actor=SYSTEM))
+    except InvoiceNotDraft:
+        return 0  # somebody else was quicker with one of them: ask again what is left
+    except OperationalError:
+        raise  # the database's trouble is no invoice's
+    except Exception as trouble:  # one customer's crash is one customer's
+        if len(ids) > 1:
+            return sum(_issue([one], as_of=as_of) for one in ids)
+        logger.exception("invoice %s could not be issued", ids[0])
+        _hold_back(ids[0], reason=str(trouble) or type(trouble).__name__)
+        return 0
+
+
+@transaction.atomic
+def _hold_back(invoice_id: int, *, reason: str) -> None:
+    invoice = hold_for_review(invoice_id=invoice_id, actor=SYSTEM)
+    audit.record(actor=SYSTEM, action="could not be issued", subject=invoice, note=reason)
+
+
+def _end(run_id: int, status: RunStatus, *, now: datetime) -> None:
+    running = BillingRun.objects.filter(pk=run_id, status=RunStatus.RUNNING)
+    running.update(status=status, finished_at=now)
 
 
 def _left(as_of: datetime, customer_id: int | None) -> int:
