@@ -1,40 +1,114 @@
-"""Billing's tasks; each is also a management command."""
+"""Billing's tasks, each also a management command; and how an edge nudges them.
+
+A task is only a nudge: what is left to do is asked of the database, so one that is lost, doubled
+or late changes nothing. Chunks are bounded, and so is the time until a run that halts is given up.
+"""
 
 from __future__ import annotations
 
-from celery import shared_task
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from celery import current_app, shared_task
+from django.db import transaction
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from billing.models import BillingRun, RunStatus
 from billing.services import runs
 from config.base.audit import SYSTEM
+from config.base.tasks import deliver_outbox
+
+GIVEN_UP_AFTER = timedelta(hours=6)  # the next run takes up what is left, so this loses nothing
+_IMPATIENT = {"socket_timeout": 1, "socket_connect_timeout": 1, "max_retries": 0}
+
+logger = logging.getLogger(__name__)
+
+
+def nudge_run(run_id: int) -> None:
+    """After the commit, let workers take up a run; without a broker, do all of it here.
+
+    A broker that does not answer within a second is left to the sweep.
+    """
+    transaction.on_commit(lambda: _nudge(advance_run, run_id), robust=True)
+
+
+def nudge_outbox() -> None:
+    """After the commit, let a worker deliver the outbox; without a broker, it waits to be asked."""
+    if not current_app.conf.task_always_eager:
+        transaction.on_commit(lambda: _nudge(deliver_outbox), robust=True)
 
 
 @shared_task  # type: ignore[untyped-decorator]
 def close_chunk(run_id: int, subscription_ids: list[int]) -> None:
     """Close some of a run's subscriptions, and finish the run with the last of them."""
-    runs.close_chunk(run_id=run_id, subscription_ids=subscription_ids, now=timezone.now())
+    if _is_running(run_id):
+        with _trouble_noted(run_id):
+            run = runs.close_chunk(
+                run_id=run_id, subscription_ids=subscription_ids, now=timezone.now()
+            )
+            _after(run)
 
 
 @shared_task  # type: ignore[untyped-decorator]
 def advance_run(run_id: int) -> None:
     """Nudge a task per chunk of what a run has left to close; finish it if nothing is left."""
-    run = BillingRun.objects.get(pk=run_id)
+    if not _is_running(run_id):
+        return
     nudged = False
-    for chunk in runs.chunks(run):
+    for chunk in runs.chunks(BillingRun.objects.get(pk=run_id)):
         close_chunk.delay(run_id, chunk)
         nudged = True
     if not nudged:
-        runs.finish_if_done(run_id=run_id, now=timezone.now())
+        with _trouble_noted(run_id):
+            _after(runs.finish_if_done(run_id=run_id, now=timezone.now()))
 
 
 @shared_task  # type: ignore[untyped-decorator]
 def sweep() -> None:
-    """Beat, every five minutes: take up runs that came to a halt, and start one if anything is due."""
+    """Beat, every five minutes: take up runs that halted, and start one if anything is due."""
     now = timezone.now()
-    unfinished = BillingRun.objects.filter(status=RunStatus.RUNNING)
-    for run_id in unfinished.values_list("pk", flat=True):
-        advance_run.delay(run_id)
-    if not unfinished and runs.anything_due(as_of=now):
+    for run in BillingRun.objects.filter(status=RunStatus.RUNNING):
+        if run.started_at < now - GIVEN_UP_AFTER:
+            runs.give_up(run_id=run.pk, now=now)
+        else:
+            advance_run.delay(run.pk)
+    for_everybody = BillingRun.objects.filter(status=RunStatus.RUNNING, customer=None)
+    if not for_everybody.exists() and runs.anything_due(as_of=now):
         run = runs.start_run(as_of=now, now=now, actor=SYSTEM)
         advance_run.delay(run.pk)
+
+
+def _is_running(run_id: int) -> bool:
+    """Say whether a message still has a purpose: what is due after a run's end is the next one's."""
+    return BillingRun.objects.filter(pk=run_id, status=RunStatus.RUNNING).exists()
+
+
+def _after(run: BillingRun) -> None:
+    if run.status == RunStatus.FINISHED and run.invoices_issued:
+        nudge_outbox()
+
+
+@contextmanager
+def _trouble_noted(run_id: int) -> Iterator[None]:
+    """Keep on the run what stopped it, for whoever looks; the sweep tries again."""
+    try:
+        yield
+    except Exception as trouble:
+        runs.note_trouble(run_id=run_id, trouble=trouble)
+        raise
+
+
+def _nudge(task: Any, *args: int) -> None:
+    """Send a task on a connection of its own, which gives up sooner than a worker's would."""
+    if current_app.conf.task_always_eager:
+        task(*args)
+        return
+    try:
+        with current_app.connection_for_write(transport_options=_IMPATIENT) as connection:
+            task.apply_async(args, connection=connection, retry=False)
+    except OperationalError:
+        logger.warning("the broker can't be reached; the sweep will find %s", task.name)

@@ -11,5 +11,6 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.conf.beat_schedule = {  # seconds
     "deliver_outbox": {"task": "config.base.tasks.deliver_outbox", "schedule": 60},
+    "sweep": {"task": "billing.tasks.sweep", "schedule": 300},
     "prune": {"task": "config.base.tasks.prune", "schedule": 3600},
 }
