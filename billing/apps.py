@@ -7,6 +7,7 @@ class BillingConfig(AppConfig):
     verbose_name = "Bill"
 
     def ready(self) -> None:
+        import billing.deliveries  # noqa: F401, PLC0415
         from billing.triggers import GUARDS  # noqa: PLC0415
         from config.base.guards import install_after_migrate  # noqa: PLC0415
 
