@@ -1,5 +1,9 @@
-"""Billing's endpoints: the periods of a subscription."""
+"""Billing's endpoints: runs, invoices, the upcoming invoice, and the periods of a subscription.
 
-from billing.api.periods import urlpatterns
+Owns what a caller reads and may ask for; each view calls one service and nudges its task.
+"""
 
-__all__ = ["urlpatterns"]
+from billing.api import invoices, periods, runs, upcoming
+
+routes = [*runs.routes, *invoices.routes]
+urlpatterns = [*periods.urlpatterns, *upcoming.urlpatterns]

@@ -1,12 +1,13 @@
-"""The billing periods of a subscription."""
+"""The billing periods of a subscription, and the ones that wait for somebody."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import dropwhile, islice
 from typing import Any, NamedTuple
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.shortcuts import get_object_or_404
@@ -17,6 +18,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.models import BillingPeriod, PeriodStatus
+from billing.services import closing
+from catalog.api.versions import NoFieldsSerializer
 from config.base.api.fields import CalendarDate, Instant, WholeNumber
 from config.base.api.serializers import QuerySerializer
 from config.base.api.views import ApiView
@@ -53,7 +57,11 @@ class PeriodSerializer(serializers.Serializer["Span"]):
 
     start = serializers.CharField(help_text="RFC 3339, with the zone's offset at that time.")
     end = serializers.CharField(help_text="When the next one starts.")
-    status = serializers.ChoiceField(choices=["upcoming", "open", "ended"])
+    id = serializers.UUIDField(allow_null=True, help_text="null until billing has begun it.")
+    status = serializers.ChoiceField(
+        choices=["upcoming", "ended", *PeriodStatus.values],
+        help_text="`open`: runs, or ended and not billed yet; `ended`: billing has not begun it.",
+    )
     start_date = serializers.DateField()
     end_date = serializers.DateField(help_text="The first day that is no longer in it.")
     days = serializers.IntegerField()
@@ -98,13 +106,54 @@ class SubscriptionPeriods(ApiView):
         now = timezone.now()
         subscription = get_object_or_404(Subscription.objects.with_terms(), key=key)
         query = self.read_query(PeriodsQuerySerializer)
-        listed = islice(spans(subscription, since=query.get("from")), query["count"])
+        listed = list(islice(spans(subscription, since=query.get("from")), query["count"]))
+        begun = _begun(subscription, listed)
         return Response(
             {
                 "time_zone": terms.in_force(subscription, at=now).time_zone,
-                "results": [_answer(span, now=now) for span in listed],
+                "results": [
+                    _answer(span, begun.get(span.period.start), now=now) for span in listed
+                ],
             }
         )
+
+
+class RetriedPeriodSerializer(serializers.Serializer[BillingPeriod]):
+    """A period that the next run closes."""
+
+    id = serializers.UUIDField(source="uuid")
+    subscription = serializers.CharField(source="subscription.key")
+    status = serializers.ChoiceField(choices=PeriodStatus.values)
+    start_date = serializers.DateField()
+    end_date = serializers.DateField(help_text="The first day that is no longer in it.")
+
+
+class RetryPeriod(ApiView):
+    """A period that could not be closed, and is to be tried again."""
+
+    scope = "billing"
+
+    @extend_schema(
+        operation_id="billing_periods_retry",
+        request=NoFieldsSerializer,
+        responses=RetriedPeriodSerializer,
+    )
+    def post(self, request: Request, uuid: UUID) -> Response:
+        """Open a parked period again, once its cause is mended; the next run closes it."""
+        period = get_object_or_404(BillingPeriod, uuid=uuid)
+        self.read_body(NoFieldsSerializer)
+        closing.retry_parked(period_id=period.pk, actor=self.actor)
+        fresh = BillingPeriod.objects.select_related("subscription").get(pk=period.pk)
+        return Response(RetriedPeriodSerializer(fresh).data)
+
+
+def _begun(subscription: Subscription, listed: Sequence[Span]) -> dict[date, BillingPeriod]:
+    """Return what billing knows of these periods, by their first day."""
+    if not listed:
+        return {}
+    first, last = listed[0].period.start, listed[-1].period.start
+    found = subscription.billing_periods.filter(start_date__range=(first, last))
+    return {period.start_date: period for period in found}
 
 
 def spans(subscription: Subscription, *, since: date | datetime | None) -> Iterator[Span]:
@@ -135,12 +184,18 @@ def _spans(subscription: Subscription, *, since: date | None) -> Iterator[Span]:
         return
 
 
-def _answer(span: Span, *, now: datetime) -> dict[str, Any]:
+def _answer(span: Span, begun: BillingPeriod | None, *, now: datetime) -> dict[str, Any]:
     period = span.period
-    status = "upcoming" if now < span.start else "open" if now < span.end else "ended"
+    if now < span.start:
+        status = "upcoming"
+    elif begun:
+        status = begun.status
+    else:
+        status = "open" if now < span.end else "ended"
     return {
-        "start": _written(span.start, span.zone),
-        "end": _written(span.end, span.zone),
+        "start": written(span.start, span.zone),
+        "end": written(span.end, span.zone),
+        "id": begun.uuid if begun else None,
         "status": status,
         "start_date": period.start.isoformat(),
         "end_date": period.end.isoformat(),
@@ -150,7 +205,7 @@ def _answer(span: Span, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def _written(moment: datetime, zone: ZoneInfo) -> str:
+def written(moment: datetime, zone: ZoneInfo) -> str:
     """Write a time with its local offset; in UTC where that has seconds, as RFC 3339 has none."""
     local = moment.astimezone(zone)
     offset = local.utcoffset() or timedelta()
@@ -158,5 +213,6 @@ def _written(moment: datetime, zone: ZoneInfo) -> str:
 
 
 urlpatterns = [
-    path("subscriptions/<str:key>/periods", SubscriptionPeriods.as_view(), name="periods")
+    path("subscriptions/<str:key>/periods", SubscriptionPeriods.as_view(), name="periods"),
+    path("billing/periods/<uuid:uuid>/retry", RetryPeriod.as_view(), name="retry_period"),
 ]

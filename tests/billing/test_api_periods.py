@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
+from billing.models import BillingPeriod
 from customers.models import Subscription, SubscriptionPhase
 from tests import factories as make
+from tests.billing.months import close
 from tests.conftest import Caller
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +44,7 @@ def test_the_first_24_from_the_start(caller: Caller) -> None:
     assert listed[0] == {
         "start": "2026-11-01T00:00:00+01:00",
         "end": "2026-12-01T00:00:00+01:00",
+        "id": None,
         "status": "ended",
         "start_date": "2026-11-01",
         "end_date": "2026-12-01",
@@ -164,12 +167,40 @@ def test_a_bad_parameter_is_named(caller: Caller, query: str, parameter: str) ->
     assert [error["parameter"] for error in refused.json()["errors"]] == [parameter]
 
 
+def test_what_billing_has_begun_says_how_far_it_is(caller: Caller) -> None:
+    subscription("UTC")
+    close(datetime(2026, 12, 1, 1, tzinfo=UTC))
+    assert [period["status"] for period in periods(caller, "count=3")] == [
+        "closed",
+        "open",
+        "upcoming",
+    ]
+    november, december = BillingPeriod.objects.order_by("number")
+    for status in ("parked", "waived"):
+        november.status, november.trouble = status, "Why." if status == "parked" else ""
+        november.closed_at = december.starts_at if status == "waived" else None
+        november.save()
+        assert [(one["id"], one["status"]) for one in periods(caller, "count=2")] == [
+            (str(november.uuid), status),
+            (str(december.uuid), "open"),
+        ]
+    assert periods(caller, "from=2026-12-15&count=1")[0]["id"] == str(december.uuid)
+
+
+def test_a_period_that_ended_stays_open_until_it_is_billed(caller: Caller) -> None:
+    subscription("UTC")
+    close(datetime(2026, 11, 1, 1, tzinfo=UTC))
+    november, december = periods(caller, "count=2")
+    assert (november["status"], december["status"]) == ("open", "open")
+    assert (november["id"] is None, december["id"] is None) == (False, True)
+
+
 def test_the_number_of_queries_stays(caller: Caller, django_assert_num_queries: Any) -> None:
     subscription()
     client = caller("customers:read")
     client.get("/api/v1/subscriptions/s/periods")  # stamps the key's use
     for count in (1, 1000):
-        with django_assert_num_queries(6):
+        with django_assert_num_queries(7):
             client.get(f"/api/v1/subscriptions/s/periods?count={count}")
 
 

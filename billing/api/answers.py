@@ -1,0 +1,230 @@
+"""Invoices as data: amounts with the currency's decimals, explanations with words for each step.
+
+Reads rows that are loaded, saved or not, and asks the database nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from django.utils.translation.trans_real import (
+    get_supported_language_variant,
+    parse_accept_lang_header,
+)
+from rest_framework.request import Request
+
+from billing.api.periods import written
+from billing.models import Invoice, InvoiceLine, InvoiceStatus, LineKind, TaxSubtotal
+from billing.presentation.lines import line_view
+from billing.presentation.reader import Reader
+from billing.presentation.views import LineView, RowView
+from catalog import wording
+from catalog.money import exponent, plain, round_half_up
+from catalog.pricing.explanation import step_from_json
+from customers.periods import first_instant, zone
+
+UPCOMING = "upcoming"
+_ADDRESS = ("line1", "line2", "postal_code", "city", "region", "country")
+_PARTY = ("key", "name", "legal_name", "email", "vat_id", "purchase_order")
+
+
+class Shown(NamedTuple):
+    """An invoice with what belongs to it, which an upcoming one has not saved."""
+
+    invoice: Invoice
+    lines: Sequence[InvoiceLine]
+    taxes: Sequence[TaxSubtotal]
+    purpose: str | None
+
+    @property
+    def is_saved(self) -> bool:
+        return self.invoice.pk is not None
+
+
+def shown(invoice: Invoice) -> Shown:
+    """Return a saved invoice, loaded `with_lines`, with its lines and taxes."""
+    lines, taxes = invoice.lines.all(), invoice.taxes.all()
+    return Shown(invoice, list(lines), list(taxes), purpose_of(invoice))
+
+
+def purpose_of(invoice: Invoice) -> str | None:
+    """Say why it was drafted."""
+    return next((charge.purpose for charge in invoice.charges.all()), None)
+
+
+def payment_status(invoice: Invoice) -> str | None:
+    """Say whether an issued invoice is paid: one over nothing is; None for what nobody owes.
+
+    No payment is recorded anywhere yet, so every other one is unpaid.
+    """
+    if invoice.status != InvoiceStatus.ISSUED:
+        return None
+    return "unpaid" if invoice.total else "paid"
+
+
+def readers_locale(request: Request, invoice: Invoice) -> str:
+    """Return the language of Accept-Language that has words, or else the buyer's locale."""
+    for tag, _ in parse_accept_lang_header(request.headers.get("Accept-Language", "").lower()):
+        if tag == "*":
+            break
+        try:
+            return get_supported_language_variant(tag)
+        except LookupError:
+            continue
+    return str(invoice.buyer.get("locale") or "en")
+
+
+def invoice_answer(shown: Shown, *, locale: str) -> dict[str, Any]:
+    """Return an invoice as the contract writes it, with its steps worded in a locale."""
+    invoice = shown.invoice
+    places = exponent(invoice.currency)
+    is_numbered = invoice.number is not None
+    return {
+        "id": invoice.uuid if shown.is_saved else None,
+        "number": invoice.number,
+        "status": invoice.status if shown.is_saved else UPCOMING,
+        "payment_status": payment_status(invoice),
+        "purpose": shown.purpose,
+        "customer": invoice.customer.key,
+        "currency": invoice.currency,
+        "issue_date": invoice.issue_date,
+        "due_date": invoice.due_date,
+        "lines": [_line(line, places, saved=shown.is_saved, locale=locale) for line in shown.lines],
+        "net_total": _amount(invoice.net_total, places),
+        "tax_total": _amount(invoice.tax_total, places),
+        "total": _amount(invoice.total, places),
+        "amount_due": _amount(_due(invoice), places),
+        "taxes": [_tax(tax, places) for tax in shown.taxes],
+        "seller": _party(invoice.seller) if is_numbered else None,
+        "buyer": _party(invoice.buyer) if is_numbered else None,
+        "run": invoice.run.uuid if invoice.run else None,
+        "created_at": invoice.created_at,
+        "auto_issue_at": invoice.auto_issue_at if invoice.is_open else None,
+        "issued_at": invoice.issued_at,
+        "voided_at": invoice.voided_at,
+        "discarded_at": invoice.discarded_at,
+        "reason": invoice.reason,
+    }
+
+
+def explanation_answer(invoice: Invoice, *, locale: str) -> dict[str, Any]:
+    """Return the lines of a saved invoice explained: as data, and in sentences."""
+    places = exponent(invoice.currency)
+    reader = Reader(locale, invoice.currency)
+    today = invoice.issue_date or invoice.created_at.date()
+    return {
+        "id": invoice.uuid,
+        "number": invoice.number,
+        "currency": invoice.currency,
+        "language": reader.language,
+        "lines": [
+            {
+                "id": line.uuid,
+                "description": line.description,
+                "kind": line.kind,
+                "net": _amount(line.net, places),
+                "explanation": _explanation(line, places, locale),
+                "sentences": list(_sentences(line_view(line, reader, today=today))),
+            }
+            for line in invoice.lines.all()
+        ],
+    }
+
+
+def _due(invoice: Invoice) -> Decimal:
+    is_owed = invoice.is_open or invoice.status == InvoiceStatus.ISSUED
+    return invoice.total if is_owed else Decimal(0)
+
+
+def _line(line: InvoiceLine, places: int, *, saved: bool, locale: str) -> dict[str, Any]:
+    said = line.explanation if line.kind == LineKind.USAGE else {}
+    return {
+        "id": line.uuid if saved else None,
+        "description": line.description,
+        "kind": line.kind,
+        "metric": line.price.metric.key if line.price.metric else None,
+        "subscription": line.subscription.key,
+        "period": _served(line),
+        "quantity": plain(line.quantity),
+        "included": said.get("included"),
+        "overage": said.get("overage"),
+        "net": _amount(line.net, places),
+        "tax_category": line.tax_category,
+        "tax_rate": plain(line.tax_rate),
+        "explanation": _explanation(line, places, locale),
+    }
+
+
+def _served(line: InvoiceLine) -> dict[str, str]:
+    """Write the service dates as instants; at its ends, those of the period (R2)."""
+    period = line.period
+    place = zone(period.time_zone)
+
+    def instant(day: date, edge_date: date, edge: datetime) -> str:
+        return written(edge if day == edge_date else first_instant(day, place), place)
+
+    return {
+        "start": instant(line.service_start, period.start_date, period.starts_at),
+        "end": instant(line.service_end, period.end_date, period.ends_at),
+    }
+
+
+def _explanation(line: InvoiceLine, places: int, locale: str) -> dict[str, Any]:
+    """Return the stored explanation with a label for each step."""
+    said: dict[str, Any] = line.explanation
+    over = bool(Decimal(said.get("included", "0")))
+    steps = [
+        {
+            **step,
+            "label": wording.label(
+                step_from_json(step),
+                unit=line.unit,
+                unit_plural=line.unit_plural,
+                locale=locale,
+                over=over,
+                exponent=places,
+            ),
+        }
+        for step in said["steps"]
+    ]
+    return {**said, "steps": steps}
+
+
+def _sentences(view: LineView) -> Iterator[str]:
+    """Say what was measured, each row as a sum to check, and what is odd about it."""
+    if view.summary:
+        yield view.summary
+    if view.rows:
+        yield from map(_sum, view.rows)
+    else:
+        yield f"{view.quantity} × {view.unit_price} = {view.net}"
+    yield from view.notes
+
+
+def _sum(row: RowView) -> str:
+    if row.quantity and row.unit_price:
+        return f"{row.label}: {row.quantity} × {row.unit_price} = {row.amount}"
+    return f"{row.label}: {row.amount}"
+
+
+def _tax(tax: TaxSubtotal, places: int) -> dict[str, str]:
+    return {
+        "category": tax.category,
+        "rate": plain(tax.rate),
+        "base": _amount(tax.base, places),
+        "amount": _amount(tax.amount, places),
+        "reason": tax.reason,
+    }
+
+
+def _party(frozen: dict[str, Any]) -> dict[str, Any]:
+    found = {name: frozen.get(name, "") for name in _PARTY if name in frozen}
+    return found | {"address": {name: frozen.get(name, "") for name in _ADDRESS}}
+
+
+def _amount(value: Decimal, places: int) -> str:
+    """Write an amount, which is rounded already, with just the currency's decimals."""
+    return f"{round_half_up(value, places):f}"

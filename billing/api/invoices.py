@@ -1,0 +1,251 @@
+"""Invoices: read, explained, printed, and the few things that may happen to one."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+from typing import Any, cast
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.utils import timezone
+from django.utils.cache import get_conditional_response
+from django_filters import rest_framework as filters  # type: ignore[import-untyped]
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing import tasks
+from billing.api.answers import explanation_answer, invoice_answer, readers_locale, shown
+from billing.api.shapes import (
+    PAYMENT_STATUSES,
+    ExplainedInvoiceSerializer,
+    InvoiceDetailSerializer,
+    InvoiceSerializer,
+)
+from billing.documents import pdf_of
+from billing.models import Invoice, InvoiceStatus
+from billing.parties import IssuerUndecided
+from billing.services import issuing
+from catalog.api.versions import NoFieldsSerializer
+from catalog.money import plain
+from config.base.api.fields import Text, YesNo
+from config.base.api.paging import Filters
+from config.base.api.problems import BadParameter
+from config.base.api.serializers import StrictSerializer
+from config.base.api.views import ApiViewSet
+from metering.api.fields import Moment
+
+LANGUAGE = OpenApiParameter(
+    "Accept-Language",
+    str,
+    OpenApiParameter.HEADER,
+    description="`en` or `de`, for the words of the steps; by default the buyer's language.",
+)
+
+
+class InvoiceFilters(Filters):
+    customer = filters.CharFilter("customer__key", label="The key of the one who pays.")
+    run = filters.UUIDFilter("run__uuid", label="The billing run that drafted it.")
+    payment_status = filters.ChoiceFilter(
+        choices=[(status, status) for status in PAYMENT_STATUSES],
+        method="in_payment_status",
+        label="Of issued invoices.",
+    )
+    issued_after = filters.CharFilter(
+        method="issued_later",
+        label="A day, 2026-11-30, or a time with its offset; that day or time excluded.",
+    )
+
+    class Meta:
+        model = Invoice
+        fields = ("status",)
+
+    def in_payment_status(
+        self, invoices: QuerySet[Invoice], _: str, status: str
+    ) -> QuerySet[Invoice]:
+        """Until payments are recorded, an issued invoice is paid if it is over nothing."""
+        issued = invoices.filter(status=InvoiceStatus.ISSUED)
+        if status == "paid":
+            return issued.filter(total=0)
+        return issued.filter(total__gt=0) if status == "unpaid" else issued.none()
+
+    def issued_later(self, invoices: QuerySet[Invoice], name: str, text: str) -> QuerySet[Invoice]:
+        try:
+            moment = Moment().run_validation(text)
+        except ValidationError as wrong:
+            [message] = cast(list[str], wrong.detail)
+            raise BadParameter({name: str(message)}) from wrong
+        if type(moment) is date:
+            return invoices.filter(issue_date__gt=moment)
+        return invoices.filter(issued_at__gt=moment)
+
+
+class ReasonSerializer(StrictSerializer):
+    """Why, and what becomes of what it billed."""
+
+    reason = Text(max_length=2000, lines=True, help_text="Kept in the audit trail.")
+    reopen = YesNo(
+        default=True,
+        help_text="`true`: the next run bills the period anew; `false`: it is waived.",
+    )
+
+
+class InvoiceViewSet(ApiViewSet[Invoice]):
+    """Invoices, the newest first."""
+
+    scope = "billing"
+    queryset = (
+        Invoice.objects.with_lines()
+        .select_related("run")
+        .prefetch_related("lines__period")
+        .order_by("-pk")
+    )
+    serializer_class = InvoiceDetailSerializer
+    filterset_class = InvoiceFilters
+    lookup_field = "uuid"
+    lookup_value_regex = "[0-9a-fA-F-]{32,36}"
+    ordering = "-pk"
+
+    @extend_schema(parameters=[LANGUAGE], responses=InvoiceSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """List invoices with their lines, the newest first."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        assert page is not None
+        return self.get_paginated_response([self._written(invoice) for invoice in page])
+
+    @extend_schema(parameters=[LANGUAGE])
+    def retrieve(self, request: Request, uuid: str) -> Response:
+        """Read an invoice; of an open one also which usage has changed since it was drawn."""
+        return self._answer(self.get_object())
+
+    @extend_schema(parameters=[LANGUAGE], responses=ExplainedInvoiceSerializer)
+    @action(detail=True)
+    def explanation(self, request: Request, uuid: str) -> Response:
+        """Say why each line has its amount, as data and in sentences."""
+        invoice = self.get_object()
+        locale = readers_locale(request, invoice)
+        return Response(explanation_answer(invoice, locale=locale))
+
+    @extend_schema(
+        responses={
+            (200, "application/pdf"): OpenApiTypes.BINARY,
+            304: None,
+        }
+    )
+    @action(detail=True)
+    def pdf(self, request: Request, uuid: str) -> HttpResponse:
+        """Print an invoice.
+
+        Issued: always the same bytes, whose SHA-256 is the `ETag`. Else a rendering that is not
+        kept, marked as the draft, void or discarded invoice it is. 503 where the machine lacks
+        the libraries that lay out a PDF.
+        """
+        invoice = self.get_object()
+        pdf = pdf_of(invoice)
+        name = invoice.number or f"{invoice.status}-{invoice.uuid}"
+        headers = {"Content-Disposition": f'inline; filename="{name}.pdf"'}
+        if invoice.status != InvoiceStatus.ISSUED:
+            headers["Cache-Control"] = "no-store"
+            return HttpResponse(pdf, content_type="application/pdf", headers=headers)
+        etag = f'"{hashlib.sha256(pdf).hexdigest()}"'
+        response = HttpResponse(
+            pdf, content_type="application/pdf", headers={**headers, "ETag": etag}
+        )
+        matched = get_conditional_response(request._request, etag=etag, response=response)
+        return cast(HttpResponse, matched)
+
+    @extend_schema(request=NoFieldsSerializer)
+    @action(detail=True, methods=["post"])
+    def issue(self, request: Request, uuid: str) -> Response:
+        """Number an open invoice and freeze it; its document is made right after."""
+        invoice = self._told_nothing()
+        issuing.issue_invoices(invoice_ids=[invoice.pk], as_of=timezone.now(), actor=self.actor)
+        tasks.nudge_outbox()
+        return self._fresh(invoice)
+
+    @extend_schema(request=ReasonSerializer)
+    @action(detail=True, methods=["post"])
+    def void(self, request: Request, uuid: str) -> Response:
+        """Declare an issued invoice void, in the month of its issue date; it keeps its number."""
+        invoice = self.get_object()
+        body = self.read_body(ReasonSerializer)
+        issuing.void_invoice(invoice_id=invoice.pk, **body, at=timezone.now(), actor=self.actor)
+        return self._fresh(invoice)
+
+    @extend_schema(request=ReasonSerializer)
+    @action(detail=True, methods=["post"])
+    def discard(self, request: Request, uuid: str) -> Response:
+        """Throw an open invoice away."""
+        invoice = self.get_object()
+        body = self.read_body(ReasonSerializer)
+        issuing.discard_invoice(invoice_id=invoice.pk, **body, at=timezone.now(), actor=self.actor)
+        return self._fresh(invoice)
+
+    @extend_schema(request=NoFieldsSerializer)
+    @action(detail=True, methods=["post"])
+    def recalculate(self, request: Request, uuid: str) -> Response:
+        """Measure the usage of an open invoice again and redraw its lines."""
+        invoice = self._told_nothing()
+        issuing.recalculate_invoices(invoice_ids=[invoice.pk], at=timezone.now(), actor=self.actor)
+        return self._fresh(invoice)
+
+    @extend_schema(request=NoFieldsSerializer)
+    @action(detail=True, methods=["post"])
+    def hold(self, request: Request, uuid: str) -> Response:
+        """Keep a draft for review: no run issues it, until it is issued or released."""
+        invoice = self._told_nothing()
+        issuing.hold_for_review(invoice_id=invoice.pk, actor=self.actor)
+        return self._fresh(invoice)
+
+    @extend_schema(request=NoFieldsSerializer)
+    @action(detail=True, methods=["post"])
+    def release(self, request: Request, uuid: str) -> Response:
+        """Make an invoice in review a draft again, which a run issues in its time."""
+        invoice = self._told_nothing()
+        issuing.return_to_draft(invoice_id=invoice.pk, actor=self.actor)
+        return self._fresh(invoice)
+
+    def _told_nothing(self) -> Invoice:
+        """Return the invoice that a call without fields names."""
+        invoice = self.get_object()
+        self.read_body(NoFieldsSerializer)
+        return invoice
+
+    def _fresh(self, invoice: Invoice) -> Response:
+        return self._answer(self.get_queryset().get(pk=invoice.pk))
+
+    def _answer(self, invoice: Invoice) -> Response:
+        return Response({**self._written(invoice), "later_usage": _later_usage(invoice)})
+
+    def _written(self, invoice: Invoice) -> dict[str, Any]:
+        return invoice_answer(shown(invoice), locale=readers_locale(self.request, invoice))
+
+
+def _later_usage(invoice: Invoice) -> list[dict[str, str]] | None:
+    """Name the metrics that measure something else now; None where that can't be told."""
+    if not invoice.is_open:
+        return None
+    try:
+        changed = issuing.usage_since(invoice, at=timezone.now())
+    except IssuerUndecided:
+        return None  # nobody could redraw it; it can be read all the same
+    drawn = {
+        line.snapshot_id and line.price.metric_id: line.explanation["measured"]["quantity"]
+        for line in invoice.lines.all()
+        if line.snapshot_id
+    }
+    return [
+        {
+            "metric": snapshot.metric.key,
+            "drawn": drawn.get(metric_id, "0"),
+            "now": plain(snapshot.quantity),
+        }
+        for metric_id, snapshot in changed.items()
+    ]
+
+
+routes = [("invoices", InvoiceViewSet, "invoice")]

@@ -1,0 +1,190 @@
+"""What invoices look like to a caller: the description of what `answers` writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from billing.models import InvoiceStatus, LineKind, Purpose, TaxCategory
+from catalog.api.calculator import StepSerializer
+from config.base.api.fields import QuantityString
+
+PAYMENT_STATUSES = {
+    "unpaid": "Nothing is paid of it.",
+    "part_paid": "A part is paid.",
+    "paid": "All is paid, or there was nothing to pay.",
+    "overpaid": "More was paid than was owed.",
+}
+_PAYMENT = "; ".join(f"`{status}`: {meaning}" for status, meaning in PAYMENT_STATUSES.items())
+
+
+class ServedSerializer(serializers.Serializer[Any]):
+    """When the service was given, in the zone of its billing period."""
+
+    start = serializers.CharField(help_text="RFC 3339, with the zone's offset at that time.")
+    end = serializers.CharField(help_text="The first instant after it.")
+
+
+class MeasuredSerializer(serializers.Serializer[Any]):
+    """What was measured, before divisor, rounding and allowance."""
+
+    aggregation = serializers.CharField()
+    quantity = QuantityString(minimum=None)
+    divisor = QuantityString(required=False, help_text="The quantity was divided by it.")
+    events = serializers.IntegerField()
+    as_of = serializers.DateTimeField(help_text="What was received later is not in it.")
+
+
+class ExplanationSerializer(serializers.Serializer[Any]):
+    """How an amount came to be: the steps sum to `exact`, and with `rounding` to `amount`.
+
+    A minimum charge has no steps: `floor` less `charged` is its `amount`.
+    """
+
+    model = serializers.CharField(help_text="The price's model, or `minimum`.")
+    measured = MeasuredSerializer(required=False, help_text="Of usage.")
+    negative = serializers.BooleanField(
+        required=False, help_text="Less than nothing was measured, and is billed as 0."
+    )
+    used = QuantityString(required=False)
+    included = QuantityString(required=False, help_text="The allowance, all of it.")
+    overage = QuantityString(required=False, help_text="The units used beyond it.")
+    steps = StepSerializer(many=True)
+    exact = QuantityString(required=False, minimum=None)
+    rounding = QuantityString(required=False, minimum=None, help_text="`amount` less `exact`.")
+    floor = QuantityString(required=False, help_text="The minimum.")
+    charged = QuantityString(required=False, help_text="What was charged without it.")
+    amount = QuantityString(minimum=None)
+    period_fraction = serializers.CharField(
+        required=False, help_text="Where only a part of the period was charged: 16/30."
+    )
+
+
+class LineSerializer(serializers.Serializer[Any]):
+    """What one price charges, rounded once."""
+
+    id = serializers.UUIDField(allow_null=True, help_text="null on an upcoming invoice.")
+    description = serializers.CharField()
+    kind = serializers.ChoiceField(choices=LineKind.values)
+    metric = serializers.CharField(allow_null=True, help_text="Its key; null for a fee.")
+    subscription = serializers.CharField()
+    period = ServedSerializer()
+    quantity = QuantityString(minimum=None)
+    included = QuantityString(allow_null=True, help_text="The allowance of usage; else null.")
+    overage = QuantityString(allow_null=True, help_text="The units used beyond it; else null.")
+    net = QuantityString(minimum=None)
+    tax_category = serializers.ChoiceField(
+        choices=TaxCategory.values, help_text="EN 16931's code (UNTDID 5305)."
+    )
+    tax_rate = QuantityString(help_text="In percent.")
+    explanation = ExplanationSerializer()
+
+
+class InvoiceTaxSerializer(serializers.Serializer[Any]):
+    """The tax of one category and rate, rounded once on the sum of its lines."""
+
+    category = serializers.ChoiceField(choices=TaxCategory.values)
+    rate = QuantityString(help_text="In percent.")
+    base = QuantityString(minimum=None)
+    amount = QuantityString(minimum=None)
+    reason = serializers.CharField(help_text="Why no tax is charged; empty where it is.")
+
+
+class PostalAddressSerializer(serializers.Serializer[Any]):
+    line1 = serializers.CharField()
+    line2 = serializers.CharField()
+    postal_code = serializers.CharField()
+    city = serializers.CharField()
+    region = serializers.CharField()
+    country = serializers.CharField()
+
+
+class PartySerializer(serializers.Serializer[Any]):
+    """A party as it was when the invoice was issued."""
+
+    key = serializers.CharField(required=False, help_text="Of a buyer.")
+    name = serializers.CharField()
+    legal_name = serializers.CharField()
+    email = serializers.CharField()
+    vat_id = serializers.CharField()
+    purchase_order = serializers.CharField(required=False, help_text="Of a buyer.")
+    address = PostalAddressSerializer()
+
+
+class InvoiceSerializer(serializers.Serializer[Any]):
+    """What a customer owes, or will, with every amount explained."""
+
+    id = serializers.UUIDField(allow_null=True, help_text="null on an upcoming invoice.")
+    number = serializers.CharField(allow_null=True, help_text="null until it is issued.")
+    status = serializers.ChoiceField(choices=[*InvoiceStatus.values, "upcoming"])
+    payment_status = serializers.ChoiceField(
+        choices=list(PAYMENT_STATUSES),
+        allow_null=True,
+        help_text=f"Of an issued invoice; else null. {_PAYMENT}",
+    )
+    purpose = serializers.ChoiceField(
+        choices=Purpose.values, allow_null=True, help_text="null on an upcoming invoice."
+    )
+    customer = serializers.CharField(help_text="The key of the one who pays.")
+    currency = serializers.CharField()
+    issue_date = serializers.DateField(allow_null=True)
+    due_date = serializers.DateField(allow_null=True)
+    lines = LineSerializer(many=True)
+    net_total = QuantityString(minimum=None)
+    tax_total = QuantityString(minimum=None)
+    total = QuantityString()
+    amount_due = QuantityString(help_text="The total less what is paid; 0 if void or discarded.")
+    taxes = InvoiceTaxSerializer(many=True)
+    seller = PartySerializer(allow_null=True, help_text="null until it is issued.")
+    buyer = PartySerializer(allow_null=True, help_text="null until it is issued.")
+    run = serializers.UUIDField(allow_null=True, help_text="The billing run that drafted it.")
+    created_at = serializers.DateTimeField(allow_null=True)
+    auto_issue_at = serializers.DateTimeField(
+        allow_null=True, help_text="When a run issues it; null: by a person, or never."
+    )
+    issued_at = serializers.DateTimeField(allow_null=True)
+    voided_at = serializers.DateTimeField(allow_null=True)
+    discarded_at = serializers.DateTimeField(allow_null=True)
+    reason = serializers.CharField(help_text="Why it was voided or discarded.")
+
+
+class LaterUsageSerializer(serializers.Serializer[Any]):
+    """A metric that measures something else now than what was drawn."""
+
+    metric = serializers.CharField()
+    drawn = QuantityString(minimum=None, help_text="The quantity on the invoice.")
+    now = QuantityString(minimum=None, help_text="The quantity if it were recalculated.")
+
+
+class InvoiceDetailSerializer(InvoiceSerializer):
+    """An invoice, and what came in since it was drawn."""
+
+    later_usage = LaterUsageSerializer(
+        many=True,
+        allow_null=True,
+        help_text="As measured, of a draft or one in review; empty: nothing changed. Else null.",
+    )
+
+
+class ExplainedLineSerializer(serializers.Serializer[Any]):
+    """A line with its explanation in words."""
+
+    id = serializers.UUIDField()
+    description = serializers.CharField()
+    kind = serializers.ChoiceField(choices=LineKind.values)
+    net = QuantityString(minimum=None)
+    explanation = ExplanationSerializer()
+    sentences = serializers.ListField(
+        child=serializers.CharField(), help_text="The same, to read: each row as a sum to check."
+    )
+
+
+class ExplainedInvoiceSerializer(serializers.Serializer[Any]):
+    """Why each line of an invoice has its amount."""
+
+    id = serializers.UUIDField()
+    number = serializers.CharField(allow_null=True)
+    currency = serializers.CharField()
+    language = serializers.CharField(help_text="Of the sentences.")
+    lines = ExplainedLineSerializer(many=True)
