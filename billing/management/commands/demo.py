@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import socket
 import sys
 from argparse import ArgumentParser
@@ -92,21 +93,23 @@ class Command(BaseCommand):
         self.stdout.write(f"      {_total(rated, version.currency):>71}\n")
 
     def _show_invoices(self, invoices: list[Invoice]) -> None:
-        self.stdout.write("Invoices\n")
-        self.stdout.write(
-            f"  {'number':<17}{'customer':<22}{'issued':<12}{'net':>12}{'tax':>10}{'total':>12}"
-        )
+        self.stdout.write("Invoices")
+        heads = ("number", "customer", "issued", "net", "tax", "total")
+        self.stdout.write("  {:<17}{:<22}{:<12}{:>10}{:>10}{:>10}".format(*heads))
+        folder = Path(settings.DATA_DIR) / "demo"
+        folder.mkdir(exist_ok=True)
         for invoice in sorted(invoices, key=lambda one: one.number or "~"):
             amounts = (invoice.net_total, invoice.tax_total, invoice.total)
             places = exponent(invoice.currency)
             net, tax, total = (wording.amount(a, places, "en") for a in amounts)
             self.stdout.write(
-                f"  {invoice.number or invoice.get_status_display():<17}{invoice.customer.name:<22}"
-                f"{invoice.issue_date or '':<12}{net:>12}{tax:>10}{total:>12} {invoice.currency}"
+                f"  {invoice.number or 'draft':<17}{invoice.customer.name:<22}"
+                f"{str(invoice.issue_date or '-'):<12}{net:>10}{tax:>10}{total:>10} {invoice.currency}"
             )
             if invoice.number:
-                document = store_document(invoice.pk)
-                self.stdout.write(f"    {document_path(document.sha256)}")
+                stored = document_path(store_document(invoice.pk).sha256)
+                shutil.copyfile(stored, folder / f"{invoice.number}.pdf")
+        self.stdout.write(f"  as PDF in {folder}/\n")
 
     def _show_doors(self, port: int, password: str) -> None:
         url = f"http://127.0.0.1:{port}"
