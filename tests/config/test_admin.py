@@ -106,7 +106,7 @@ def test_the_first_page_leads_through_a_new_installation() -> None:
     client = nora()
     assert "0 of 6 done" in said(client.get("/admin/"))
 
-    Issuer.objects.update(line1="Kanalstr. 1", city="Leipzig", country="DE")
+    Issuer.objects.update(legal_name="We", line1="Kanalstr. 1", city="Leipzig", country="DE")
     factories.metric()
     factories.draft()
     assert "3 of 6 done" in said(client.get("/admin/"))
