@@ -51,10 +51,10 @@ def broker() -> Iterator[str]:
     if connection.vendor != "postgresql":
         _missing("a worker beside the tests needs PostgreSQL: set TEST_DATABASE_URL")
     place = 15 - int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    url = urlsplit(given)._replace(path=f"/{place}").geturl()  # type: ignore[type-var]
-    client = redis.Redis.from_url(str(url))
+    url = urlsplit(str(given))._replace(path=f"/{place}").geturl()
+    client = redis.Redis.from_url(url)
     client.flushdb()
-    yield str(url)
+    yield url
     client.flushdb()
     client.close()
 
