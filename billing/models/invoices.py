@@ -121,6 +121,15 @@ class Invoice(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        default_permissions = ("view",)
+        permissions = (
+            ("hold_invoice", "Can hold invoices for review and release them"),
+            ("recalculate_invoice", "Can recalculate invoices"),
+            ("discard_invoice", "Can discard drafts, to be billed anew"),
+            ("issue_invoice", "Can issue invoices"),
+            ("void_invoice", "Can void invoices"),
+            ("waive_invoice", "Can waive what a discarded or void invoice charged"),
+        )
         indexes = (
             models.Index(
                 fields=["auto_issue_at"],

@@ -53,6 +53,8 @@ class BillingRun(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        default_permissions = ("view", "add")
+        permissions = (("backdate_billingrun", "Can close as of an earlier moment"),)
         constraints = (
             one_of("status", RunStatus, name="run_status_is_known"),
             exactly_when(
@@ -100,6 +102,8 @@ class BillingPeriod(models.Model):
 
     class Meta:
         ordering = ("subscription_id", "number")
+        default_permissions = ("view",)
+        permissions = (("retry_billingperiod", "Can try parked periods again"),)
         indexes = (
             models.Index(
                 fields=["usage_cutoff"], name="period_open_by_cutoff", condition=Q(status="open")
