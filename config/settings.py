@@ -248,7 +248,10 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
-    "STYLES": [lambda request: static("admin/plainbill.css")],
+    "STYLES": [
+        lambda request: static("admin/plainbill.css"),
+        lambda request: static("admin/plainbill-billing.css"),
+    ],
     "DASHBOARD_CALLBACK": "config.base.dashboard.dashboard",
     "COLORS": {
         "primary": {
@@ -286,6 +289,15 @@ UNFOLD = {
                 "items": [
                     _page("Customers", "domain", "customers.customer"),
                     _page("Subscriptions", "autorenew", "customers.subscription"),
+                ],
+            },
+            {
+                "title": "Bill",
+                "items": [
+                    _page("Invoices", "receipt_long", "billing.invoice"),
+                    _page("Billing runs", "event_available", "billing.billingrun"),
+                    _page("Billing periods", "date_range", "billing.billingperiod"),
+                    _page("Number sequences", "format_list_numbered", "billing.documentsequence"),
                 ],
             },
             {

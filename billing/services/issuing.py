@@ -271,9 +271,7 @@ def check_voidable(invoice: Invoice, *, at: datetime) -> None:
     :raises TaxPeriodOver: after the month of its issue date.
     """
     if invoice.status != InvoiceStatus.ISSUED:
-        raise InvoiceNotIssued(
-            f"{invoice} is {invoice.get_status_display().lower()}: only issued ones can be voided."
-        )
+        raise InvoiceNotIssued(f"{invoice} is not issued: only issued invoices can be voided.")
     today = local_date(at, zone(invoice.seller["time_zone"]))
     assert invoice.issue_date is not None
     if (today.year, today.month) != (invoice.issue_date.year, invoice.issue_date.month):

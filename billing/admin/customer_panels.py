@@ -1,0 +1,95 @@
+"""What a customer's page says about money: what is coming, and the last invoices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from billing.admin import words
+from billing.composition import Composed
+from billing.models import BillingPeriod, Invoice
+from billing.presentation.lines import is_shown, line_view
+from billing.presentation.reader import Reader
+from billing.services.upcoming import upcoming_invoices
+from config.base.admin.audited import Panel
+from config.base.admin.complaints import REFUSED, complaints
+from customers.models import Customer, Subscription
+
+SHOWN = 10
+
+
+def upcoming_panel(request: HttpRequest, customer: Customer) -> Panel | None:
+    """Show each subscription's running period and what it comes to so far, line by line.
+
+    The first ten subscriptions; the number of queries does not depend on how many there are.
+    """
+    if not request.user.has_perm("billing.view_invoice"):
+        return None
+    now = timezone.now()
+    mine = Subscription.objects.filter(customer=customer).filter(
+        Q(ends_on=None) | Q(ends_on__gt=timezone.localdate(now))
+    )
+    subscriptions = list(mine.with_terms().order_by("pk")[: SHOWN + 1])
+    context: dict[str, Any] = {"left_out": len(subscriptions) > SHOWN, "trouble": ""}
+    try:
+        found = upcoming_invoices(subscriptions=subscriptions[:SHOWN], at=now)
+    except REFUSED as refusal:
+        context["trouble"] = " ".join(message for _, message in complaints(refusal))
+        found = []
+    context["upcoming"] = [_upcoming(*one) for one in found]
+    return Panel("Upcoming invoices", "admin/billing/upcoming_panel.html", context)
+
+
+def invoices_panel(request: HttpRequest, customer: Customer) -> Panel | None:
+    """List the last invoices that this customer is to pay."""
+    if not request.user.has_perm("billing.view_invoice"):
+        return None
+    invoices = list(
+        Invoice.objects.filter(customer=customer)
+        .select_related("customer")
+        .prefetch_related("charges__period")
+        .order_by("-pk")[: SHOWN + 1]
+    )
+    return Panel(
+        "Invoices",
+        "admin/billing/invoices_panel.html",
+        {
+            "invoices": [
+                {
+                    "name": words.name_of(invoice),
+                    "url": words.page("billing_invoice", invoice.pk),
+                    "purpose": words.purpose_of(invoice),
+                    "status": invoice.get_status_display(),
+                    "tag": words.tag_of(invoice),
+                    "issue_date": words.day(invoice.issue_date),
+                    "total": words.money(invoice.total, invoice.currency),
+                }
+                for invoice in invoices[:SHOWN]
+            ],
+            "all_url": f"{reverse('admin:billing_invoice_changelist')}?customer__id__exact={customer.pk}"
+            if len(invoices) > SHOWN
+            else "",
+        },
+    )
+
+
+def _upcoming(period: BillingPeriod, invoice: Invoice, composed: Composed) -> dict[str, Any]:
+    reader = Reader(words.LOCALE, composed.currency)
+    today = timezone.localdate()
+    return {
+        "subscription": period.subscription.key,
+        "url": words.page("customers_subscription", period.subscription_id),
+        "period": words.span(period.start_date, period.end_date),
+        "is_trial": period.is_trial,
+        "is_parked": period.status == "parked",
+        "net": words.money(composed.totals.net, composed.currency),
+        "total": words.money(composed.totals.total, composed.currency),
+        "currency": composed.currency,
+        "lines": [
+            line_view(line, reader, today=today) for line in composed.lines if is_shown(line)
+        ],
+    }

@@ -1,0 +1,317 @@
+"""Invoices as finance reads them, and the way to everything that can be done with one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilter
+
+from billing import tasks
+from billing.admin import words
+from billing.admin.reading import reading
+from billing.admin.steps import STEPS, Answers, Refused, Step, each, sift
+from billing.documents import DocumentDamaged, PdfEngineMissing, pdf_of
+from billing.models import Invoice
+from config.base.admin.audited import ReadOnlyAdmin
+from config.base.admin.theme import display
+from config.base.audit import Actor
+
+AT_ONCE = 1000
+SHOWN = 100
+WAIVE = "billing.waive_invoice"
+# A browser's own viewer needs styles; nothing in a PDF may fetch or run.
+PDF_POLICY = (
+    "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+)
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(ReadOnlyAdmin[Invoice]):
+    list_display = (
+        "name",
+        "buyer_name",
+        "state",
+        "purpose",
+        "net",
+        "tax",
+        "total_due",
+        "issued_on",
+        "due_on",
+        "run_page",
+    )
+    list_display_links = ("name",)
+    list_filter = (
+        "status",
+        "currency",
+        ("issuer", admin.RelatedOnlyFieldListFilter),
+        ("issue_date", RangeDateFilter),
+        ("run", AutocompleteSelectFilter),
+        ("customer", AutocompleteSelectFilter),
+    )
+    list_filter_submit = True
+    list_select_related = ("customer", "run")
+    search_fields = (
+        "number",
+        "customer__key",
+        "customer__name",
+        "customer__legal_name",
+        "customer__vat_id",
+    )
+    search_help_text = "Search by number, customer, key or VAT ID"
+    date_hierarchy = "issue_date"
+    ordering = ("-pk",)
+    show_full_result_count = False
+    change_form_template = "admin/billing/invoice.html"
+    empty_hint = (
+        "Invoices are drafted when billing periods close. Subscribe a customer, send usage, "
+        "then close what is due."
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
+        return super().get_queryset(request).prefetch_related("charges__period")
+
+    # The list
+
+    @display(description="Invoice", ordering="number")
+    def name(self, invoice: Invoice) -> str:
+        return words.name_of(invoice)
+
+    @display(description="Buyer", ordering="customer__name")
+    def buyer_name(self, invoice: Invoice) -> str:
+        return words.buyer_of(invoice)
+
+    @display(description="State", ordering="status", label=words.TAGS)
+    def state(self, invoice: Invoice) -> str:
+        return invoice.get_status_display()
+
+    @display(description="For")
+    def purpose(self, invoice: Invoice) -> str:
+        return words.purpose_of(invoice)
+
+    @display(description="Net", ordering="net_total")
+    def net(self, invoice: Invoice) -> str:
+        return words.amount(invoice.net_total, invoice.currency)
+
+    @display(description="Tax", ordering="tax_total")
+    def tax(self, invoice: Invoice) -> str:
+        return words.amount(invoice.tax_total, invoice.currency)
+
+    @display(description="Total", ordering="total")
+    def total_due(self, invoice: Invoice) -> str:
+        return words.money(invoice.total, invoice.currency)
+
+    @display(description="Issue date", ordering="issue_date")
+    def issued_on(self, invoice: Invoice) -> str:
+        return words.day(invoice.issue_date) or "—"
+
+    @display(description="Due date", ordering="due_date")
+    def due_on(self, invoice: Invoice) -> str:
+        return words.day(invoice.due_date) or "—"
+
+    @display(description="Run", ordering="run")
+    def run_page(self, invoice: Invoice) -> SafeString | str:
+        if invoice.run is None:
+            return "—"
+        url = words.page("billing_billingrun", invoice.run_id)
+        return format_html('<a href="{}" class="text-link">{}</a>', url, invoice.run_id)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Offer the steps that this person may take, for many invoices at once."""
+        return {
+            step.name: (_bulk(step), step.name, f"{step.verb}…") for step in _permitted(request)
+        }
+
+    # One invoice
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Invoice | None = None,
+    ) -> Any:
+        assert obj is not None
+        invoice = Invoice.objects.with_lines().select_related("run").get(pk=obj.pk)
+        offered = [step for step in _permitted(request) if invoice.status in step.offered]
+        context |= {
+            "title": f"{words.name_of(invoice)} · {words.buyer_of(invoice)}",
+            "content_title": f"{words.name_of(invoice)} · {words.buyer_of(invoice)}",
+            "actions_detail": [self._button(step, invoice) for step in offered],
+            **reading(
+                invoice,
+                at=timezone.now(),
+                in_english=request.GET.get("language") == "en",
+                recalculate_url=self._step_url("recalculate", invoice)
+                if "recalculate" in {step.name for step in offered}
+                else "",
+            ),
+        }
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ()
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/pdf/", wrap(self.pdf), name="billing_invoice_pdf"),
+            path("step/<slug:name>/", wrap(self.step), name="billing_invoice_step"),
+            *super().get_urls(),
+        ]
+
+    def pdf(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show the kept document of an issued invoice; of any other, one marked as what it is."""
+        invoice = self.visible_row(request, str(pk))
+        if invoice is None:
+            return self._missing_or_forbidden(request, str(pk))
+        try:
+            content = pdf_of(invoice)
+        except (PdfEngineMissing, DocumentDamaged) as trouble:
+            self.message_user(request, f"No PDF: {trouble}", messages.ERROR)
+            return HttpResponseRedirect(self.url("change", pk))
+        filename = words.name_of(invoice).replace(" ", "-").lower()
+        return HttpResponse(
+            content,
+            content_type="application/pdf",
+            headers={
+                "Content-Disposition": f'inline; filename="{filename}.pdf"',
+                "Content-Security-Policy": PDF_POLICY,
+                "Cache-Control": "private, no-store",
+            },
+        )
+
+    # Steps: asked on GET, done on POST
+
+    def step(self, request: HttpRequest, name: str) -> HttpResponse:
+        step = STEPS.get(name)
+        if step is None:
+            raise Http404
+        if step not in _permitted(request) or not self.has_view_permission(request):
+            raise PermissionDenied
+        given = request.POST if request.method == "POST" else request.GET
+        ids = [int(pk) for pk in given.get("ids", "").split(",") if pk.isdecimal() and len(pk) < 19]
+        invoices = list(self.get_queryset(request).filter(pk__in=ids[:AT_ONCE]).order_by("pk"))
+        if not invoices:
+            self.message_user(request, "Choose the invoices first.", messages.WARNING)
+            return HttpResponseRedirect(self.url("changelist"))
+        if request.method == "POST":
+            return self._do(request, step, invoices)
+        return self.ask(request, step, invoices)
+
+    def ask(
+        self, request: HttpRequest, step: Step, invoices: Sequence[Invoice], *, error: str = ""
+    ) -> HttpResponse:
+        """Say what a step will do to these invoices and whom it refuses; change nothing."""
+        now = timezone.now()
+        able, refused = sift(step, invoices, at=now)
+        foreseen, more = each(able, lambda some: step.foresee(some, at=now))
+        refused += more
+        shown = [one.invoice for one in foreseen] or invoices
+        context = {
+            **self.page_context(request, f"{step.button(shown)}?", None),
+            "step": step.name,
+            "action_url": reverse("admin:billing_invoice_step", args=(step.name,)),
+            "ids": ",".join(str(one.invoice.pk) for one in foreseen),
+            "sentences": [s for s in step.meaning(foreseen, at=now) if s] if foreseen else [],
+            "after": step.after,
+            "rows": [
+                {
+                    "url": self.url("change", one.invoice.pk),
+                    "name": words.name_of(one.invoice),
+                    "buyer": words.buyer_of(one.invoice),
+                    "purpose": words.purpose_of(one.invoice),
+                    "total": words.money(one.invoice.total, one.invoice.currency),
+                    "after": one.after,
+                }
+                for one in foreseen[:SHOWN]
+            ],
+            "rows_left_out": max(0, len(foreseen) - SHOWN),
+            "refused": [str(one) for one in refused[:SHOWN]],
+            "refused_left_out": max(0, len(refused) - SHOWN),
+            "asks_why": step.asks_why,
+            "may_waive": request.user.has_perm(WAIVE),
+            "reason": request.POST.get("reason", ""),
+            "choice": request.POST.get("then", "anew"),
+            "error": error,
+            "button": step.button(shown),
+            "danger": step.is_final and step.name != "issue",
+            "back": self.url("change", invoices[0].pk)
+            if len(invoices) == 1
+            else self.url("changelist"),
+        }
+        return TemplateResponse(request, "admin/billing/confirm.html", context)
+
+    def _do(self, request: HttpRequest, step: Step, invoices: Sequence[Invoice]) -> HttpResponse:
+        reason, waive = request.POST.get("reason", "").strip(), request.POST.get("then") == "waive"
+        if step.asks_why and waive and not request.user.has_perm(WAIVE):
+            raise PermissionDenied
+        if step.asks_why and not reason:
+            return self.ask(request, step, invoices, error="Say why; it stays in the audit trail.")
+        now, actor = timezone.now(), Actor.user(request.user)
+        answers = Answers(reason=reason, reopen=not waive)
+        able, refused = sift(step, invoices, at=now)
+        done, more = each(
+            able, lambda some: step.perform(some, answers=answers, at=now, actor=actor)
+        )
+        if done:
+            tasks.nudge_outbox()
+            self.message_user(request, step.success(done), messages.SUCCESS)
+        self._tell_refused(request, [*refused, *more])
+        one = len(invoices) == 1
+        return HttpResponseRedirect(
+            self.url("change", invoices[0].pk) if one else self.url("changelist")
+        )
+
+    def _tell_refused(self, request: HttpRequest, refused: Sequence[Refused]) -> None:
+        for one in refused[:20]:
+            self.message_user(request, str(one), messages.WARNING)
+        if len(refused) > 20:
+            left = words.counted(len(refused) - 20, "more invoice")
+            self.message_user(request, f"{left} refused.", messages.WARNING)
+
+    def _missing_or_forbidden(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return self.missing(request, object_id)
+
+    def _step_url(self, name: str, invoice: Invoice) -> str:
+        return f"{reverse('admin:billing_invoice_step', args=(name,))}?ids={invoice.pk}"
+
+    def _button(self, step: Step, invoice: Invoice) -> dict[str, Any]:
+        """Return what the theme needs for a button in the head of the page."""
+        return {
+            "title": f"{step.verb}…",
+            "icon": step.icon,
+            "path": self._step_url(step.name, invoice),
+            "attrs": {},
+        }
+
+
+def _permitted(request: HttpRequest) -> list[Step]:
+    return [step for step in STEPS.values() if request.user.has_perm(step.permission)]
+
+
+def _bulk(step: Step) -> Any:
+    def ask(
+        page: InvoiceAdmin, request: HttpRequest, queryset: QuerySet[Invoice]
+    ) -> HttpResponse | None:
+        invoices = list(queryset.order_by("pk")[: AT_ONCE + 1])
+        if len(invoices) > AT_ONCE:
+            said = f"Choose at most {words.number(AT_ONCE)} invoices at a time."
+            page.message_user(request, said, messages.WARNING)
+            return None
+        return page.ask(request, step, invoices)
+
+    return ask

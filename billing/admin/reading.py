@@ -1,0 +1,143 @@
+"""An invoice's page as plain values: what it says, what was measured, what happened to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.urls import reverse
+
+from billing.admin import words
+from billing.models import Invoice, UsageSnapshot
+from billing.presentation import present
+from billing.services.issuing import usage_since
+from config.base.admin.complaints import REFUSED, complaints
+from config.base.admin.trail import entry_rows
+from config.base.models import AuditEntry
+
+ENTRIES = 10
+
+
+def reading(
+    invoice: Invoice, *, at: datetime, in_english: bool, recalculate_url: str
+) -> dict[str, Any]:
+    """Return what the page shows of an invoice loaded `with_lines`; a constant number of queries."""
+    view = present(invoice, locale=words.LOCALE if in_english else None)
+    snapshots = _snapshots(invoice)
+    entries = AuditEntry.objects.filter(
+        subject_type=Invoice._meta.label_lower, subject_id=invoice.pk
+    ).order_by("-id")
+    entries_shown = list(entries[: ENTRIES + 1])
+    return {
+        "invoice": {
+            "name": words.name_of(invoice),
+            "buyer": words.buyer_of(invoice),
+            "status": invoice.get_status_display(),
+            "tag": words.tag_of(invoice),
+            "total": words.money(invoice.total, invoice.currency),
+            "net": words.money(invoice.net_total, invoice.currency),
+            "tax": words.money(invoice.tax_total, invoice.currency),
+            "reason": invoice.reason,
+            "pdf_url": reverse("admin:billing_invoice_pdf", args=(invoice.pk,)),
+            "history_url": reverse("admin:billing_invoice_history", args=(invoice.pk,)),
+            "is_open": invoice.is_open,
+        },
+        "facts": list(_facts(invoice)),
+        "view": view,
+        "is_foreign": view.language.partition("-")[0] != "en",
+        "in_english": in_english,
+        "news": list(_news(invoice, snapshots, at=at)) if invoice.is_open else [],
+        "recalculate_url": recalculate_url,
+        "measured": {
+            "snapshots": [_measured(snapshot, invoice) for snapshot in snapshots],
+            "is_of_invoice": True,
+        },
+        "entries": [(entry, entry_rows(entry)) for entry in entries_shown[:ENTRIES]],
+        "has_more_entries": len(entries_shown) > ENTRIES,
+    }
+
+
+def _facts(invoice: Invoice) -> Iterator[tuple[str, str, str]]:
+    """Yield (label, value, address): what stands beside the paper rather than on it."""
+    yield "Customer", invoice.customer.name, words.page("customers_customer", invoice.customer_id)
+    for charge in invoice.charges.all():
+        period = charge.period
+        text = f"{charge.get_purpose_display()}, {words.span(period.start_date, period.end_date)}"
+        yield "Charges", text, words.page("billing_billingperiod", period.pk)
+    subscriptions = {line.subscription_id: line.subscription for line in invoice.lines.all()}
+    for pk, subscription in subscriptions.items():
+        yield "Subscription", subscription.key, words.page("customers_subscription", pk)
+    if invoice.run:
+        run = f"Run {invoice.run_id} as of {words.moment(invoice.run.as_of)}"
+        yield "Drafted by", run, words.page("billing_billingrun", invoice.run_id)
+    yield "Drafted", words.moment(invoice.created_at), ""
+    if invoice.is_open:
+        yield "Issued by itself", _when_issued(invoice), ""
+    if invoice.issued_at:
+        yield "Issued", words.moment(invoice.issued_at), ""
+    if invoice.due_date:
+        yield "Due", words.day(invoice.due_date), ""
+    if invoice.voided_at:
+        yield "Voided", words.moment(invoice.voided_at), ""
+    if invoice.discarded_at:
+        yield "Discarded", words.moment(invoice.discarded_at), ""
+    for document in invoice.documents.all():
+        yield "Document", f"{document.size_bytes // 1024} kB, SHA-256 {document.sha256}", ""
+
+
+def _when_issued(invoice: Invoice) -> str:
+    if invoice.status == "review":
+        return "no: held for review"
+    if invoice.auto_issue_at is None:
+        return "no: waits for a person to issue it"
+    return f"from {words.moment(invoice.auto_issue_at)}"
+
+
+def _snapshots(invoice: Invoice) -> list[UsageSnapshot]:
+    """Return every revision of what was measured for the periods that this invoice bills usage of."""
+    periods = {line.period_id for line in invoice.lines.all() if line.snapshot_id}
+    if not periods:
+        return []
+    found = UsageSnapshot.objects.filter(period__in=periods).select_related("metric", "period")
+    return list(found.order_by("metric__name", "metric_id", "-revision"))
+
+
+def _news(invoice: Invoice, snapshots: Sequence[UsageSnapshot], *, at: datetime) -> Iterator[str]:
+    """Say what has arrived since the draft was measured; or why that can't be known."""
+    try:
+        changed = usage_since(invoice, at=at)
+    except REFUSED as refusal:
+        for _, message in complaints(refusal):
+            yield f"It can't be recalculated now. {message}"
+        return
+    before = {snapshot.metric_id: snapshot for snapshot in reversed(snapshots)}
+    for metric_id, now in changed.items():
+        then = before.get(metric_id)
+        more = now.events - (then.events if then else 0)
+        change = "more" if more >= 0 else "fewer"
+        yield (
+            f"{now.metric.name}: {words.number(now.quantity)} now, "
+            f"{words.number(then.quantity if then else 0)} in this draft "
+            f"({words.counted(abs(more), 'event')} {change})."
+        )
+
+
+def _measured(snapshot: UsageSnapshot, invoice: Invoice) -> dict[str, Any]:
+    used = {line.snapshot_id for line in _usage_lines(invoice)}
+    period = snapshot.period
+    return {
+        "metric": snapshot.metric.name,
+        "period": words.span(period.start_date, period.end_date),
+        "quantity": words.number(snapshot.quantity),
+        "unit": snapshot.metric.unit_plural,
+        "events": words.number(snapshot.events),
+        "last_received": words.moment(snapshot.last_received_at) or "—",
+        "taken_at": words.moment(snapshot.taken_at),
+        "revision": snapshot.revision,
+        "is_billed": snapshot.pk in used,
+    }
+
+
+def _usage_lines(invoice: Invoice) -> Iterable[Any]:
+    return (line for line in invoice.lines.all() if line.snapshot_id)

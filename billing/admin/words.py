@@ -1,0 +1,108 @@
+"""How staff read amounts, dates and invoices: in English, whatever the buyer's language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.urls import reverse
+
+from billing.models import Invoice, InvoiceStatus, PeriodStatus, RunStatus
+from billing.presentation.reader import Reader
+from catalog import wording
+from catalog.money import exact_sum, exponent
+
+LOCALE = "en-GB"
+TAGS = {
+    InvoiceStatus.DRAFT.label: "info",
+    InvoiceStatus.REVIEW.label: "warning",
+    InvoiceStatus.ISSUED.label: "success",
+    InvoiceStatus.VOID.label: "danger",
+    InvoiceStatus.DISCARDED.label: "",
+    PeriodStatus.OPEN.label: "info",
+    PeriodStatus.CLOSED.label: "success",
+    PeriodStatus.PARKED.label: "danger",
+    PeriodStatus.WAIVED.label: "",
+    RunStatus.RUNNING.label: "info",
+    RunStatus.FINISHED.label: "success",
+    RunStatus.FAILED.label: "danger",
+}
+"""The colour of each status in a list."""
+
+
+def amount(value: Decimal, currency: str) -> str:
+    """Write "1,234.50"."""
+    return wording.amount(value, exponent(currency), LOCALE)
+
+
+def money(value: Decimal, currency: str) -> str:
+    """Write "1,234.50 EUR"."""
+    return f"{amount(value, currency)} {currency}"
+
+
+def totals(amounts: Iterable[tuple[str, Decimal]]) -> str:
+    """Add up (currency, amount) per currency: "1,234.50 EUR and 99.00 USD"."""
+    by_currency: dict[str, list[Decimal]] = {}
+    for currency, value in amounts:
+        by_currency.setdefault(currency, []).append(value)
+    sums = {currency: exact_sum(values) for currency, values in sorted(by_currency.items())}
+    return " and ".join(
+        money(total, currency) for currency, total in sums.items() if isinstance(total, Decimal)
+    )
+
+
+def number(value: Decimal | int) -> str:
+    return wording.number(Decimal(value), LOCALE)
+
+
+def span(start: date, end: date) -> str:
+    """Write the days from `start` up to but without `end`: "1–30 Nov 2026"."""
+    return Reader(LOCALE, "EUR").span(start, end)
+
+
+def day(date: date | None) -> str:
+    return Reader(LOCALE, "EUR").day(date) if date else ""
+
+
+def moment(at: datetime | None) -> str:
+    """Write a moment in UTC, in which the admin tells time."""
+    return f"{day(at.date())}, {at:%H:%M} UTC" if at else ""
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Write "1 invoice", "1,200 invoices"."""
+    return f"{number(count)} {noun if count == 1 else plural or noun + 's'}"
+
+
+def name_of(invoice: Invoice) -> str:
+    """Return an invoice's number; what has none is told apart by its id."""
+    return invoice.number or f"Draft {invoice.pk}"
+
+
+def buyer_of(invoice: Invoice) -> str:
+    return str(invoice.buyer.get("name") or invoice.customer.name)
+
+
+def tag_of(invoice: Invoice) -> str:
+    """Return the class of a status on a page of our own."""
+    classes = {"issued": "pb-good", "void": "pb-bad", "discarded": ""}
+    return classes.get(invoice.status, "pb-open")
+
+
+def purpose_of(invoice: Invoice) -> str:
+    """Say what an invoice charges; load `charges__period`."""
+    return "; ".join(
+        f"{charge.get_purpose_display()} {span(charge.period.start_date, charge.period.end_date)}"
+        for charge in invoice.charges.all()
+    )
+
+
+def page(model: str, pk: Any) -> str:
+    """Return the admin's address of a row: `page("billing_invoice", 3)`."""
+    return reverse(f"admin:{model}_change", args=(pk,))
+
+
+def first_line(trouble: str) -> str:
+    return trouble.partition("\n")[0]

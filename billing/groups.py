@@ -1,0 +1,21 @@
+"""What each role may do with periods, runs and invoices."""
+
+from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants, may
+
+_EVERYTHING = (
+    "billingrun billingperiod usagesnapshot periodcharge "
+    "invoice invoiceline taxsubtotal invoicedocument documentsequence"
+)
+_DAILY = [
+    *may("view", _EVERYTHING),
+    *may("hold recalculate discard", "invoice"),
+    "add_billingrun",
+    "retry_billingperiod",
+]
+
+GRANTS: Grants = {
+    FINANCE: _DAILY,
+    FINANCE_LEAD: [*_DAILY, *may("issue void waive", "invoice"), "backdate_billingrun"],
+    SUPPORT: may("view", _EVERYTHING),
+    DEVELOPER: may("view", "billingrun billingperiod usagesnapshot"),
+}
