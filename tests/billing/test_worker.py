@@ -133,8 +133,13 @@ def test_a_worker_closes_issues_and_prints(
     _printed_once(finance)
 
 
+@pytest.mark.parametrize(
+    "forgets", [False, True], ids=["its message is kept", "the broker forgets all"]
+)
 def test_a_killed_child_loses_and_doubles_nothing(
+    forgets: bool,
     customers: None,
+    broker: str,
     through_broker: None,
     finance: APIClient,
     worker: subprocess.Popen[bytes],
@@ -146,6 +151,9 @@ def test_a_killed_child_loses_and_doubles_nothing(
         [child] = _children(worker.pid)
         os.kill(child, signal.SIGKILL)
         _wait(lambda: child not in _children(worker.pid))
+        if forgets:
+            with redis.Redis.from_url(broker) as client:
+                client.flushdb()
     assert worker.poll() is None
     deadline = time.monotonic() + PATIENCE
     while _run(finance, run)["status"] == "running" and time.monotonic() < deadline:
