@@ -17,8 +17,11 @@ class BillingPeriodQuerySet(models.QuerySet["BillingPeriod"]):
         return self.filter(status="open", needs_opening=False, usage_cutoff__lte=at)
 
     def to_open(self, *, at: datetime) -> BillingPeriodQuerySet:
-        """Keep periods that have begun and whose first advance fee is still to bill (R21)."""
-        return self.filter(status="open", needs_opening=True, starts_at__lte=at)
+        """Keep periods that have begun and whose first advance fee is still to bill (R21).
+
+        A closed one is among them where that fee's invoice was undone since.
+        """
+        return self.filter(status__in=["open", "closed"], needs_opening=True, starts_at__lte=at)
 
 
 class InvoiceQuerySet(models.QuerySet["Invoice"]):

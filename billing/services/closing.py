@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from billing.chunk import Chunk
@@ -56,11 +56,15 @@ def close_subscriptions(
 
     Returns how many it closed. What another closer holds is left to it. A subscription whose
     close fails is parked, and the others are closed without it.
+
+    :raises OperationalError: if the database fails; what was closed stays closed.
     """
     closed = 0
     try:
         while (step := _advance(subscription_ids, as_of=as_of, run_id=run_id)) is not None:
             closed += step
+    except OperationalError:
+        raise  # the database's trouble, not the customer's: the whole is tried again
     except Exception as trouble:  # noqa: BLE001 - one customer's crash is one customer's
         if len(subscription_ids) == 1:
             _park(subscription_ids[0], as_of=as_of, run_id=run_id, trouble=trouble)

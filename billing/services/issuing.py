@@ -353,7 +353,7 @@ def _release(invoice: Invoice, *, reopen: bool, at: datetime) -> None:
     purposes = {charge.period_id: charge.purpose for charge in charges}
     for period in BillingPeriod.objects.select_for_update().filter(pk__in=purposes):
         if purposes[period.pk] == Purpose.OPENING:
-            period.needs_opening = reopen and period.status == PeriodStatus.OPEN
+            period.needs_opening = reopen
         elif reopen:
             period.status, period.closed_at = PeriodStatus.OPEN, None
         else:

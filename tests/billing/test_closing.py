@@ -298,6 +298,17 @@ class TestUndo:
         assert (again.status, again.number) == ("issued", "INV-2026-000003")
         assert PeriodCharge.objects.filter(is_live=True).count() == 2
 
+    def test_the_first_fee_is_billed_anew_also_when_its_period_is_closed(self) -> None:
+        weekly = make.published(make.flat("base", "10"), interval="week")
+        make.subscription(make.customer("wim"), weekly)
+        opening = close(at(11, 10))[0]
+        issuing.void_invoice(
+            invoice_id=opening.pk, reason="wrong buyer", reopen=True, at=at(11, 10), actor=SYSTEM
+        )
+        again = close(at(11, 10, 1))[-1]
+        assert again.charges.get().purpose == "opening"
+        assert again.lines.get().service_start == date(2026, 11, 1)
+
     def test_a_reason_is_needed(self, ada: Subscription) -> None:
         [opening] = close(at(11, 1))
         with pytest.raises(Invalid, match="Say why"):
