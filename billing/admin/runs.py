@@ -294,6 +294,7 @@ class BillingRunAdmin(ReadOnlyAdmin[BillingRun]):
             "media": self.media + form.media,
             "form": form,
             "may_backdate": may_backdate,
+            "may_retry": request.user.has_perm(RETRY),
             "preview": _preview(form, now=now) if form.is_valid() else None,
             "back": self.url("changelist"),
         }

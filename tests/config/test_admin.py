@@ -19,6 +19,7 @@ from config.base.models import ApiKey, AuditEntry, Outbox
 from config.base.services.api_keys import create_api_key, recognise
 from customers.models import Issuer
 from tests import factories
+from tests.billing.months import close
 from tests.staff import (
     anna,
     dora,
@@ -104,14 +105,17 @@ def test_nobody_signed_out_gets_in() -> None:
 
 def test_the_first_page_leads_through_a_new_installation() -> None:
     client = nora()
-    assert "0 of 6 done" in said(client.get("/admin/"))
+    assert "0 of 7 done" in said(client.get("/admin/"))
 
     Issuer.objects.update(legal_name="We", line1="Kanalstr. 1", city="Leipzig", country="DE")
     factories.metric()
     factories.draft()
-    assert "3 of 6 done" in said(client.get("/admin/"))
+    assert "3 of 7 done" in said(client.get("/admin/"))
 
     factories.subscription()
+    assert "6 of 7 done" in said(client.get("/admin/"))
+
+    close(AT)
     assert "Before the first invoice" not in said(client.get("/admin/"))
 
 
