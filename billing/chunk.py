@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 
 from billing.calculation import Tax, tax_for
 from billing.composition import Offer
 from billing.models import BillingPeriod
 from billing.parties import issuer_of, payer_of
-from billing.usage import Wanted
+from billing.usage import Stretch, Wanted
 from catalog.models import PlanVersion
 from customers.models import Issuer, Subscription, SubscriptionPhase
 from customers.periods import Period, first_instant, zone
 from customers.terms import periods
 
 USAGE_CUTOFF = timedelta(hours=1)  # after a period's end (R26)
+_NEVER = date(9999, 1, 1)
 
 
 class Chunk:
@@ -73,21 +74,15 @@ class Chunk:
         Events that name no subscription count for the earliest made of those that price the
         metric at the same time (R6), so that none counts twice.
         """
-        metrics = self.offer(period).metrics
         subscription = period.subscription
-        elders = [
-            other
-            for other in self._neighbours[subscription.customer_id]
-            if other.pk < subscription.pk and _overlaps(other, period)
-        ]
-        taken = {
-            metric.pk
-            for other in elders
-            for phase in other.phases.all()
-            for metric in self._offers[phase.plan_version_id].metrics
-        }
-        unnamed = frozenset(metric.pk for metric in metrics if metric.pk not in taken)
-        return Wanted(period, metrics, unnamed)
+        elsewhere: dict[int, tuple[Stretch, ...]] = {}
+        for other in self._neighbours[subscription.customer_id]:
+            if other.pk < subscription.pk:
+                for phase in other.phases.all():
+                    stretch = _stretch(other, phase)
+                    for metric in self._offers[phase.plan_version_id].metrics:
+                        elsewhere[metric.pk] = (*elsewhere.get(metric.pk, ()), stretch)
+        return Wanted(period, self.offer(period).metrics, elsewhere)
 
 
 def _neighbours(subscriptions: Sequence[Subscription]) -> dict[int, list[Subscription]]:
@@ -99,10 +94,11 @@ def _neighbours(subscriptions: Sequence[Subscription]) -> dict[int, list[Subscri
     return found
 
 
-def _overlaps(other: Subscription, period: BillingPeriod) -> bool:
-    return other.starts_on < period.end_date and (
-        other.ends_on is None or other.ends_on > period.start_date
-    )
+def _stretch(subscription: Subscription, phase: SubscriptionPhase) -> Stretch:
+    """Return when a phase is served, in UTC; a phase for good ends with the calendar."""
+    place = zone(phase.time_zone)
+    ends = [day for day in (phase.ends_on, subscription.ends_on) if day is not None]
+    return first_instant(phase.starts_on, place), first_instant(min(ends, default=_NEVER), place)
 
 
 def _billing_period(

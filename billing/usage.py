@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -11,13 +11,15 @@ from billing.models import BillingPeriod, UsageSnapshot
 from catalog.models import ValueMetric
 from metering.querysets import Span, measure
 
+Stretch = tuple[datetime, datetime]
+
 
 class Wanted(NamedTuple):
-    """A period, the metrics to read for it, and for which of them it takes unnamed events (R6)."""
+    """A period, the metrics to read for it, and when unnamed events of each count elsewhere (R6)."""
 
     period: BillingPeriod
     metrics: Sequence[ValueMetric]
-    unnamed: frozenset[int]
+    elsewhere: Mapping[int, tuple[Stretch, ...]]
 
 
 def latest_snapshots(
@@ -66,5 +68,5 @@ def _span(wanted: Wanted, metric_id: int) -> Span:
         subscription_id=period.subscription_id,
         start=period.starts_at,
         end=period.ends_at,
-        takes_unnamed=metric_id in wanted.unnamed,
+        elsewhere=wanted.elsewhere.get(metric_id, ()),
     )

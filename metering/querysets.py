@@ -36,15 +36,16 @@ class CannotMeasure(NotImplementedError):
 class Span:
     """Whose usage counts, from `start` until just before `end`, both in UTC (R1, R6).
 
-    An event that names a subscription counts for that one only; one that names none counts where
-    `takes_unnamed`. Without a subscription, all of the customer's events count, whichever they name.
+    An event that names a subscription counts for that one only. One that names none counts here
+    except in the stretches `elsewhere`, half-open, in which another subscription takes it. Without
+    a subscription, all of the customer's events count, whichever they name.
     """
 
     customer_id: int
     subscription_id: int | None
     start: datetime
     end: datetime
-    takes_unnamed: bool = True
+    elsewhere: tuple[tuple[datetime, datetime], ...] = ()
 
 
 class Measured(NamedTuple):
@@ -136,13 +137,14 @@ def _statement(metric: ValueMetric, spans: Sequence[Span], by: Sequence[str]) ->
         conditions.append('e.time >= s."start"')
     valued = "" if metric.aggregation == Aggregation.COUNT else "WHERE value IS NOT NULL"
     text = f"""
-        WITH span (n, customer_id, subscription_id, "start", "end", takes_unnamed) AS ({span}),
+        WITH span (n, customer_id, subscription_id, "start", "end", elsewhere) AS ({span}),
         event AS (
             SELECT s.n, s."start", e.id, e.time, e.received_at, e.time >= s."start" AS inside,
                 {group} AS grp, {series} AS series, {value} AS value
             FROM span s CROSS JOIN metering_usageevent e
             WHERE e.customer_id = s.customer_id AND e.time < s."end"
-                AND CASE WHEN e.subscription_id IS NULL THEN s.takes_unnamed
+                AND CASE WHEN e.subscription_id IS NULL
+                    THEN s.elsewhere IS NULL OR NOT {dialect.is_elsewhere}
                     ELSE e.subscription_id = COALESCE(s.subscription_id, e.subscription_id) END
                 AND {" AND ".join(conditions)}
         ),
@@ -251,6 +253,8 @@ class _Dialect:
     max: str
     zero: str
     no_instant: str
+    is_elsewhere: str
+    """Whether the event lies in a stretch of the span's `elsewhere`."""
 
     def spans(self, spans: Sequence[Span]) -> _Sql:
         """Return a query for the spans, numbered from 0."""
@@ -274,6 +278,7 @@ class _Dialect:
 
 
 class _PostgreSQL(_Dialect):
+    is_elsewhere = "e.time <@ s.elsewhere"
     sum, max, zero, no_instant = "SUM", "MAX", "0::numeric", "NULL::timestamptz"
 
     def spans(self, spans: Sequence[Span]) -> _Sql:
@@ -283,9 +288,9 @@ class _PostgreSQL(_Dialect):
             [span.subscription_id for span in spans],
             [span.start for span in spans],
             [span.end for span in spans],
-            [span.takes_unnamed for span in spans],
+            [_multirange(span.elsewhere) for span in spans],
         ]
-        types = ("int", "bigint", "bigint", "timestamptz", "timestamptz", "boolean")
+        types = ("int", "bigint", "bigint", "timestamptz", "timestamptz", "tstzmultirange")
         arrays = ", ".join(f"%s::{name}[]" for name in types)
         return _Sql(f"SELECT * FROM unnest({arrays})", tuple(columns))
 
@@ -337,6 +342,11 @@ class _PostgreSQL(_Dialect):
 
 
 class _SQLite(_Dialect):
+    is_elsewhere = (
+        "EXISTS (SELECT 1 FROM json_each(s.elsewhere) other "
+        "WHERE e.time >= json_extract(other.value, '$[0]') "
+        "AND e.time < json_extract(other.value, '$[1]'))"
+    )
     sum, max, zero, no_instant = "exact_total", "exact_max", "'0'", "NULL"
 
     def spans(self, spans: Sequence[Span]) -> _Sql:
@@ -347,7 +357,7 @@ class _SQLite(_Dialect):
                 span.subscription_id,
                 sqlite_instant(span.start),
                 sqlite_instant(span.end),
-                span.takes_unnamed,
+                [[sqlite_instant(one) for one in stretch] for stretch in span.elsewhere] or None,
             ]
             for n, span in enumerate(spans)
         ]
@@ -445,6 +455,14 @@ def _register(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
 
 
 connection_created.connect(_register, dispatch_uid="metering_functions")
+
+
+def _multirange(stretches: Sequence[tuple[datetime, datetime]]) -> str | None:
+    """Write stretches as PostgreSQL does; None for none."""
+    if not stretches:
+        return None
+    ranges = (f"[{start.isoformat()},{end.isoformat()})" for start, end in stretches)
+    return f"{{{','.join(ranges)}}}"
 
 
 def sqlite_instant(instant: datetime) -> str:

@@ -153,6 +153,20 @@ class TestSeats:
         assert lines(november) == [("Seats", "30.00")]
 
 
+class TestTwoSubscriptions:
+    """Usage that names none counts for the earliest made of those active at that instant (R6)."""
+
+    def test_what_comes_before_the_elder_starts_is_the_youngers(self, plan: PlanVersion) -> None:
+        tom = make.customer("tom")
+        elder = make.subscription(tom, plan, key="elder", starts_on=date(2026, 11, 20))
+        use(elder, at(11, 25), calls=103)
+        younger = make.subscription(tom, plan, key="younger", starts_on=date(2026, 11, 1))
+        use(younger, at(11, 5), calls=107)
+        bills = {i.charges.get().subscription.key: i for i in close(at(12, 20, 1))}
+        assert lines(bills["younger"])[1] == ("Calls", "7.00")
+        assert lines(bills["elder"])[1] == ("Calls", "3.00")
+
+
 class TestOnce:
     def test_a_second_run_changes_nothing(self, ada: Subscription) -> None:
         use(ada, at(11, 5), calls=101)

@@ -18,7 +18,7 @@ from hypothesis.extra.django import TestCase
 from catalog.models import ValueMetric
 from metering.querysets import CannotMeasure, Measured, Span, billable, measure, measure_by
 from tests import factories as make
-from tests.metering.usage import DEC, HOUR, NOV, NOW, D, body, send, used
+from tests.metering.usage import ALWAYS, DEC, HOUR, NOV, NOW, D, body, send, used
 
 pytestmark = pytest.mark.django_db
 
@@ -228,7 +228,7 @@ class AgainstTheOracle(TestCase):
                 subscriptions[owner, name].pk if name else None,
                 start,
                 end,
-                unnamed,
+                () if unnamed else ALWAYS,
             )
             for owner, name, start, end, unnamed in asked
         ]
@@ -367,3 +367,12 @@ def test_level_times_time_is_refused_by_name() -> None:
 def test_billable(aggregate: str, divisor: int, mode: str, scale: int, quantity: str) -> None:
     metric = ValueMetric(unit_divisor=D(divisor), rounding_mode=mode, rounding_scale=scale)
     assert billable(metric, D(aggregate)) == D(quantity)
+
+
+def test_unnamed_usage_counts_elsewhere_in_its_stretches(db: None) -> None:
+    metric, acme = make.metric(), make.customer("acme")
+    for day in (1, 10, 20):
+        send(body(time=f"2026-11-{day:02}T00:00:00Z"))
+    stretches = ((NOV + 9 * 24 * HOUR, NOV + 10 * 24 * HOUR), (NOV + 25 * 24 * HOUR, DEC))
+    [measured] = measure(metric, [Span(acme.pk, None, NOV, DEC, stretches)])
+    assert measured.events == 2  # the 10th is somebody else's; the end of a stretch is not

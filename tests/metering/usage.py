@@ -51,6 +51,9 @@ def send(*events: dict[str, Any], at: datetime = NOW) -> Report:
     return ingest([sent(event) for event in events], received_at=at)
 
 
+ALWAYS = ((datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)),)
+
+
 def used(
     metric: ValueMetric,
     customer: Customer,
@@ -60,5 +63,6 @@ def used(
     end: datetime = DEC,
     takes_unnamed: bool = True,
 ) -> Measured:
-    span = Span(customer.pk, subscription.pk if subscription else None, start, end, takes_unnamed)
+    elsewhere = () if takes_unnamed else ALWAYS
+    span = Span(customer.pk, subscription.pk if subscription else None, start, end, elsewhere)
     return measure(metric, [span])[0]
