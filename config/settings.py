@@ -1,7 +1,7 @@
 """Settings, driven by the environment; every variable is optional.
 
 SECRET_KEY, DEBUG, ALLOWED_HOSTS, PUBLIC_URL, DATA_DIR, DATABASE_URL, CELERY_BROKER_URL,
-CACHE_URL, EMAIL_URL: the operators' page under /docs/ says what each one does.
+CACHE_URL, EMAIL_URL: the README's table under "Settings" says what each one does.
 """
 
 import os
@@ -149,6 +149,19 @@ if env.str("EMAIL_URL", default=""):
 else:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = str(DATA_DIR / "mail")
+
+# Log: everything from INFO on goes to stderr, and with it the traceback of every 500.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "fontTools": {"level": "WARNING"},  # it tells of every font that a PDF embeds
+    },
+}
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
