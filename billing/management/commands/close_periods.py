@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from datetime import datetime
 from typing import Any
 
@@ -45,7 +45,7 @@ class Command(BaseCommand):
             run = runs.close_chunk(run_id=run.pk, subscription_ids=chunk, now=timezone.now())
             self.stderr.write(f"{run.subscriptions_done} of {run.subscriptions_total} closed")
         run = runs.finish_if_done(run_id=run.pk, now=timezone.now())
-        outbox.deliver_due(at=timezone.now(), limit=100_000)
+        _deliver_outbox()
         self.stdout.write(
             f"Run {run.uuid} {run.get_status_display().lower()}: {run.periods_closed} periods closed, "
             f"{run.invoices.count()} invoices drafted, {run.invoices_issued} issued."
@@ -57,10 +57,19 @@ class Command(BaseCommand):
 
 
 def _instant(text: str) -> datetime:
-    instant = parse_datetime(text)
+    try:
+        instant = parse_datetime(text)
+    except ValueError:  # it looks like a time, but there is no 31 November
+        instant = None
     if instant is None or instant.tzinfo is None:
-        raise CommandError(f"--as-of: “{text}” is no time with an offset: 2026-12-01T02:00:00Z.")
+        raise ArgumentTypeError(f"“{text}” is no time with an offset: 2026-12-01T02:00:00Z.")
     return instant
+
+
+def _deliver_outbox() -> None:
+    """Deliver until nothing is due; each round reads the clock, as claims are timed by it."""
+    while any(outbox.deliver_due(at=timezone.now(), limit=100)):
+        pass
 
 
 def _customer(key: str | None) -> Customer | None:

@@ -19,7 +19,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from billing import demo
-from billing.documents import document_path, store_document
+from billing.documents import PdfEngineMissing, document_path, store_document
 from billing.models import Invoice
 from catalog import wording
 from catalog.drafts import drafts_of, price_value
@@ -54,6 +54,7 @@ class Command(BaseCommand):
         password = _login()
         self._show_plan()
         self._show_invoices(invoices)
+        self._print_invoices(invoices)
         self._show_doors(port, password)
         if options["serve"]:
             self.stdout.flush()
@@ -96,8 +97,6 @@ class Command(BaseCommand):
         self.stdout.write("Invoices")
         heads = ("number", "customer", "issued", "net", "tax", "total")
         self.stdout.write("  {:<17}{:<22}{:<12}{:>10}{:>10}{:>10}".format(*heads))
-        folder = Path(settings.DATA_DIR) / "demo"
-        folder.mkdir(exist_ok=True)
         for invoice in sorted(invoices, key=lambda one: one.number or "~"):
             amounts = (invoice.net_total, invoice.tax_total, invoice.total)
             places = exponent(invoice.currency)
@@ -106,9 +105,17 @@ class Command(BaseCommand):
                 f"  {invoice.number or 'draft':<17}{invoice.customer.name:<22}"
                 f"{str(invoice.issue_date or '-'):<12}{net:>10}{tax:>10}{total:>10} {invoice.currency}"
             )
-            if invoice.number:
-                stored = document_path(store_document(invoice.pk).sha256)
-                shutil.copyfile(stored, folder / f"{invoice.number}.pdf")
+
+    def _print_invoices(self, invoices: list[Invoice]) -> None:
+        folder = Path(settings.DATA_DIR) / "demo"
+        folder.mkdir(exist_ok=True)
+        try:
+            for invoice in invoices:
+                if invoice.number:
+                    stored = document_path(store_document(invoice.pk).sha256)
+                    shutil.copyfile(stored, folder / f"{invoice.number}.pdf")
+        except PdfEngineMissing as refusal:
+            raise CommandError(str(refusal)) from None
         self.stdout.write(f"  as PDF in {folder}/\n")
 
     def _show_doors(self, port: int, password: str) -> None:
