@@ -21,6 +21,7 @@ _TIME = re.compile(
     r"\s*(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?",
     re.ASCII | re.IGNORECASE,
 )
+_ESCAPED = re.compile("[\udc80-\udcff]")  # what "surrogateescape" makes of a byte
 _YEARS = range(1970, 3000)
 _UTC = ZoneInfo("UTC")
 
@@ -71,6 +72,8 @@ def read_rows(
 ) -> Iterator[Row | RefusedRow]:
     """Yield every row after the header as it is read; blank lines are skipped.
 
+    `lines` are decoded with errors="surrogateescape", so that a bad byte is found in its line.
+
     Without an id column a row's id is its number in the file and a hash of its content. So a file
     can be read again, also after rows were added at its end, and every row counts once; rows that
     moved have other ids and would count again.
@@ -78,7 +81,7 @@ def read_rows(
     :raises UnknownColumn: before the first row, naming the columns there are.
     :raises UnreadableFile: where the file can't be read further.
     """
-    reader = csv.reader(lines, delimiter=delimiter)
+    reader = csv.reader(_in_utf8(lines), delimiter=delimiter)
     try:
         header = next(reader, [])
         read = _Reader(header, layout)
@@ -88,14 +91,21 @@ def read_rows(
                 continue
             number += 1
             yield read.row(cells, number=number, line=reader.line_num)
-    except UnicodeDecodeError as broken:
-        raise UnreadableFile(
-            f"The file is not UTF-8 shortly after line {reader.line_num}: save it as UTF-8."
-        ) from broken
     except csv.Error as broken:
         raise UnreadableFile(
-            f"The file can't be read after line {reader.line_num}: {broken}."
+            f"The file can't be read at line {reader.line_num}: {broken}."
         ) from broken
+
+
+def _in_utf8(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines until one holds a byte that is no UTF-8, so that all before it can be kept.
+
+    :raises UnreadableFile: at that line.
+    """
+    for number, line in enumerate(lines, start=1):
+        if not line.isascii() and _ESCAPED.search(line):
+            raise UnreadableFile(f"Line {number} of the file is not UTF-8: save it as UTF-8.")
+        yield line
 
 
 def read_local_time(text: str, zone: ZoneInfo) -> datetime:

@@ -165,7 +165,33 @@ def test_bytes_that_are_no_text_stop_it_and_say_where(tmp_path: Path) -> None:
     file = tmp_path / "usage.csv"
     file.write_bytes(f"{HEADER}\n{FIRST}\n".encode() + b"\xff\xfe,1,1\n")
     refusal, _ = refused(file)
-    assert "not UTF-8" in refusal
+    assert "Line 3 of the file is not UTF-8" in refusal
+    assert "Rows before it: 1 imported." in refusal
+    assert len(stored()) == 1
+
+
+def test_every_row_before_such_bytes_is_kept_and_every_refused_one_counted(tmp_path: Path) -> None:
+    file = tmp_path / "usage.csv"
+    rows = [FIRST] * 6000 + ["yesterday,1,1"]
+    file.write_bytes("\n".join([HEADER, *rows, ""]).encode() + "1,é,1\n".encode("latin-1"))
+    refusal, complaints = refused(file)
+    assert "Line 6003 of the file is not UTF-8" in refusal
+    assert "Rows before it: 6,000 imported and 1 refused." in refusal
+    assert "line 6002" in complaints
+    assert UsageEvent.objects.count() == 6000
+
+
+def test_such_bytes_in_the_first_line_are_in_line_1(tmp_path: Path) -> None:
+    file = tmp_path / "usage.csv"
+    file.write_bytes("TIMESTAMP,Größe\n".encode("latin-1"))
+    refusal, _ = refused(file)
+    assert "Line 1 of the file is not UTF-8" in refusal
+    assert "Nothing was imported." in refusal
+
+
+def test_letters_beyond_ascii_are_read(tmp_path: Path) -> None:
+    run(csv(tmp_path, f"{HEADER},Größe €", f"{FIRST},😀"))
+    assert len(stored()) == 1
 
 
 def test_an_unknown_customer_is_said_before_reading(tmp_path: Path) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import TextIOWrapper
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ class Command(BaseCommand):
         if not options["quarantine_unknown"]:
             _require_known(layout)
         try:
-            with file.open(encoding="utf-8-sig", newline="") as lines:
+            with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
                 self._import(lines, layout, delimiter, file)
         except OSError as broken:
             raise CommandError(f"{file} can't be read: {broken.strerror}.") from broken
@@ -89,15 +88,15 @@ class Command(BaseCommand):
         rows = read_rows(lines, layout, delimiter=delimiter)
         tally = _Tally(self, file, lines)
         try:
-            while batch := list(islice(rows, ROWS_PER_TRANSACTION)):
+            for batch in _batches(rows):
                 tally.add(batch, _keep(batch))
         except UnknownColumn as refusal:
             raise CommandError(f"{file}: {refusal} Nothing was imported.") from refusal
         except UnreadableFile as broken:
             tally.finish()
             raise CommandError(
-                f"{file}: {broken} What stands before it was imported; mend the file and import it "
-                "again, each row counts once."
+                f"{file}: {broken} {tally.before()} Mend the file and import it again: each row "
+                "counts once."
             ) from broken
         tally.finish()
         if tally.refused:
@@ -105,6 +104,23 @@ class Command(BaseCommand):
                 f"{tally.refused:,} {'row was' if tally.refused == 1 else 'rows were'} refused. "
                 "Mend them where they stand and import the file again: each row counts once."
             )
+
+
+def _batches(rows: Iterable[Row | RefusedRow]) -> Iterator[list[Row | RefusedRow]]:
+    """Yield rows in batches; where the file can't be read further, first those before it."""
+    batch: list[Row | RefusedRow] = []
+    try:
+        for row in rows:
+            batch.append(row)
+            if len(batch) == ROWS_PER_TRANSACTION:
+                yield batch
+                batch = []
+    except UnreadableFile:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
 
 
 def _keep(batch: list[Row | RefusedRow]) -> Report:
@@ -149,6 +165,14 @@ class _Tally:
                 "Conflicts are rows whose id arrived before with other content, under the same "
                 "source; they are in quarantine. If it was another file, give it a --source."
             )
+
+    def before(self) -> str:
+        """Say what became of the rows before the one that can't be read."""
+        if not self.rows:
+            return "Nothing was imported."
+        imported = f"{self.rows - self.refused:,} imported"
+        refused = f" and {self.refused:,} refused" if self.refused else ""
+        return f"Rows before it: {imported}{refused}."
 
     def _tell(self, message: str) -> None:
         self.told += 1
