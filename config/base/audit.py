@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, NamedTuple
 
 from django.db import models
@@ -26,6 +26,8 @@ class Actor(NamedTuple):
     def key(cls, key: ApiKey) -> Actor:
         return cls(ActorKind.API_KEY, key.name)
 
+
+_WIDE = Context(prec=100)  # wider than any column, so that no digit is rounded off
 
 SYSTEM = Actor(ActorKind.SYSTEM, "plainbill")
 
@@ -72,7 +74,7 @@ def record(
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}"
+        return f"{value.normalize(_WIDE):f}"
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, memoryview | bytes):
