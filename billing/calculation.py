@@ -22,6 +22,13 @@ class Tax(NamedTuple):
     reason: str = ""
 
 
+_UNTAXED = {
+    "out_of_scope": Tax("O", ZERO, "Not subject to tax"),
+    "exempt": Tax("E", ZERO, "Exempt from tax"),
+    "reverse_charge": Tax("AE", ZERO, "Reverse charge"),  # a buyer's alone
+}
+
+
 class Taxed(NamedTuple):
     """A line's net amount, rounded to the currency's exponent, and its tax."""
 
@@ -47,13 +54,13 @@ class Totals(NamedTuple):
 
 
 def tax_for(*, seller_status: str, standard_rate: Decimal, buyer_status: str) -> Tax:
-    """Decide the tax of every line by the buyer's status, unless the seller is outside of tax."""
-    if "out_of_scope" in (seller_status, buyer_status):
-        return Tax("O", ZERO, "Not subject to tax")
-    if buyer_status == "reverse_charge":
-        return Tax("AE", ZERO, "Reverse charge")
-    if "exempt" in (seller_status, buyer_status):
-        return Tax("E", ZERO, "Exempt from tax")
+    """Decide the tax of every line: first by the seller's status, then by the buyer's.
+
+    Who is outside of tax or exempt charges none to anybody, so there is none to reverse either.
+    """
+    for status in (seller_status, buyer_status):
+        if status in _UNTAXED:
+            return _UNTAXED[status]
     return Tax("S", standard_rate) if standard_rate else Tax("Z", ZERO, "Zero rated")
 
 
