@@ -82,12 +82,15 @@ def _data_dir() -> str:
 
 
 def _broker() -> str:
-    client = redis.Redis.from_url(
-        str(settings.CELERY_BROKER_URL),
-        socket_connect_timeout=BROKER_SECONDS,
-        socket_timeout=BROKER_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+    try:
+        client = redis.Redis.from_url(
+            str(settings.CELERY_BROKER_URL),
+            socket_connect_timeout=BROKER_SECONDS,
+            socket_timeout=BROKER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError as error:
+        raise Unwell("is not Redis; CELERY_BROKER_URL takes redis:// or rediss://") from error
     try:
         client.ping()
     except redis.RedisError as error:

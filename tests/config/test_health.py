@@ -49,6 +49,14 @@ def test_a_directory_that_is_gone_is_named(settings: Settings, tmp_path: Path) -
     assert str(tmp_path) not in str(checks)
 
 
+def test_a_broker_that_is_not_redis_is_named(settings: Settings) -> None:
+    settings.CELERY_BROKER_URL = "amqp://worker:swordfish@broker/"
+    status, checks = readiness()
+    assert (status, checks["broker"]["ok"]) == (503, False)
+    assert "is not Redis" in checks["broker"]["detail"]
+    assert "swordfish" not in str(checks)
+
+
 @pytest.mark.parametrize("answers", [False, True], ids=["refuses", "says nothing"])
 def test_a_broker_that_does_not_answer_is_named(settings: Settings, answers: bool) -> None:
     with socket.socket() as silent:
