@@ -1,7 +1,7 @@
 """The calendar of a subscription: where its periods begin and end, and how much of one was served.
 
 Dates here are local dates. `first_instant` alone turns one into a moment, in a zone that the
-caller names. Rules: docs/billing-rules.md, R1 to R5 and R23.
+caller names. Rules: R1 to R5 and R23.
 """
 
 from __future__ import annotations
