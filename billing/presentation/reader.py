@@ -60,6 +60,16 @@ class Reader:
             return "en"
         return str(self.locale).replace("_", "-")
 
+    @cached_property
+    def dates(self) -> Locale:
+        """The locale of dates: English ones where right-to-left dates would stand in English text.
+
+        Without marks of direction the parts of such a date change places.
+        """
+        if self.locale.language not in WORDS and self.locale.text_direction == "rtl":
+            return Locale("en", "GB")
+        return self.locale
+
     def say(self, key: str, **values: str) -> str:
         return self.words[key].format(**values)
 
@@ -111,21 +121,21 @@ class Reader:
         )
 
     def day(self, day: date) -> str:
-        return str(format_date(day, "medium", locale=self.locale))
+        return str(format_date(day, "medium", locale=self.dates))
 
     def long_date(self, day: date) -> str:
-        return str(format_date(day, "long", locale=self.locale))
+        return str(format_date(day, "long", locale=self.dates))
 
     def span(self, start: date, end: date) -> str:
         """Write the days from `start` up to but without `end`: "1–30 Nov 2026"."""
         last = end - timedelta(days=1)
-        text = format_interval(start, last, "yMMMd", locale=self.locale)
+        text = format_interval(start, last, "yMMMd", locale=self.dates)
         return str(text).replace("\u2009", " ")
 
     def moment(self, at: datetime, zone: str) -> str:
         """Write the minute in a time zone: "1 Dec 2026, 01:00"."""
         local = at.astimezone(_zone(zone))
-        hour = format_time(local.time(), "short", locale=self.locale)
+        hour = format_time(local.time(), "short", locale=self.dates)
         return f"{self.day(local.date())}, {hour}"
 
     def local_date(self, at: datetime, zone: str) -> str:

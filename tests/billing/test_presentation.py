@@ -351,6 +351,15 @@ def test_an_unknown_language_gets_english_words_with_its_own_numbers() -> None:
     assert reader.rounded(D("1.5")) == "1,50"
 
 
+@pytest.mark.parametrize("locale", ["ar", "ar-EG", "he-IL", "fa"])
+def test_dates_that_run_the_other_way_are_written_as_in_english(locale: str) -> None:
+    reader = Reader(locale, "EUR")
+    assert reader.day(NOVEMBER[0]) == "1 Nov 2026"
+    assert reader.long_date(NOVEMBER[0]) == "1 November 2026"
+    assert reader.span(*NOVEMBER) == "1–30 Nov 2026"
+    assert reader.moment(MIDNIGHT, "Europe/Berlin") == "1 Dec 2026, 01:00"
+
+
 def test_every_text_exists_in_every_language_with_the_same_gaps() -> None:
     english = WORDS["en"]
     for words in WORDS.values():
