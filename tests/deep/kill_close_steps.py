@@ -15,8 +15,11 @@ from django.core.management import call_command  # noqa: E402
 from billing import tasks  # noqa: E402
 from billing.models import BillingRun, Invoice, InvoiceDocument  # noqa: E402
 from billing.services import runs  # noqa: E402
+from billing.services.issuing import RENDER  # noqa: E402
 from config.base.audit import SYSTEM  # noqa: E402
+from config.base.models import Outbox, OutboxStatus  # noqa: E402
 from config.base.services import outbox  # noqa: E402
+from config.base.tasks import deliver_outbox  # noqa: E402
 from metering.events import make_event  # noqa: E402
 from metering.services.ingestion import ingest  # noqa: E402
 from tests import factories as make  # noqa: E402
@@ -59,6 +62,14 @@ def sweep() -> None:
     """Do as the beat does; say how the run stands."""
     tasks.sweep()
     print(BillingRun.objects.order_by("pk")[0].status)
+
+
+def printed() -> None:
+    """Print how many documents are still to be made; where there are, deliver as the beat does."""
+    pending = Outbox.objects.filter(kind=RENDER, status=OutboxStatus.PENDING).count()
+    if pending:
+        deliver_outbox.delay()
+    print(pending)
 
 
 def deliver() -> None:
