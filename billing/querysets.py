@@ -19,9 +19,9 @@ class BillingPeriodQuerySet(models.QuerySet["BillingPeriod"]):
     def to_open(self, *, at: datetime) -> BillingPeriodQuerySet:
         """Keep periods that have begun and whose first advance fee is still to bill (R21).
 
-        A closed one is among them where that fee's invoice was undone since.
+        One that is over is among them where that fee's invoice was undone since.
         """
-        return self.filter(status__in=["open", "closed"], needs_opening=True, starts_at__lte=at)
+        return self.exclude(status="parked").filter(needs_opening=True, starts_at__lte=at)
 
 
 class InvoiceQuerySet(models.QuerySet["Invoice"]):

@@ -127,10 +127,11 @@ class BillingPeriod(models.Model):
                     nominal_start_date__lte=F("start_date"), nominal_end_date__gte=F("end_date")
                 ),
             ),
-            exactly_when(
-                Q(status__in=["closed", "waived"]),
-                Q(closed_at__isnull=False),
+            models.CheckConstraint(
                 name="period_closed_exactly_when_dated",
+                condition=Q(status__in=["closed", "waived"], closed_at__isnull=False)
+                | Q(status="open", closed_at__isnull=True)
+                | Q(status="parked"),  # dated if it was closed before
             ),
             exactly_when(
                 Q(status="parked"), ~Q(trouble=""), name="period_parked_exactly_with_its_trouble"

@@ -67,7 +67,7 @@ def close_subscriptions(
         raise  # the database's trouble, not the customer's: the whole is tried again
     except Exception as trouble:  # noqa: BLE001 - one customer's crash is one customer's
         if len(subscription_ids) == 1:
-            _park(subscription_ids[0], as_of=as_of, run_id=run_id, trouble=trouble)
+            _park_or_leave(subscription_ids[0], as_of=as_of, run_id=run_id, trouble=trouble)
             return closed
         logger.warning("a chunk failed and is closed one by one", exc_info=True)
         closed += sum(
@@ -86,7 +86,8 @@ def retry_parked(*, period_id: int, actor: Actor) -> None:
     period = BillingPeriod.objects.select_for_update().get(pk=period_id)
     if period.status != PeriodStatus.PARKED:
         raise PeriodNotParked(f"{period} is {period.get_status_display().lower()}, not parked.")
-    period.status, period.trouble = PeriodStatus.OPEN, ""
+    period.status = PeriodStatus.CLOSED if period.closed_at else PeriodStatus.OPEN
+    period.trouble = ""
     period.save()
     audit.record(actor=actor, action="unparked", subject=period)
 
@@ -199,6 +200,18 @@ def _save_following(chunk: Chunk, due: Sequence[BillingPeriod]) -> dict[int, Bil
             following[period.pk] = found
     BillingPeriod.objects.bulk_create(fresh)
     return following
+
+
+def _park_or_leave(
+    subscription_id: int, *, as_of: datetime, run_id: int | None, trouble: Exception
+) -> None:
+    """Park what failed; where not even that can be done, leave it to the next run."""
+    try:
+        _park(subscription_id, as_of=as_of, run_id=run_id, trouble=trouble)
+    except OperationalError:
+        raise
+    except Exception:
+        logger.exception("subscription %s could not be parked", subscription_id)
 
 
 @transaction.atomic

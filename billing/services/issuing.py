@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import transaction
 
+from billing.calculation import tax_for
 from billing.chunk import Chunk
 from billing.composition import Composed
 from billing.drafting import Draft, attach
@@ -20,12 +21,14 @@ from billing.models import (
     PeriodCharge,
     PeriodStatus,
     Purpose,
+    TaxSubtotal,
     UsageSnapshot,
 )
 from billing.models.invoices import TEMPLATE_VERSION
-from billing.parties import buyer_of, seller_of
+from billing.parties import buyer_of, payer_of, seller_of
 from billing.services.closing import draft_of
 from billing.usage import latest_snapshots, read_snapshots
+from catalog.money import plain
 from config.base import audit
 from config.base.audit import Actor
 from config.base.errors import Fault, Invalid, Refusal
@@ -35,6 +38,7 @@ from customers.periods import local_date, zone
 
 RENDER = "invoice.render"
 KIND, SERIES = "INV", ""
+REDRAWN = ("issuer", "customer", "seller", "buyer", "net_total", "tax_total", "total")
 FROZEN = [
     "status",
     "year",
@@ -61,6 +65,12 @@ class InvoiceNotIssued(Refusal):
     code = "invoice_not_issued"
 
 
+class DraftOutdated(Refusal):
+    """The draft was taxed by what its buyer or seller no longer is."""
+
+    code = "draft_outdated"
+
+
 class TaxPeriodOver(Refusal):
     """The invoice belongs to a month whose tax may be declared already (R32)."""
 
@@ -84,12 +94,14 @@ def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor)
     that numbers and dates rise together. Their documents are made after the commit.
 
     :raises InvoiceNotDraft: if one is issued, void or discarded; then none is issued.
+    :raises DraftOutdated: if the tax of one is no longer that of its parties; then none is issued.
     """
     invoices = _locked(invoice_ids)
     for invoice in invoices:
         check_open(invoice)
     by_issuer = _by_issuer(invoices)
     issuers = Issuer.objects.in_bulk(by_issuer)
+    _check_taxes(invoices, issuers)
     for issuer_id in sorted(by_issuer):
         _number(issuers[issuer_id], by_issuer[issuer_id], as_of=as_of)
     Invoice.objects.bulk_update(invoices, FROZEN)
@@ -152,13 +164,13 @@ def return_to_draft(*, invoice_id: int, actor: Actor) -> Invoice:
 
 @transaction.atomic
 def recalculate_invoices(
-    *, invoice_ids: Sequence[int], at: datetime, actor: Actor, only_if_usage_changed: bool = False
+    *, invoice_ids: Sequence[int], at: datetime, actor: Actor, only_if_changed: bool = False
 ) -> list[Invoice]:
     """Measure the periods of open invoices again and redraw their lines (R26).
 
     Writes the next snapshot revision; nothing is lost of the earlier ones. With
-    `only_if_usage_changed`, an invoice whose usage is as it was stays as it is. Returns those that
-    were redrawn.
+    `only_if_changed`, an invoice whose usage, parties and tax are as they were stays as it is.
+    Returns those that were redrawn.
 
     :raises InvoiceNotDraft: if one is issued, void or discarded.
     """
@@ -167,7 +179,7 @@ def recalculate_invoices(
         check_open(invoice)
     redrawn = []
     for invoice, draft, changed in _redrafted(invoices, at=at):
-        if only_if_usage_changed and not changed:
+        if only_if_changed and not changed and not _outdated(invoice, draft):
             continue
         UsageSnapshot.objects.bulk_create(draft.snapshots.values())
         composed = draft.compose()
@@ -175,7 +187,7 @@ def recalculate_invoices(
         invoice.lines.all().delete()
         invoice.taxes.all().delete()
         fresh = draft.invoice(composed, run_id=invoice.run_id)
-        for name in ("seller", "buyer", "net_total", "tax_total", "total"):
+        for name in REDRAWN:
             setattr(invoice, name, getattr(fresh, name))
         invoice.save()
         attach([(invoice, composed)])
@@ -290,6 +302,32 @@ def usage_since(invoice: Invoice, *, at: datetime) -> dict[int, UsageSnapshot]:
 def _locked(invoice_ids: Sequence[int]) -> list[Invoice]:
     found = Invoice.objects.select_for_update(of=("self",)).select_related("customer")
     return list(found.filter(pk__in=invoice_ids).order_by("pk"))
+
+
+def _check_taxes(invoices: Sequence[Invoice], issuers: Mapping[int, Issuer]) -> None:
+    drawn = {invoice.pk: invoice for invoice in invoices}
+    for subtotal in TaxSubtotal.objects.filter(invoice__in=drawn):
+        invoice = drawn[subtotal.invoice_id]
+        issuer = issuers[invoice.issuer_id]
+        tax = tax_for(
+            seller_status=issuer.tax_status,
+            standard_rate=issuer.standard_tax_rate,
+            buyer_status=invoice.customer.tax_status,
+        )
+        if (subtotal.category, subtotal.rate) != (tax.category, tax.rate):
+            raise DraftOutdated(
+                f"{invoice} was drawn with {subtotal.category} {plain(subtotal.rate)} % tax, but "
+                f"{tax.category} {plain(tax.rate)} % applies now: recalculate it first."
+            )
+
+
+def _outdated(invoice: Invoice, draft: Draft) -> bool:
+    """Say whether parties or tax changed since the invoice was drawn (R21)."""
+    drawn = set(invoice.taxes.values_list("category", "rate"))
+    parties = (draft.issuer.pk, payer_of(draft.subscription).pk)
+    return parties != (invoice.issuer_id, invoice.customer_id) or drawn != {
+        (draft.tax.category, draft.tax.rate)
+    }
 
 
 def _check_reason(reason: str) -> None:

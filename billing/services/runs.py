@@ -77,7 +77,19 @@ def close_chunk(*, run_id: int, subscription_ids: list[int], now: datetime) -> B
 
 
 def finish_if_done(*, run_id: int, now: datetime) -> BillingRun:
-    """Update a run's progress; once nothing is left to close, issue drafts and finish it."""
+    """Update a run's progress; once nothing is left to close, issue drafts and finish it.
+
+    Runs beside it, which left its subscriptions to it, are finished with it.
+    """
+    run = _finish(run_id, now=now)
+    if run.status == RunStatus.FINISHED:
+        beside = BillingRun.objects.filter(status=RunStatus.RUNNING).exclude(pk=run_id)
+        for pk in list(beside.values_list("pk", flat=True)):
+            _finish(pk, now=now)
+    return run
+
+
+def _finish(run_id: int, *, now: datetime) -> BillingRun:
     run = BillingRun.objects.get(pk=run_id)
     left = _left(run.as_of, run.customer_id)
     BillingRun.objects.filter(pk=run.pk).update(
@@ -140,9 +152,7 @@ def _issue(ids: Sequence[int], *, as_of: datetime) -> int:
     """Issue these, all or, where one of them fails, one by one; return how many."""
     try:
         with transaction.atomic():
-            recalculate_invoices(
-                invoice_ids=ids, at=as_of, actor=SYSTEM, only_if_usage_changed=True
-            )
+            recalculate_invoices(invoice_ids=ids, at=as_of, actor=SYSTEM, only_if_changed=True)
             return len(issue_invoices(invoice_ids=ids, as_of=as_of, actor=SYSTEM))
     except InvoiceNotDraft:
         return 0  # somebody else was quicker with one of them: ask again what is left

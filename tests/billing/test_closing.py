@@ -184,6 +184,12 @@ class TestOnce:
             [("Base", "10.00"), ("Calls", "0.00")],
         ]
 
+    def test_a_run_beside_another_is_finished_with_it(self, ada: Subscription) -> None:
+        beside = runs.start_run(as_of=at(11, 1), now=at(11, 1), actor=SYSTEM)
+        close(at(11, 1))
+        beside.refresh_from_db()
+        assert beside.status == "finished"
+
     def test_the_future_is_refused(self) -> None:
         with pytest.raises(Invalid, match="not come yet"):
             runs.start_run(as_of=at(12, 2), now=at(12, 1), actor=SYSTEM)
@@ -280,6 +286,29 @@ class TestIssue:
         close(at(11, 3))
         Customer.objects.filter(key="ada").update(legal_name="Ada GmbH")
         assert Invoice.objects.get().buyer["legal_name"] == "Ada Ltd"
+
+
+class TestTaxOfADraft:
+    """What is printed of the buyer and how it is taxed belong together (R21, R28)."""
+
+    @pytest.fixture(autouse=True)
+    def seller(self) -> None:
+        Issuer.objects.update(tax_status="standard", standard_tax_rate=D(19))
+
+    def test_a_draft_of_another_tax_is_refused_until_recalculated(self, ada: Subscription) -> None:
+        [opening] = close(at(11, 1))
+        Customer.objects.filter(key="ada").update(tax_status="reverse_charge")
+        with pytest.raises(issuing.DraftOutdated, match="recalculate it first"):
+            issuing.issue_invoices(invoice_ids=[opening.pk], as_of=at(11, 1), actor=SYSTEM)
+        issuing.recalculate_invoices(invoice_ids=[opening.pk], at=at(11, 1), actor=SYSTEM)
+        [issued] = issuing.issue_invoices(invoice_ids=[opening.pk], as_of=at(11, 1), actor=SYSTEM)
+        assert (issued.tax_total, issued.taxes.get().category) == (D(0), "AE")
+
+    def test_auto_issue_redraws_it(self, ada: Subscription) -> None:
+        close(at(11, 1))
+        Customer.objects.filter(key="ada").update(tax_status="exempt")
+        [opening] = close(at(11, 2, 1))
+        assert (opening.status, opening.total) == ("issued", D(10))
 
 
 class TestUndo:
