@@ -75,7 +75,14 @@ def unbillable(version: PlanVersion, drafts: Sequence[PriceDraft]) -> list[Fault
     if version.minimum_commitment:
         message = "A minimum commitment can't be billed yet: use a price's minimum instead."
         errors.append(Fault(("minimum_commitment",), "not_available", message))
+    measured: set[int] = set()
     for i, (price, _) in enumerate(drafts):
+        if price.metric and price.metric.pk in measured:
+            message = f"Another price charges for “{price.metric}” already, so its usage would be "
+            message += "paid twice: only one price per metric can be billed yet."
+            errors.append(Fault(("prices", i, "metric"), "not_available", message))
+        if price.metric:
+            measured.add(price.metric.pk)
         if price.metric and price.metric.aggregation == Aggregation.TIME_WEIGHTED:
             message = f"“{price.metric}” is level × time, which can't be measured yet."
             errors.append(Fault(("prices", i, "metric"), "not_available", message))

@@ -189,17 +189,19 @@ def publish_version(*, version_id: int, at: datetime, actor: Actor) -> PlanVersi
     _check(version, drafts)
     if errors := unbillable(version, drafts):
         raise Invalid(errors)
-    PlanVersion.objects.current(currency=version.currency).filter(plan=version.plan_id).update(
-        is_current=False
-    )
+    before = audit.state(version)
+    superseded = PlanVersion.objects.current(currency=version.currency).filter(plan=version.plan_id)
+    for former in superseded.select_related("plan"):
+        records.change(former, fields={"is_current": False}, actor=actor)
     version.status = VersionStatus.PUBLISHED
     version.is_current = True
     version.published_at, version.published_by = at, actor.name
     version.save()
-    ValueMetric.objects.filter(prices__version=version, status=MetricStatus.CANDIDATE).update(
-        status=MetricStatus.ACTIVE
-    )
-    audit.record(actor=actor, action="published", subject=version)
+    for price in prices:
+        if price.metric and price.metric.status == MetricStatus.CANDIDATE:
+            records.change(price.metric, fields={"status": MetricStatus.ACTIVE}, actor=actor)
+    changes = audit.changes(before, audit.state(version))
+    audit.record(actor=actor, action="published", subject=version, changes=changes)
     return version
 
 
@@ -212,9 +214,11 @@ def retire_version(*, version_id: int, at: datetime, actor: Actor) -> PlanVersio
     version = _locked_version(version_id)
     if version.status != VersionStatus.PUBLISHED:
         raise VersionNotPublished(f"{version} is {version.get_status_display().lower()}.")
+    before = audit.state(version)
     version.status, version.is_current, version.retired_at = VersionStatus.RETIRED, False, at
     version.save()
-    audit.record(actor=actor, action="retired", subject=version)
+    changes = audit.changes(before, audit.state(version))
+    audit.record(actor=actor, action="retired", subject=version, changes=changes)
     return version
 
 

@@ -120,6 +120,9 @@ def subscribe(
     :raises KeyTaken: if another subscription has this key.
     :raises Invalid: naming every faulty field.
     """
+    # Locked, so that its currency can't change, nor the version be retired, while this is written.
+    buyer = Customer.objects.select_for_update().get(pk=(payer or customer).pk)
+    version.refresh_from_db(fields=["status"])
     if version.status != VersionStatus.PUBLISHED:
         raise VersionNotOffered(
             f"{version} is {version.get_status_display().lower()}: choose a published version."
@@ -137,7 +140,6 @@ def subscribe(
     )
     quantities = quantities or {}
     errors = [*_phase_errors(phase), *_quantity_errors(version, quantities)]
-    buyer = payer or customer
     if buyer.currency != version.currency:
         errors.append(
             Fault(

@@ -22,10 +22,20 @@ GUARDS = [
         "(SELECT s.starts_on FROM customers_subscription s WHERE s.id = NEW.subscription_id))",
     ),
     Guard(
-        "phase_start_never_changes",
+        "phase_terms_never_change",
         "customers_subscriptionphase",
         "UPDATE",
-        immutable("subscription_id", "starts_on"),
+        immutable(
+            "subscription_id", "starts_on", "plan_version_id", "alignment", "anchor_on", "time_zone"
+        ),
+    ),
+    Guard(
+        "phase_leaves_no_gap",
+        "customers_subscriptionphase",
+        "DELETE",
+        f"EXISTS (SELECT 1 {_OTHERS.format(row='OLD')} AND p.starts_on > OLD.starts_on) OR "
+        "EXISTS (SELECT 1 FROM customers_subscription s "
+        "WHERE s.id = OLD.subscription_id AND s.starts_on = OLD.starts_on)",
     ),
     Guard(
         "phase_end_changes_only_on_the_last",

@@ -110,7 +110,8 @@ RULES: dict[str, Callable[[], Any]] = {
         lambda: phase(make.subscription(), starts_on=DEC)
     ),
     "phase_starts_where_the_one_before_ends": lambda: phase(starts_on=JAN),
-    "phase_start_never_changes": phases(starts_on=date(2026, 10, 1)),
+    "phase_terms_never_change": phases(time_zone="Asia/Tokyo"),
+    "phase_leaves_no_gap": lambda: make.subscription().phases.all()._raw_delete("default"),
     "phase_end_changes_only_on_the_last": phases(ends_on=date(2026, 11, 15)),
     "quantity_once_per_subscription_price_and_day": seats_twice,
     "quantity_never_negative": lambda: seats(quantity=-1),
