@@ -120,8 +120,10 @@ def build(*, now: datetime, whatever_is_there: bool = False) -> list[Invoice]:
 
 def _sell(*, now: datetime) -> None:
     issuer = Issuer.objects.order_by("pk").first()
-    if issuer and issuer.missing:
+    if issuer and issuer.missing and not Customer.objects.exists():
         customers.change_issuer(issuer_id=issuer.pk, fields=ISSUER, actor=SYSTEM)
+    else:
+        issuer = Issuer.objects.create(**ISSUER)
     calls = catalog.create_metric(metric=_calls(), actor=SYSTEM)
     storage = catalog.create_metric(metric=_storage(), actor=SYSTEM)
     plan = catalog.create_plan(
@@ -143,7 +145,7 @@ def _sell(*, now: datetime) -> None:
         versions[currency] = catalog.publish_version(version_id=draft.pk, at=now, actor=SYSTEM)
     for buyer in BUYERS:
         customer = customers.create_customer(
-            customer=Customer(key=buyer.key, **buyer.details), actor=SYSTEM
+            customer=Customer(key=buyer.key, issuer=issuer, **buyer.details), actor=SYSTEM
         )
         customers.subscribe(
             key=f"{buyer.key}-scale",
@@ -289,7 +291,9 @@ def _bill(*, now: datetime) -> None:
     for month in range(MONTHS_BILLED + 1):
         boundary = first_instant(month_after(start, month), zone("America/New_York"))
         as_of = min(boundary + timedelta(hours=26), now)
-        run = runs.start_run(as_of=as_of, now=now, actor=SYSTEM)
-        for chunk in runs.chunks(run):
-            runs.close_chunk(run_id=run.pk, subscription_ids=chunk, now=now)
-        runs.finish_if_done(run_id=run.pk, now=now)
+        for buyer in BUYERS:
+            customer = Customer.objects.get(key=buyer.key)
+            run = runs.start_run(as_of=as_of, now=now, actor=SYSTEM, customer=customer)
+            for chunk in runs.chunks(run):
+                runs.close_chunk(run_id=run.pk, subscription_ids=chunk, now=now)
+            runs.finish_if_done(run_id=run.pk, now=now)
