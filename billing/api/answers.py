@@ -199,7 +199,7 @@ def _sentences(view: LineView) -> Iterator[str]:
         yield view.summary
     if view.rows:
         yield from map(_sum, view.rows)
-    else:
+    elif view.unit_price:  # without a step there is nothing to check
         yield f"{view.quantity} × {view.unit_price} = {view.net}"
     yield from view.notes
 

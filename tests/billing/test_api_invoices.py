@@ -453,6 +453,12 @@ class TestExplanation:
         assert usage["explanation"] == detail["lines"][1]["explanation"]
         assert usage["net"] == "156.01"
 
+    def test_without_use_there_is_no_sum_to_check(self, finance: APIClient) -> None:
+        unused = paper.invoice(paper.Charge("API calls", "per_unit | at 1", "0"))
+        [line] = finance.get(url(unused, "/explanation")).json()["lines"]
+        assert (line["explanation"]["steps"], line["net"]) == ([], "0.00")
+        assert not [sentence for sentence in line["sentences"] if "×" in sentence]
+
     def test_in_the_buyers_language(self, finance: APIClient, november: Invoice) -> None:
         explained = finance.get(url(november, "/explanation")).json()
         assert explained["language"] == "de-DE"
