@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -16,7 +17,7 @@ from config.base.admin.trail import entry_rows
 from config.base.audit import SYSTEM
 from config.base.groups import FINANCE
 from config.base.models import ApiKey, AuditEntry, Outbox
-from config.base.services.api_keys import create_api_key, recognise
+from config.base.services.api_keys import SCOPES, create_api_key, recognise
 from customers.models import Issuer
 from tests import factories
 from tests.billing.months import close
@@ -241,6 +242,25 @@ def test_a_key_is_shown_once() -> None:
 def test_a_key_without_scopes_is_refused() -> None:
     response = dora().post(page("base_apikey", "add"), {"name": "gateway"})
     assert form_errors(response) == {"scopes": ["This field is required."]}
+
+
+@pytest.mark.parametrize(
+    ("who", "scopes", "beyond"),
+    [
+        (dora, ["events:write", "events:read", "catalog:read", "customers:read"], ""),
+        (dora, ["catalog:write"], "Make and change metrics, plans and prices."),
+        (dora, ["customers:write"], "Make and change customers and subscriptions."),
+        (dora, ["events:read", "billing:read"], "Read invoices, credit notes and payments."),
+        (dora, ["billing:write"], "Run billing, issue invoices, record payments."),
+        (nora, list(SCOPES), ""),
+    ],
+)
+def test_a_key_may_do_no_more_than_who_makes_it(who: Any, scopes: list[str], beyond: str) -> None:
+    response = who().post(page("base_apikey", "add"), {"name": "gateway", "scopes": scopes})
+    assert ApiKey.objects.exists() is not bool(beyond)
+    if beyond:
+        [message] = form_errors(response)["scopes"]
+        assert message.endswith(f"you may not: {beyond}")
 
 
 def test_a_key_is_revoked_by_a_second_click_and_never_deleted() -> None:

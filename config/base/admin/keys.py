@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -27,6 +27,16 @@ SCOPE_WORDS = {
     "billing:write": "Run billing, issue invoices, record payments",
 }
 
+NEEDED = {
+    "catalog:read": "catalog.view_plan",
+    "catalog:write": "catalog.publish_planversion",
+    "customers:read": "customers.view_customer",
+    "customers:write": "customers.change_customer",
+    "billing:read": "billing.view_invoice",
+    "billing:write": "billing.issue_invoice",
+}
+"""The permission that a person needs to hand out a scope; events are anybody's."""
+
 
 class ApiKeyForm(forms.ModelForm[ApiKey]):
     scopes = forms.MultipleChoiceField(
@@ -35,6 +45,23 @@ class ApiKeyForm(forms.ModelForm[ApiKey]):
         label="What the key may do",
         help_text="Give it no more than it needs.",
     )
+    user: ClassVar[Any] = None
+    """Who makes the key; the page's form knows."""
+
+    def clean_scopes(self) -> list[str]:
+        """Let nobody hand out what they may not do themselves."""
+        scopes: list[str] = self.cleaned_data["scopes"]
+        if beyond := [scope for scope in scopes if not _may_give(self.user, scope)]:
+            words = "; ".join(SCOPE_WORDS.get(scope, scope) for scope in beyond)
+            raise forms.ValidationError(
+                f"A key may do no more than you may yourself, and you may not: {words}."
+            )
+        return scopes
+
+
+def _may_give(user: Any, scope: str) -> bool:
+    needed = NEEDED.get(scope)
+    return needed is None or user.has_perm(needed)
 
 
 @admin.register(ApiKey)
@@ -49,6 +76,12 @@ class ApiKeyAdmin(AuditedAdmin[ApiKey]):
         "Make one for each system, so that you can revoke it alone."
     )
     actions_detail = ("revoke",)
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form_class = super().get_form(request, obj, change=change, **kwargs)
+        return type(form_class)(form_class.__name__, (form_class,), {"user": request.user})
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
