@@ -125,7 +125,8 @@ def subscribe(
     version.refresh_from_db(fields=["status"])
     if version.status != VersionStatus.PUBLISHED:
         raise VersionNotOffered(
-            f"{version} is {version.get_status_display().lower()}: choose a published version."
+            f"{version} is {version.get_status_display().lower()}: choose a published version.",
+            path=("version",),
         )
     subscription = Subscription(
         key=key, customer=customer, issuer=issuer, payer=payer, starts_on=starts_on

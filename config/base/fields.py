@@ -1,9 +1,11 @@
 """Fields shared by every model: exact decimals and the callers' own keys."""
 
+import re
 from collections.abc import Callable
 from decimal import Context, Decimal
 from typing import Any
 
+from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import connection as default_connection
@@ -50,6 +52,16 @@ def inexact(
     return None
 
 
+class PlainDecimalInput(forms.DecimalField):
+    """A number typed as it is read: digits and a point, no exponent and no grouping."""
+
+    def to_python(self, value: Any) -> Any:
+        text = str(value).strip() if value is not None else ""
+        if text and not re.fullmatch(r"[-+]?[0-9]*\.?[0-9]+|[-+]?[0-9]+\.", text, re.ASCII):
+            raise ValidationError(self.error_messages["invalid"], code="invalid")
+        return super().to_python(value)
+
+
 class ExactDecimalField(models.DecimalField[Any, Any]):
     """A decimal that is kept exactly or refused: never rounded, never NaN, always bounded.
 
@@ -72,6 +84,9 @@ class ExactDecimalField(models.DecimalField[Any, Any]):
         assert self.column is not None
         column = connection.ops.quote_name(self.column)
         return f"{column} > -{limit} AND {column} < {limit}"
+
+    def formfield(self, **kwargs: Any) -> Any:
+        return super().formfield(**{"form_class": PlainDecimalInput, **kwargs})
 
     def _inexact(self, value: Decimal, connection: BaseDatabaseWrapper) -> str | None:
         return inexact(

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connection, transaction
 
 from catalog.models import Price, PriceTier, ValueMetric
-from config.base.fields import ExactSum, InexactDecimal, validate_key
+from config.base.fields import ExactSum, InexactDecimal, PlainDecimalInput, validate_key
 from tests import factories as make
 
 on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="a rule of SQLite's floats")
@@ -108,3 +108,15 @@ def test_keys_are_printable_ascii(key: str) -> None:
 def test_what_a_path_could_not_carry_is_no_key(key: str) -> None:
     with pytest.raises(ValidationError):
         validate_key(key)
+
+
+@pytest.mark.parametrize("typed", ["1e5", "1_000", "NaN", "٣٤", "1,000", "0x10"])
+def test_forms_take_numbers_as_they_are_read(typed: str) -> None:
+    with pytest.raises(ValidationError):
+        PlainDecimalInput(max_digits=24, decimal_places=12).clean(typed)
+
+
+@pytest.mark.parametrize("typed", ["10", "0.002", " 499.00 ", "-1", ".5"])
+def test_forms_take_plain_numbers(typed: str) -> None:
+    cleaned = PlainDecimalInput(max_digits=24, decimal_places=12).clean(typed)
+    assert cleaned == Decimal(typed.strip())

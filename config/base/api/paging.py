@@ -46,9 +46,12 @@ class CursorPages(CursorPagination):
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         try:
-            return super().decode_cursor(request)
+            cursor = super().decode_cursor(request)
         except NotFound as broken:
             raise _bad_cursor() from broken
+        if cursor == (0, False, None):  # nothing in it: it would begin again at the first page
+            raise _bad_cursor()
+        return cursor
 
     def paginate_queryset(
         self, queryset: Any, request: Request, view: Any = None
