@@ -75,9 +75,6 @@ def _close(database: str, *, kills: int, chance: random.Random) -> set[str]:
         while "finished" not in _python(database, "sweep"):
             assert time.monotonic() < deadline, "the run did not finish in five minutes"
             time.sleep(2)
-        deadline = time.monotonic() + 300
-        while int(_python(database, "printed")) and time.monotonic() < deadline:
-            time.sleep(2)
     finally:
         os.killpg(worker.pid, signal.SIGTERM)
         worker.wait()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import django
@@ -15,11 +15,8 @@ from django.core.management import call_command  # noqa: E402
 from billing import tasks  # noqa: E402
 from billing.models import BillingRun, Invoice, InvoiceDocument  # noqa: E402
 from billing.services import runs  # noqa: E402
-from billing.services.issuing import RENDER  # noqa: E402
 from config.base.audit import SYSTEM  # noqa: E402
-from config.base.models import Outbox, OutboxStatus  # noqa: E402
 from config.base.services import outbox  # noqa: E402
-from config.base.tasks import deliver_outbox  # noqa: E402
 from metering.events import make_event  # noqa: E402
 from metering.services.ingestion import ingest  # noqa: E402
 from tests import factories as make  # noqa: E402
@@ -64,16 +61,9 @@ def sweep() -> None:
     print(BillingRun.objects.order_by("pk")[0].status)
 
 
-def printed() -> None:
-    """Print how many documents are still to be made; where there are, deliver as the beat does."""
-    pending = Outbox.objects.filter(kind=RENDER, status=OutboxStatus.PENDING).count()
-    if pending:
-        deliver_outbox.delay()
-    print(pending)
-
-
 def deliver() -> None:
-    outbox.deliver_due(at=datetime.now(UTC), limit=100_000)
+    """Make the documents left, also those a killed worker still has a claim on: as an hour later."""
+    outbox.deliver_due(at=datetime.now(UTC) + timedelta(hours=1), limit=100_000)
 
 
 def show() -> None:
