@@ -242,7 +242,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='billingperiod',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('closed_at__isnull', False), ('status__in', ['closed', 'waived'])), models.Q(('closed_at__isnull', True), ('status', 'open')), ('status', 'parked'), _connector='OR'), name='period_closed_exactly_when_dated'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('closed_at__isnull', False), ('status__in', ['closed', 'waived'])), models.Q(('closed_at__isnull', True), ('status', 'open')), models.Q(('status__in', ['closed', 'waived', 'open']), _negated=True), _connector='OR'), name='period_closed_exactly_when_dated'),
         ),
         migrations.AddConstraint(
             model_name='billingperiod',

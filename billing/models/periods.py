@@ -131,7 +131,7 @@ class BillingPeriod(models.Model):
                 name="period_closed_exactly_when_dated",
                 condition=Q(status__in=["closed", "waived"], closed_at__isnull=False)
                 | Q(status="open", closed_at__isnull=True)
-                | Q(status="parked"),  # dated if it was closed before
+                | ~Q(status__in=["closed", "waived", "open"]),  # parked: dated if it was closed
             ),
             exactly_when(
                 Q(status="parked"), ~Q(trouble=""), name="period_parked_exactly_with_its_trouble"
