@@ -159,7 +159,9 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
-        "fontTools": {"level": "WARNING"},  # it tells of every font that a PDF embeds
+        # These two tell of every page and font of every PDF.
+        "fontTools": {"level": "WARNING"},
+        "weasyprint": {"level": "WARNING"},
     },
 }
 
