@@ -35,6 +35,8 @@ from config.settings import DATABASES  # noqa: E402
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CELERY_TASK_ALWAYS_EAGER = True  # real workers are started by the tests that need them
 
+DATABASES["default"]["CONN_MAX_AGE"] = 0  # a live server's threads keep no connection
+
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, as threads share no transaction in memory; it need not survive a power cut.
     DATABASES["default"]["TEST"] = {"NAME": str(Path(_directory) / "test.sqlite3")}
