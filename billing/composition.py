@@ -49,9 +49,6 @@ class Offer:
         found = {price.metric.pk: price.metric for price, _ in self.prices if price.metric}
         return list(found.values())
 
-    def has_advance_fees(self) -> bool:
-        return any(price.timing == Timing.ADVANCE for price, _ in self.prices)
-
 
 class Served(NamedTuple):
     """A period and the offer it is billed under."""

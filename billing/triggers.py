@@ -3,7 +3,7 @@
 from billing.models import Invoice
 from config.base.guards import Event, Guard, append_only, immutable
 
-_MAY_CHANGE_AFTER_ISSUE = {"id", "status", "voided_at", "reason"}
+_MAY_CHANGE_AFTER_ISSUE = {"status", "voided_at", "reason"}
 _FROZEN = [
     field.column
     for field in Invoice._meta.concrete_fields
@@ -57,7 +57,7 @@ GUARDS = [
     ),
     Guard("sequence_is_never_deleted", "billing_documentsequence", "DELETE", "TRUE"),
     Guard(
-        "period_dates_never_change",
+        "period_dates_frozen_once_closed",
         "billing_billingperiod",
         "UPDATE",
         f"OLD.status <> 'open' AND ({immutable('start_date', 'end_date', 'starts_at', 'ends_at')})",

@@ -23,7 +23,7 @@ OPERATORS = {
 }
 """How a filter compares a property of an event, and what that means."""
 
-_SHARED = (Aggregation.MAX, Aggregation.LATEST, Aggregation.UNIQUE_COUNT)
+PRORATED = (Aggregation.MAX, Aggregation.LATEST, Aggregation.UNIQUE_COUNT)
 _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,10})?", re.ASCII)
 
 
@@ -63,7 +63,7 @@ def in_part(quantity: Decimal, metric: ValueMetric, part: DayFraction) -> Exact:
     Sums and counts are what was used; a level, or a number of different values, counts for its
     share of the days.
     """
-    if part.is_whole or metric.aggregation not in _SHARED:
+    if part.is_whole or metric.aggregation not in PRORATED:
         return quantity
     return times(quantity, part.value)
 

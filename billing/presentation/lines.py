@@ -11,7 +11,8 @@ from typing import Any
 from billing.models import InvoiceLine, LineKind
 from billing.presentation.reader import Reader, clean
 from billing.presentation.views import BarView, LineView, RowView, UsageView
-from catalog.models import Aggregation, Timing
+from catalog.metrics import PRORATED
+from catalog.models import Timing
 from catalog.money import EXACT, plain, round_half_up
 from catalog.pricing import Step
 from catalog.pricing.explanation import step_from_json
@@ -19,7 +20,6 @@ from catalog.pricing.values import DayFraction
 
 _SIMPLE = ("flat", "unit")
 # What a part of a period multiplies: a level within it counts for that part only (R15).
-_TIMES_THE_PART = (Aggregation.MAX, Aggregation.LATEST, Aggregation.UNIQUE_COUNT)
 
 
 def is_shown(line: InvoiceLine) -> bool:
@@ -161,7 +161,7 @@ def _notes(line: InvoiceLine, reader: Reader) -> Iterator[str]:
     said = line.explanation
     measured = said.get("measured", {})
     formula = [reader.number(Decimal(measured["quantity"]))] if measured else []
-    if measured.get("aggregation") in _TIMES_THE_PART and "period_fraction" in said:
+    if measured.get("aggregation") in PRORATED and "period_fraction" in said:
         formula.append(f"× {_days(said['period_fraction'], reader)}")
     if "divisor" in measured:
         formula.append(f"÷ {reader.number(Decimal(measured['divisor']))}")

@@ -145,7 +145,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "period_lies_in_its_nominal_one": change(period, nominal_end_date=date(2026, 11, 2)),
     "period_closed_exactly_when_dated": change(period, closed_at=None),
     "period_parked_exactly_with_its_trouble": change(period, trouble="x"),
-    "period_dates_never_change": change(period, end_date=date(2026, 11, 20)),
+    "period_dates_frozen_once_closed": change(period, end_date=date(2026, 11, 20)),
     "period_starts_where_the_one_before_ends": twice(period, number=2, uuid=uuid4()),
     "snapshot_once_per_period_metric_and_revision": twice(snapshot),
     "snapshot_never_changes": change(snapshot, quantity=1),
