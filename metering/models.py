@@ -1,6 +1,8 @@
 """Events, the keys that make them count once, and the quarantine."""
 
-from uuid import uuid4
+from __future__ import annotations
+
+from uuid import UUID, uuid4
 
 from django.db import models
 from django.db.models import Q
@@ -30,27 +32,55 @@ class QuarantineStatus(models.TextChoices):
 
 
 class EventKey(models.Model):
-    """That an event of this source and id has arrived, and with which payload; for ever (R7)."""
+    """That an event of this source and id has arrived, and with which payload; for ever (R7).
+
+    It also leads to the event: `stored_as` and `time` are that row's id and time, set once.
+    """
 
     key = models.UUIDField(primary_key=True, help_text="16 bytes of source and id.")
     payload_hash = models.BinaryField(max_length=16, help_text="16 bytes of what must not change.")
+    stored_as = models.BigIntegerField(
+        null=True, help_text="The id of its event; empty as long as it is in quarantine."
+    )
+    time = models.DateTimeField(null=True, help_text="The time of its event.")
+
+    class Meta:
+        constraints = (
+            exactly_when(
+                Q(stored_as__isnull=False),
+                Q(time__isnull=False),
+                name="event_key_is_timed_exactly_when_stored",
+            ),
+        )
 
     def __str__(self) -> str:
         return str(self.key)
 
 
+class UsageEventQuerySet(models.QuerySet["UsageEvent"]):
+    def under_key(self, key: UUID) -> UsageEventQuerySet:
+        """Keep the event under this key, found by its id and time, so in one partition."""
+        known = EventKey.objects.filter(pk=key)[:1]
+        return self.filter(pk=known.values("stored_as"), time=known.values("time"))
+
+
 class UsageEvent(models.Model):
     """Something a customer used, at `time` (R6). Append-only; its id is the order of ingestion.
 
-    Nothing has a foreign key to events, so that they can be partitioned by time.
+    Nothing has a foreign key to events: on PostgreSQL they are partitioned by month of `time`.
+    Their own foreign keys are kept by guards, since a constraint would ask once per event.
     """
 
-    key = models.UUIDField(db_index=True, help_text="Its id in the API, made of source and id.")
+    key = models.UUIDField(help_text="Its id in the API, made of source and id.")
     source = models.CharField(max_length=255, help_text="Who sent it.")
     event_id = models.CharField(max_length=255, help_text="The sender's own id.")
     type = models.CharField(max_length=255, help_text="What happened, such as llm.request.")
     customer = models.ForeignKey(
-        Customer, on_delete=models.PROTECT, related_name="+", db_index=False
+        Customer,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     subscription = models.ForeignKey(
         Subscription,
@@ -58,12 +88,15 @@ class UsageEvent(models.Model):
         related_name="+",
         null=True,
         db_index=False,
+        db_constraint=False,
         help_text="Only if the event names one.",
     )
     time = models.DateTimeField(help_text="When it happened; it counts at this instant.")
     received_at = models.DateTimeField(help_text="When it arrived.")
     data = ExactJSONField(default=dict)
     extensions = ExactJSONField(null=True, help_text="What else the sender wrote; means nothing.")
+
+    objects = UsageEventQuerySet.as_manager()
 
     class Meta:
         ordering = ("id",)

@@ -16,6 +16,12 @@ GUARDS = [
         "UPDATE",
         f"({immutable('payload_hash')}) AND NOT {_IN_QUARANTINE}",
     ),
+    Guard(
+        "event_key_is_stored_once",
+        "metering_eventkey",
+        "UPDATE",
+        f"OLD.stored_as IS NOT NULL AND ({immutable('stored_as', 'time')})",
+    ),
     Guard("event_key_is_never_deleted", "metering_eventkey", "DELETE", "TRUE"),
     Guard(
         "quarantined_event_is_kept_once_resolved",
@@ -24,4 +30,17 @@ GUARDS = [
         "OLD.status <> 'open'",
     ),
     Guard("quarantined_event_is_never_deleted", "metering_quarantinedevent", "DELETE", "TRUE"),
+    Guard(
+        "customer_with_events_is_kept",
+        "customers_customer",
+        "DELETE",
+        "EXISTS (SELECT 1 FROM metering_usageevent e WHERE e.customer_id = OLD.id)",
+    ),
+    Guard(
+        "subscription_with_events_is_kept",
+        "customers_subscription",
+        "DELETE",
+        "EXISTS (SELECT 1 FROM metering_usageevent e "
+        "WHERE e.customer_id = OLD.customer_id AND e.subscription_id = OLD.id)",
+    ),
 ]

@@ -20,7 +20,12 @@ class Migration(migrations.Migration):
             fields=[
                 ('key', models.UUIDField(help_text='16 bytes of source and id.', primary_key=True, serialize=False)),
                 ('payload_hash', models.BinaryField(help_text='16 bytes of what must not change.', max_length=16)),
+                ('stored_as', models.BigIntegerField(help_text='The id of its event; empty as long as it is in quarantine.', null=True)),
+                ('time', models.DateTimeField(help_text='The time of its event.', null=True)),
             ],
+            options={
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('stored_as__isnull', False), ('time__isnull', False)), models.Q(models.Q(('stored_as__isnull', False), _negated=True), models.Q(('time__isnull', False), _negated=True)), _connector='OR'), name='event_key_is_timed_exactly_when_stored')],
+            },
         ),
         migrations.CreateModel(
             name='QuarantinedEvent',
@@ -52,7 +57,7 @@ class Migration(migrations.Migration):
             name='UsageEvent',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.UUIDField(db_index=True, help_text='Its id in the API, made of source and id.')),
+                ('key', models.UUIDField(help_text='Its id in the API, made of source and id.')),
                 ('source', models.CharField(help_text='Who sent it.', max_length=255)),
                 ('event_id', models.CharField(help_text="The sender's own id.", max_length=255)),
                 ('type', models.CharField(help_text='What happened, such as llm.request.', max_length=255)),
@@ -60,8 +65,8 @@ class Migration(migrations.Migration):
                 ('received_at', models.DateTimeField(help_text='When it arrived.')),
                 ('data', metering.fields.ExactJSONField(default=dict)),
                 ('extensions', metering.fields.ExactJSONField(help_text='What else the sender wrote; means nothing.', null=True)),
-                ('customer', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='customers.customer')),
-                ('subscription', models.ForeignKey(db_index=False, help_text='Only if the event names one.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='customers.subscription')),
+                ('customer', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='customers.customer')),
+                ('subscription', models.ForeignKey(db_constraint=False, db_index=False, help_text='Only if the event names one.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='customers.subscription')),
             ],
             options={
                 'ordering': ('id',),

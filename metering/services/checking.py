@@ -23,10 +23,11 @@ TOLERATED_AHEAD = timedelta(hours=1)
 
 
 class Verdict(NamedTuple):
-    """Whose event it is, or why it can't be counted."""
+    """Whose event it is and which metrics count it, or why it can't be counted."""
 
     customer_id: int = 0
     subscription_id: int | None = None
+    metrics: Sequence[ValueMetric] = ()
     code: str = ""
     detail: str = ""
 
@@ -98,7 +99,7 @@ class Surroundings:
         if time > at + TOLERATED_AHEAD:
             detail = f"Its time, {time.isoformat()}, is more than an hour ahead."
             return _refused(QuarantineCode.FUTURE_TIME, detail)
-        return Verdict(customer_id, subscription_id)
+        return Verdict(customer_id, subscription_id, counting)
 
 
 def _value_refusal(metric: ValueMetric, data: properties.Data) -> Verdict | None:

@@ -15,10 +15,13 @@ from metering.events import Event, NotAnEvent, written
 from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
 from metering.services.checking import Surroundings, Verdict
 from metering.services.storage import (
+    Claim,
     Counted,
     claim_keys,
     known_hashes,
+    lead_to_event,
     replace_payload,
+    reserve_ids,
     store_events,
 )
 
@@ -106,11 +109,18 @@ def ingest(items: Sequence[Event | NotAnEvent], *, received_at: datetime) -> Rep
 def _take(
     first: dict[str, _Arrival], repeated: list[_Arrival], report: Report, at: datetime
 ) -> None:
-    new = claim_keys({key: arrival.event.payload_hash for key, arrival in first.items()})
-    fresh = [arrival for key, arrival in first.items() if key in new]
-    again = [arrival for key, arrival in first.items() if key not in new] + repeated
     surroundings = Surroundings(arrival.event for arrival in [*first.values(), *repeated])
-    _take_fresh(fresh, surroundings, report, at)
+    verdicts = {
+        key: surroundings.check(arrival.event, time=arrival.time, at=at)
+        for key, arrival in first.items()
+    }
+    new = claim_keys(
+        Claim(key, arrival.event.payload_hash, None if verdicts[key].code else arrival.time)
+        for key, arrival in first.items()
+    )
+    fresh = [(first[key], verdicts[key], stored_as) for key, stored_as in new.items()]
+    again = [arrival for key, arrival in first.items() if key not in new] + repeated
+    _take_fresh(fresh, report, at)
     if again:
         waiting = _waiting({arrival.event.key for arrival in again})
         retried, repeats = _split(again, waiting, report)
@@ -119,18 +129,16 @@ def _take(
 
 
 def _take_fresh(
-    arrivals: Iterable[_Arrival], surroundings: Surroundings, report: Report, at: datetime
+    arrivals: Iterable[tuple[_Arrival, Verdict, int | None]], report: Report, at: datetime
 ) -> None:
     """Store what can be counted, and put the rest in quarantine."""
     counted, refused = [], []
-    for arrival in arrivals:
-        verdict = surroundings.check(arrival.event, time=arrival.time, at=at)
-        if verdict.code:
+    for arrival, verdict, stored_as in arrivals:
+        if stored_as is None:
             refused.append(_quarantined(arrival.event, verdict.code, verdict.detail, at))
             _quarantine_noted(report, arrival, verdict)
         else:
-            event, time = arrival.event, arrival.time
-            counted.append(Counted(event, verdict.customer_id, verdict.subscription_id, time))
+            counted.append(_counted(stored_as, arrival.event, verdict, arrival.time))
     store_events(counted, received_at=at)
     report.accepted += len(counted)
     QuarantinedEvent.objects.bulk_create(refused, batch_size=1000)
@@ -178,6 +186,8 @@ def _try_again(
     at: datetime,
 ) -> None:
     """Let what was sent now replace its like in quarantine, and count what can be counted (R7)."""
+    arrivals = list(arrivals)
+    ids = iter(reserve_ids(len(arrivals)))
     counted, changed = [], []
     for arrival in arrivals:
         event, row = arrival.event, waiting[arrival.event.key]
@@ -193,12 +203,13 @@ def _try_again(
             row.code, row.detail = verdict.code, verdict.detail
         else:
             report.accepted += 1
-            counted.append(Counted(event, verdict.customer_id, verdict.subscription_id, time))
+            counted.append(_counted(next(ids), event, verdict, time))
             row.status, row.resolution, row.resolved_at = QuarantineStatus.REPLAYED, RESENT, at
         if not same:
             row.received_at = at
         row.payload_hash, row.raw = event.payload_hash, written(event)
         changed.append(row)
+    lead_to_event(counted)
     store_events(counted, received_at=at)
     QuarantinedEvent.objects.bulk_update(changed, _CHANGED, batch_size=100)
 
@@ -236,6 +247,12 @@ def _payloads_before_repair(arrivals: list[_Arrival]) -> set[tuple[str, bytes]]:
         )
         found |= {(key.hex, bytes(hash_)) for key, hash_ in rows.values_list("key", "payload_hash")}
     return found
+
+
+def _counted(stored_as: int, event: Event, verdict: Verdict, time: datetime) -> Counted:
+    return Counted(
+        stored_as, event, verdict.customer_id, verdict.subscription_id, time, verdict.metrics
+    )
 
 
 def _quarantined(event: Event, code: str, detail: str, at: datetime) -> QuarantinedEvent:

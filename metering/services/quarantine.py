@@ -15,7 +15,13 @@ from metering import properties
 from metering.events import Event, NotAnEvent, read_event
 from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
 from metering.services.checking import Surroundings
-from metering.services.storage import Counted, replace_payload, store_events
+from metering.services.storage import (
+    Counted,
+    lead_to_event,
+    replace_payload,
+    reserve_ids,
+    store_events,
+)
 
 FIXABLE = ("subject", "type", "data", "time", "subscription")
 
@@ -63,6 +69,8 @@ def replay(
     open_rows = [row for row in rows if row.status == QuarantineStatus.OPEN]
     events = [_fixed(row, fixes) for row in open_rows]
     surroundings = Surroundings(events)
+    ids = iter(reserve_ids(len(events)))
+    counted = []
     for row, event in zip(open_rows, events, strict=True):
         time = event.time or row.received_at
         verdict = surroundings.check(event, time=time, at=at)
@@ -72,9 +80,15 @@ def replay(
             action = "tried again"
         else:
             replace_payload(event.key, event.payload_hash)
-            store_events(
-                [Counted(event, verdict.customer_id, verdict.subscription_id, time)],
-                received_at=at,
+            counted.append(
+                Counted(
+                    next(ids),
+                    event,
+                    verdict.customer_id,
+                    verdict.subscription_id,
+                    time,
+                    verdict.metrics,
+                )
             )
             row.status, row.resolved_by, row.resolved_at = (
                 QuarantineStatus.REPLAYED,
@@ -87,6 +101,8 @@ def replay(
         changes = audit.changes(before, audit.state(row))
         if changes:
             audit.record(actor=actor, action=action, subject=row, changes=changes)
+    lead_to_event(counted)
+    store_events(counted, received_at=at)
     return rows
 
 

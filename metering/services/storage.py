@@ -5,54 +5,90 @@ PostgreSQL takes the rows by COPY, SQLite by executemany.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connection
 
+from catalog.models import ValueMetric
 from metering import properties
 from metering.events import Event
 from metering.models import EventKey
 from metering.querysets import sqlite_instant
 
+IDS_PER_BLOCK = 10_000
+"""How many ids one value of the sequence stands for, on PostgreSQL; so many a batch may have."""
+
 _COLUMNS = (
-    "key, source, event_id, type, customer_id, subscription_id, time, received_at, data, extensions"
+    "id, key, source, event_id, type, customer_id, subscription_id, time, received_at, data, "
+    "extensions"
 )
 
 
-class Counted(NamedTuple):
-    """An event to be stored, with whose it is and when it happened."""
+class Claim(NamedTuple):
+    """A key that wants to be the first of its kind; `time` is None for one not to be stored yet."""
 
+    key: str
+    payload_hash: bytes
+    time: datetime | None
+
+
+class Counted(NamedTuple):
+    """An event to be stored: its id, whose it is, when it happened, and which metrics count it.
+
+    `metrics` are those of its type whose filters it meets, with a value that is fit (R8).
+    """
+
+    id: int
     event: Event
     customer_id: int
     subscription_id: int | None
     time: datetime
+    metrics: Sequence[ValueMetric]
 
 
-def claim_keys(hashes: Mapping[str, bytes]) -> set[str]:
-    """Store the keys that are new with their payload hashes, and return them (R7).
+def claim_keys(claims: Iterable[Claim]) -> dict[str, int | None]:
+    """Store the keys that are new, and return them with the ids reserved for their events (R7).
 
-    Of two transactions that claim the same key, the second waits for the first. Keys are taken in
-    sorted order, so that no two wait for each other.
+    In the order of `claims`, which becomes that of the ids; None for one without a time. Of two
+    transactions that claim the same key, the second waits for the first. Keys are taken in sorted
+    order, so that no two wait for each other.
     """
-    keys = sorted(hashes)
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO metering_eventkey (key, payload_hash) "
-                "SELECT * FROM unnest(%s::uuid[], %s::bytea[]) ON CONFLICT DO NOTHING "
-                "RETURNING replace(key::text, '-', '')",
-                (keys, [hashes[key] for key in keys]),
-            )
-            return {key for (key,) in cursor.fetchall()}
-    new = hashes.keys() - known_hashes(keys).keys()  # one writer at a time: nobody comes between
+    claims = list(claims)
+    ids = reserve_ids(len(claims))
+    rows = sorted(
+        (claim.key, claim.payload_hash, None if claim.time is None else stored_as, claim.time)
+        for claim, stored_as in zip(claims, ids, strict=True)
+    )
+    new = _claim_on_postgresql(rows) if connection.vendor == "postgresql" else _claim(rows)
+    return {claim.key: new[claim.key] for claim in claims if claim.key in new}
+
+
+_Row = tuple[str, bytes, int | None, datetime | None]
+
+
+def _claim_on_postgresql(rows: Sequence[_Row]) -> dict[str, int | None]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO metering_eventkey (key, payload_hash, stored_as, time) "
+            "SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::bigint[], %s::timestamptz[]) "
+            "ON CONFLICT DO NOTHING RETURNING replace(key::text, '-', ''), stored_as",
+            tuple(list(column) for column in zip(*rows, strict=True)),
+        )
+        return dict(cursor.fetchall())
+
+
+def _claim(rows: Sequence[_Row]) -> dict[str, int | None]:
+    known = known_hashes([row[0] for row in rows])  # one writer at a time: nobody comes between
+    new = [row for row in rows if row[0] not in known]
     with connection.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO metering_eventkey (key, payload_hash) VALUES (%s, %s)",
-            [(key, hashes[key]) for key in keys if key in new],
+            "INSERT INTO metering_eventkey (key, payload_hash, stored_as, time) "
+            "VALUES (%s, %s, %s, %s)",
+            [(*row[:3], None if row[3] is None else sqlite_instant(row[3])) for row in new],
         )
-    return set(new)
+    return {row[0]: row[2] for row in new}
 
 
 def known_hashes(keys: Iterable[str]) -> dict[str, bytes]:
@@ -73,29 +109,54 @@ def known_hashes(keys: Iterable[str]) -> dict[str, bytes]:
         }
 
 
+def reserve_ids(count: int) -> range:
+    """Return so many ids that no other event has or gets, above all that were stored before.
+
+    On PostgreSQL a value of the sequence stands for a block, so one call hands out many ids and
+    nobody waits; on SQLite the one writer counts on.
+    """
+    assert count <= IDS_PER_BLOCK
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nextval('metering_usageevent_id_seq')"
+            if connection.vendor == "postgresql"
+            else "SELECT COALESCE(MAX(id), 0) + 1 FROM metering_usageevent"
+        )
+        [first] = cursor.fetchone()
+    return range(first, first + count)
+
+
 def store_events(rows: Sequence[Counted], *, received_at: datetime) -> None:
-    """Append events in this order, which becomes that of their ids."""
+    """Append events, whose keys lead to them already: every event that counts passes here."""
     if not rows:
         return
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            if len(rows) == 1:
-                marks = ", ".join(["%s"] * 10)
-                cursor.execute(
-                    f"INSERT INTO metering_usageevent ({_COLUMNS}) VALUES ({marks})",
-                    _row(rows[0], received_at),
-                )
-                return
-            copy: Any = cursor.copy(f"COPY metering_usageevent ({_COLUMNS}) FROM STDIN")
-            with copy as sink:
-                for row in rows:
-                    sink.write_row(_row(row, received_at))
-        return
+        _store_on_postgresql(rows, received_at)
+    else:
+        _store(rows, received_at)
+
+
+def _store_on_postgresql(rows: Sequence[Counted], received_at: datetime) -> None:
+    with connection.cursor() as cursor:
+        if len(rows) == 1:
+            marks = ", ".join(["%s"] * 11)
+            cursor.execute(
+                f"INSERT INTO metering_usageevent ({_COLUMNS}) VALUES ({marks})",
+                _row(rows[0], received_at),
+            )
+            return
+        copy: Any = cursor.copy(f"COPY metering_usageevent ({_COLUMNS}) FROM STDIN")
+        with copy as sink:
+            for row in rows:
+                sink.write_row(_row(row, received_at))
+
+
+def _store(rows: Sequence[Counted], received_at: datetime) -> None:
     arrived = sqlite_instant(received_at)
     with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO metering_usageevent ({_COLUMNS}) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [_row(row._replace(time=sqlite_instant(row.time)), arrived) for row in rows],  # type: ignore[arg-type]
         )
 
@@ -105,9 +166,16 @@ def replace_payload(key: str, payload_hash: bytes) -> None:
     EventKey.objects.filter(pk=key).update(payload_hash=payload_hash)
 
 
+def lead_to_event(rows: Iterable[Counted]) -> None:
+    """Let keys lead to their events, which leave quarantine in this transaction."""
+    for row in rows:
+        EventKey.objects.filter(pk=row.event.key).update(stored_as=row.id, time=row.time)
+
+
 def _row(row: Counted, received_at: Any) -> tuple[Any, ...]:
     event = row.event
     return (
+        row.id,
         event.key,
         event.source,
         event.id,

@@ -8,6 +8,7 @@ import pytest
 from django.apps import apps
 from django.db import IntegrityError, transaction
 
+from customers.models import Customer, Subscription
 from metering.models import EventKey, QuarantinedEvent, UsageEvent
 from metering.triggers import GUARDS
 from tests import factories as make
@@ -36,15 +37,15 @@ def quarantine(*rows: dict[str, Any]) -> Callable[[], Any]:
     return lambda: [quarantined(**row) for row in rows]
 
 
-def stored() -> Any:
-    make.customer("acme")
+def stored(**attributes: Any) -> Any:
+    make.subscription(make.customer("acme"), key="first")
     make.metric()
-    assert usage.send(usage.body()).accepted == 1
+    assert usage.send(usage.body(**attributes)).accepted == 1
     return UsageEvent.objects.all()
 
 
-def known() -> Any:
-    EventKey.objects.create(key=KEY, payload_hash=b"1" * 16)
+def known(**fields: Any) -> Any:
+    EventKey.objects.create(key=KEY, payload_hash=b"1" * 16, **fields)
     return EventKey.objects.all()
 
 
@@ -66,9 +67,18 @@ RULES: dict[str, Callable[[], Any]] = {
     "usage_event_is_never_deleted": lambda: stored()._raw_delete("default"),
     "event_key_never_changes": lambda: known().update(key=UUID(int=2)),
     "event_payload_changes_only_in_quarantine": lambda: known().update(payload_hash=b"2" * 16),
+    "event_key_is_timed_exactly_when_stored": lambda: known(stored_as=1),
+    "event_key_is_stored_once": lambda: known(stored_as=1, time=usage.NOW).update(stored_as=2),
     "event_key_is_never_deleted": lambda: known()._raw_delete("default"),
     "quarantined_event_is_kept_once_resolved": lambda: dismissed().update(resolution="No reason."),
     "quarantined_event_is_never_deleted": lambda: dismissed()._raw_delete("default"),
+    "customer_with_events_is_kept": lambda: (
+        stored() and Customer.objects.filter(key="acme")._raw_delete("default")
+    ),
+    "subscription_with_events_is_kept": lambda: (
+        stored(subscription="first")
+        and Subscription.objects.filter(key="first")._raw_delete("default")
+    ),
 }
 SQLITE_SAYS = {
     "quarantine_open_once_per_key": "metering_quarantinedevent.key",
