@@ -1,4 +1,4 @@
-"""Events, the keys that make them count once, and the quarantine."""
+"""Events, the keys that make them count once, their corrections, and the quarantine."""
 
 from __future__ import annotations
 
@@ -106,6 +106,52 @@ class UsageEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_id} from {self.source}"
+
+
+class AdjustmentKind(models.TextChoices):
+    VOID = "void", "Never counted"
+    REPLACE = "replace", "Counted with other data"
+
+
+class EventAdjustment(models.Model):
+    """A correction of an event, which itself stays as it arrived (R9).
+
+    The effective one of an event decides whether and with which data it counts; an earlier one
+    stays as history.
+    """
+
+    uuid = models.UUIDField(unique=True, default=uuid4, editable=False)
+    event_key = models.UUIDField(db_index=True, help_text="Which event it corrects.")
+    kind = models.CharField(max_length=10, choices=AdjustmentKind)
+    data = ExactJSONField(null=True, help_text="What counts in place of the event's own data.")
+    reason = models.TextField(help_text="Why, in a sentence.")
+    made_by = models.CharField(max_length=255)
+    made_at = models.DateTimeField()
+    is_effective = models.BooleanField(default=True, help_text="Until a later one supersedes it.")
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            one_of("kind", AdjustmentKind, name="adjustment_kind_is_known"),
+            exactly_when(
+                Q(kind="replace"),
+                Q(data__isnull=False),
+                name="adjustment_has_data_exactly_when_it_replaces",
+            ),
+            models.CheckConstraint(
+                name="adjustment_has_a_reason",
+                condition=~Q(reason=""),
+                violation_error_message="Say why it is corrected.",
+            ),
+            models.UniqueConstraint(
+                fields=["event_key"],
+                condition=Q(is_effective=True),
+                name="adjustment_effective_once_per_event",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.reason}"
 
 
 class QuarantinedEvent(models.Model):

@@ -102,6 +102,15 @@ def billable(metric: ValueMetric, aggregate: Exact) -> Decimal:
 # The statement: spans → the events in them → the aggregate per span and group.
 
 
+EFFECTIVE_EVENTS = """(
+            SELECT e.id, e.type, e.customer_id, e.subscription_id, e.time, e.received_at,
+                COALESCE(a.data, e.data) AS data
+            FROM metering_usageevent e LEFT JOIN metering_eventadjustment a
+                ON a.event_key = e.key AND a.is_effective
+            WHERE a.kind IS DISTINCT FROM 'void')"""
+"""The events that count, each with the data that counts (R9)."""
+
+
 class _Sql(NamedTuple):
     """A piece of SQL with its parameters."""
 
@@ -141,7 +150,7 @@ def _statement(metric: ValueMetric, spans: Sequence[Span], by: Sequence[str]) ->
         event AS (
             SELECT s.n, s."start", e.id, e.time, e.received_at, e.time >= s."start" AS inside,
                 {group} AS grp, {series} AS series, {value} AS value
-            FROM span s CROSS JOIN metering_usageevent e
+            FROM span s CROSS JOIN {EFFECTIVE_EVENTS} e
             WHERE e.customer_id = s.customer_id AND e.time < s."end"
                 AND CASE WHEN e.subscription_id IS NULL
                     THEN s.elsewhere IS NULL OR NOT {dialect.is_elsewhere}

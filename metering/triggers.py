@@ -7,8 +7,17 @@ _IN_QUARANTINE = (
     "WHERE q.key = OLD.key AND q.status = 'open' AND q.code <> 'conflict')"
 )
 
+_ADJUSTED = immutable("uuid", "event_key", "kind", "data", "reason", "made_by", "made_at")
+
 GUARDS = [
     *append_only("metering_usageevent", name="usage_event"),
+    Guard(
+        "event_adjustment_is_only_superseded",
+        "metering_eventadjustment",
+        "UPDATE",
+        f"{_ADJUSTED} OR NOT OLD.is_effective",
+    ),
+    Guard("event_adjustment_is_never_deleted", "metering_eventadjustment", "DELETE", "TRUE"),
     Guard("event_key_never_changes", "metering_eventkey", "UPDATE", immutable("key")),
     Guard(
         "event_payload_changes_only_in_quarantine",

@@ -60,7 +60,21 @@ def record(
     note: str = "",
 ) -> AuditEntry:
     """Write that `actor` did `action` to `subject`; call it inside the change's transaction."""
-    return AuditEntry.objects.create(
+    written = entry(actor=actor, action=action, subject=subject, changes=changes, note=note)
+    written.save(force_insert=True)
+    return written
+
+
+def entry(
+    *,
+    actor: Actor,
+    action: str,
+    subject: models.Model,
+    changes: Mapping[str, Any] | None = None,
+    note: str = "",
+) -> AuditEntry:
+    """Return what `record` writes, unsaved, for a change of many rows at once."""
+    return AuditEntry(
         actor_kind=actor.kind,
         actor_name=actor.name,
         action=action,

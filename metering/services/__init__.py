@@ -1,5 +1,6 @@
-"""What is done with usage: events taken in once, and the quarantine worked off."""
+"""What is done with usage: events taken in once, corrected, and the quarantine worked off."""
 
+from metering.services.adjustments import EventNotCounted, replace_event, void_events
 from metering.services.ingestion import Outcome, Problem, Report, ingest
 from metering.services.quarantine import (
     AlreadyResolved,
@@ -11,10 +12,13 @@ from metering.services.quarantine import (
 __all__ = [
     "AlreadyResolved",
     "ConflictStays",
+    "EventNotCounted",
     "Outcome",
     "Problem",
     "Report",
     "dismiss",
     "ingest",
+    "replace_event",
     "replay",
+    "void_events",
 ]

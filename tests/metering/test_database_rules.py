@@ -9,7 +9,7 @@ from django.apps import apps
 from django.db import IntegrityError, transaction
 
 from customers.models import Customer, Subscription
-from metering.models import EventKey, QuarantinedEvent, UsageEvent
+from metering.models import EventAdjustment, EventKey, QuarantinedEvent, UsageEvent
 from metering.triggers import GUARDS
 from tests import factories as make
 from tests.metering import usage
@@ -35,6 +35,18 @@ def quarantined(**fields: Any) -> QuarantinedEvent:
 
 def quarantine(*rows: dict[str, Any]) -> Callable[[], Any]:
     return lambda: [quarantined(**row) for row in rows]
+
+
+def adjusted(**fields: Any) -> Any:
+    defaults = {
+        "event_key": KEY,
+        "kind": "void",
+        "reason": "A test.",
+        "made_by": "dora",
+        "made_at": usage.NOW,
+    }
+    row = EventAdjustment.objects.create(**{**defaults, **fields})
+    return EventAdjustment.objects.filter(pk=row.pk)
 
 
 def stored(**attributes: Any) -> Any:
@@ -63,6 +75,12 @@ RULES: dict[str, Callable[[], Any]] = {
     ),
     "quarantine_open_once_per_key": quarantine({}, {"payload_hash": b"2" * 16}),
     "quarantine_conflict_once_per_payload": quarantine({"code": "conflict"}, {"code": "conflict"}),
+    "adjustment_kind_is_known": lambda: adjusted(kind="x"),
+    "adjustment_has_data_exactly_when_it_replaces": lambda: adjusted(data={}),
+    "adjustment_has_a_reason": lambda: adjusted(reason=""),
+    "adjustment_effective_once_per_event": lambda: [adjusted(), adjusted(kind="replace", data={})],
+    "event_adjustment_is_only_superseded": lambda: adjusted().update(reason="Another."),
+    "event_adjustment_is_never_deleted": lambda: adjusted()._raw_delete("default"),
     "usage_event_never_changes": lambda: stored().update(type="other"),
     "usage_event_is_never_deleted": lambda: stored()._raw_delete("default"),
     "event_key_never_changes": lambda: known().update(key=UUID(int=2)),
@@ -81,6 +99,7 @@ RULES: dict[str, Callable[[], Any]] = {
     ),
 }
 SQLITE_SAYS = {
+    "adjustment_effective_once_per_event": "metering_eventadjustment.event_key",
     "quarantine_open_once_per_key": "metering_quarantinedevent.key",
     "quarantine_conflict_once_per_payload": "metering_quarantinedevent.payload_hash",
 }
@@ -103,6 +122,11 @@ def test_conflicts_of_one_key_differ_and_stand_beside_the_open_event() -> None:
     quarantined()
     quarantined(code="conflict")
     quarantined(code="conflict", payload_hash=b"2" * 16)
+
+
+def test_a_superseded_adjustment_stays_beside_the_effective_one() -> None:
+    adjusted().update(is_effective=False)
+    adjusted(kind="replace", data={})
 
 
 def test_the_payload_of_an_event_in_quarantine_may_change() -> None:
