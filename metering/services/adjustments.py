@@ -139,8 +139,11 @@ def _checked(reason: str) -> str:
 
 def _locked(keys: list[UUID]) -> dict[UUID, UsageEvent]:
     """Return the events under these keys; nobody else adjusts them until the commit."""
-    list(EventKey.objects.filter(pk__in=keys).order_by("pk").select_for_update())
-    rows = UsageEvent.objects.filter(key__in=keys).select_related("customer", "subscription")
+    known = list(EventKey.objects.filter(pk__in=keys).order_by("pk").select_for_update())
+    rows = UsageEvent.objects.filter(
+        pk__in=[key.stored_as for key in known if key.stored_as],
+        time__in={key.time for key in known},  # so that only their partitions are read
+    ).select_related("customer", "subscription")
     events = {event.key: event for event in rows}
     if missing := [key for key in keys if key not in events]:
         raise EventNotCounted(f"No event {missing[0]} counts: it is unknown, or in quarantine.")

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('metering', '0001_events_keys_and_quarantine'),
+        ('metering', '0002_partition_events_by_month'),
     ]
 
     operations = [
