@@ -1,12 +1,12 @@
-"""Reading usage events: CloudEvents 1.0 in structured mode, or the same as plain JSON (R6, R7).
+"""What a usage event is: a CloudEvent 1.0, read and checked attribute by attribute (R6, R7).
 
-Decodes and checks one event or a body of them; knows no database, clock or setting.
+Knows no database, clock or setting; how events arrive is `envelopes`.
 """
 
 from __future__ import annotations
 
-import json
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,12 +17,20 @@ import msgspec
 
 from metering import properties
 
-BYTES_LIMIT = 8 * 1024 * 1024
-COUNT_LIMIT = 10_000
 DEPTH_LIMIT = 20
 
-_ATTRIBUTES = frozenset(
-    ("specversion", "id", "source", "type", "subject", "time", "data", "subscription")
+ATTRIBUTES = frozenset(
+    (
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "subject",
+        "time",
+        "data",
+        "data_base64",
+        "subscription",
+    )
 )
 _UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
@@ -32,15 +40,6 @@ _TIME = re.compile(
     re.ASCII,
 )
 _YEARS = range(1970, 3000)
-_decoder = msgspec.json.Decoder(float_hook=properties.number)
-
-
-class NotJson(ValueError):
-    """A body that is not JSON, is empty, or is nested beyond reading."""
-
-
-class TooManyEvents(ValueError):
-    """A body of more than 10,000 events."""
 
 
 class NotAnEvent(ValueError):
@@ -74,22 +73,6 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     flaw: str = ""
 
 
-def read_body(body: bytes) -> list[Event | NotAnEvent]:
-    """Return each event of a body, one object or an array, or why it is none, in order.
-
-    :raises NotJson: if there is nothing to read.
-    :raises TooManyEvents: if there are more than 10,000.
-    """
-    items = _decode(body)
-    if isinstance(items, dict):
-        items = [items]
-    if not isinstance(items, list):
-        raise NotJson("Send an event, or an array of events.")
-    if len(items) > COUNT_LIMIT:
-        raise TooManyEvents(f"Send up to {COUNT_LIMIT:,} events at once; these are {len(items):,}.")
-    return [_read_or_refuse(item) for item in items]
-
-
 def read_event(item: Any) -> Event:
     """Return the event that a JSON object describes, its numbers as `properties.read` gives them.
 
@@ -100,8 +83,8 @@ def read_event(item: Any) -> Event:
     if item.get("specversion", "1.0") != "1.0":
         raise NotAnEvent("specversion", "Only CloudEvents 1.0 are understood.", item=item)
     extensions = None
-    if not item.keys() <= _ATTRIBUTES:
-        extensions = {name: value for name, value in item.items() if name not in _ATTRIBUTES}
+    if not item.keys() <= ATTRIBUTES:
+        extensions = {name: value for name, value in item.items() if name not in ATTRIBUTES}
     data, flaw = _data(item, extensions)
     return make_event(
         source=_text(item, "source"),
@@ -186,40 +169,6 @@ def read_time(text: str) -> datetime:
     return moment.astimezone(UTC) + timedelta(seconds=leap)
 
 
-def _decode(body: bytes) -> Any:
-    """Decode a body at once, or if something in it resists, with all that JSON's letter allows.
-
-    The second reader lets lone surrogates, NaN and endless digits pass, so that they can be
-    refused item by item.
-    """
-    try:
-        return _decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ArithmeticError):
-        pass
-    try:
-        return json.loads(
-            body.decode("utf-8"),
-            parse_float=properties.number,
-            parse_int=properties.number,
-            parse_constant=Decimal,
-        )
-    except UnicodeDecodeError:
-        raise NotJson("The body is not UTF-8.") from None
-    except json.JSONDecodeError as broken:
-        raise NotJson(
-            f"The body is not JSON: {broken.msg}, line {broken.lineno} column {broken.colno}."
-        ) from None
-    except RecursionError:
-        raise NotJson(f"The body is nested more than {DEPTH_LIMIT} levels deep.") from None
-
-
-def _read_or_refuse(item: Any) -> Event | NotAnEvent:
-    try:
-        return read_event(item)
-    except NotAnEvent as refusal:
-        return refusal
-
-
 def _text(item: Mapping[str, Any], name: str) -> str:
     value = item.get(name)
     if value is None:
@@ -256,15 +205,26 @@ def _time(item: Mapping[str, Any]) -> datetime | None:
 def _data(item: Mapping[str, Any], extensions: Mapping[str, Any] | None) -> tuple[Any, str]:
     """Return the data, and what keeps it from being counted, if something does."""
     data = item.get("data")
+    flaws: list[str] = []
     if data is None:
         data = {}
-    flaws: list[str] = []
+        if (encoded := item.get("data_base64")) is not None:
+            data = _decoded(encoded, flaws)
     _inspect(data, item, flaws, depth=2)
     if extensions:
         _inspect(extensions, item, flaws, depth=1)
     if not isinstance(data, dict):
         return data, "The data is not a JSON object."
     return data, flaws[0] if flaws else ""
+
+
+def _decoded(encoded: Any, flaws: list[str]) -> Any:
+    """Return the JSON that a sender hid in base64, as some do with every payload in bytes."""
+    try:
+        return properties.read(b64decode(encoded, validate=True))
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
+        flaws.append("The data in data_base64 is not JSON in base64.")
+        return {}
 
 
 def _inspect(value: Any, item: Mapping[str, Any], flaws: list[str], *, depth: int) -> None:

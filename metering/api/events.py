@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema
 from rest_framework import mixins, serializers
-from rest_framework.exceptions import ParseError, UnsupportedMediaType
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.base.api.fields import KeyString, Text
-from config.base.api.parsing import read_body
-from config.base.api.problems import MEDIA_TYPE, TooLarge, problem
 from config.base.api.serializers import QuerySerializer
 from config.base.api.views import ApiViewSet
 from customers.periods import first_instant
-from metering import services
 from metering.api.fields import ExactJSONRenderer, Moment
-from metering.events import BYTES_LIMIT, NotJson, TooManyEvents
-from metering.events import read_body as read_events
+from metering.api.intake import BATCH, PLAIN, STRUCTURED, take_in
 from metering.models import UsageEvent
-from metering.services import Report
 
-STRUCTURED = "application/cloudevents+json"
-BATCH = "application/cloudevents-batch+json"
-PLAIN = "application/json"
 UTC = ZoneInfo("UTC")
 EXAMPLE = {
     "specversion": "1.0",
@@ -42,6 +32,15 @@ EXAMPLE = {
     "subject": "acme",
     "time": "2026-11-01T12:00:00Z",
     "data": {"input_tokens": 4808, "model": "m-large"},
+}
+LAGO_EXAMPLE = {
+    "event": {
+        "transaction_id": "evt-1",
+        "external_subscription_id": "acme-scale",
+        "code": "llm.request",
+        "timestamp": 1793534400,
+        "properties": {"input_tokens": 4808, "model": "m-large"},
+    }
 }
 
 
@@ -58,6 +57,28 @@ class CloudEventSerializer(serializers.Serializer[Any]):
     )
     time = serializers.DateTimeField(required=False, help_text="Left out: when it arrives.")
     data = serializers.JSONField(required=False)  # type: ignore[assignment]
+
+
+class LagoEventSerializer(serializers.Serializer[Any]):
+    """A usage event as Lago's senders write it."""
+
+    transaction_id = serializers.CharField(max_length=255)
+    external_subscription_id = serializers.CharField(
+        max_length=250, help_text="The key of a subscription, or else of a customer."
+    )
+    code = serializers.CharField(max_length=255, help_text="The type.")
+    timestamp = serializers.JSONField(
+        required=False, help_text="In seconds since 1970, as a number or text; or when it arrives."
+    )
+    properties = serializers.JSONField(required=False)
+
+
+class LagoSingleSerializer(serializers.Serializer[Any]):
+    event = LagoEventSerializer()
+
+
+class LagoBatchSerializer(serializers.Serializer[Any]):
+    events = LagoEventSerializer(many=True)
 
 
 class EventProblemSerializer(serializers.Serializer[Any]):
@@ -117,20 +138,31 @@ class EventQuery(QuerySerializer):
         return {**super().get_fields(), **moments}
 
 
-class EventViewSet(mixins.ListModelMixin, ApiViewSet[UsageEvent]):
+class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSet[UsageEvent]):
     """Usage events: what customers used."""
 
     scope = "events"
-    reads_json: ClassVar[bool] = False
     queryset = UsageEvent.objects.select_related("customer", "subscription").order_by("-pk")
     serializer_class = EventSerializer
     renderer_classes = [ExactJSONRenderer]
     filter_backends = []
     ordering = "-pk"
+    lookup_field = "key"
+    lookup_url_kwarg = "uuid"
+    lookup_value_regex = "[0-9a-fA-F-]{32,36}"
+    taken_in: ClassVar[frozenset[str]] = frozenset({"create", "batch"})
+    """What reads its body itself, and is answered outside the framework."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        handler = self.action_map.get((request.method or "").lower(), "")
+        if handler in self.taken_in:
+            answer: HttpResponse = getattr(self, handler)(request)
+            return answer
+        return super().dispatch(request, *args, **kwargs)
 
     def get_queryset(self) -> QuerySet[UsageEvent]:
         events = super().get_queryset()
-        if getattr(self, "swagger_fake_view", False):
+        if getattr(self, "swagger_fake_view", False) or self.action != "list":
             return events
         query = self.read_query(EventQuery)
         wanted: dict[str, Any] = {
@@ -148,63 +180,49 @@ class EventViewSet(mixins.ListModelMixin, ApiViewSet[UsageEvent]):
 
     @extend_schema(
         request={
-            PLAIN: CloudEventSerializer,
+            PLAIN: PolymorphicProxySerializer(
+                component_name="SentEvents",
+                serializers=[
+                    CloudEventSerializer,
+                    CloudEventSerializer(many=True),
+                    LagoSingleSerializer,
+                ],
+                resource_type_field_name=None,
+                many=False,
+            ),
             STRUCTURED: CloudEventSerializer,
             BATCH: CloudEventSerializer(many=True),
         },
         responses={200: ReportSerializer, 204: None},
-        examples=[OpenApiExample("A call", EXAMPLE, request_only=True)],
+        examples=[
+            OpenApiExample("A call", EXAMPLE, request_only=True),
+            OpenApiExample("A call, as Lago's senders write it", LAGO_EXAMPLE, request_only=True),
+        ],
     )
-    def create(self, request: Request) -> Response:
+    def create(self, request: HttpRequest) -> HttpResponse:
         """Take in one event or an array of up to 10,000, of at most 8 MiB.
+
+        Or, of any or no content type, one event whose attributes are headers such as `ce-id`, in
+        percent-encoding, and whose data is the body in JSON.
 
         When the call returns, what it took is durable; sent again, it comes back as duplicates.
         With `Accept: application/json` the answer is a report, otherwise 204 with the counts in
         the header Usage-Report. If an item is no event at all, the answer is 400 with the same
-        report, and the others are stored all the same.
+        report, and the others are stored all the same. Lago's `{"event": …}` is answered in its
+        own form, see events/batch.
         """
-        _require_json(request._request)
-        try:
-            items = read_events(read_body(request._request, limit=BYTES_LIMIT))
-        except NotJson as refusal:
-            raise ParseError(str(refusal), "not_json") from refusal
-        except TooManyEvents as refusal:
-            raise TooLarge(str(refusal)) from refusal
-        return _answer(request, services.ingest(items, received_at=timezone.now()))
+        return take_in(request)
 
+    @extend_schema(request={PLAIN: LagoBatchSerializer}, responses={200: LagoBatchSerializer})
+    @action(detail=False, methods=["post"], url_path="batch")
+    def batch(self, request: HttpRequest) -> HttpResponse:
+        """Take in events as Lago's senders write them, up to 10,000, of at most 8 MiB.
 
-def _require_json(request: HttpRequest) -> None:
-    sent = request.META.get("CONTENT_TYPE", "")
-    media_type, _, parameters = sent.lower().partition(";")
-    charset = re.search(r"charset=\"?([^\s;\"]+)", parameters)
-    if media_type.strip() not in (PLAIN, STRUCTURED, BATCH):
-        raise UnsupportedMediaType(sent, f"Send {PLAIN}, {STRUCTURED} or {BATCH}.")
-    if charset and charset[1] not in ("utf-8", "utf8"):
-        raise UnsupportedMediaType(sent, "Send UTF-8.")
-
-
-def _answer(request: Request, report: Report) -> Response:
-    """Answer as the sender asked: a report, its counts in a header, or a problem with the report."""
-    counts = {name: value for name, value in asdict(report).items() if name != "problems"}
-    header = {"Usage-Report": ", ".join(f"{name}={value}" for name, value in counts.items())}
-    problems = [asdict(found) for found in report.problems]
-    if report.invalid:
-        detail = (
-            f"{report.invalid} of the items "
-            f"{'is no event' if report.invalid == 1 else 'are no events'}; `problems` says why. "
-            "The others are stored."
-        )
-        body = problem(400, detail=detail, code="invalid_events")
-        body.update(counts, problems=problems)
-        return Response(body, status=400, headers=header, content_type=MEDIA_TYPE)
-    if _accepts_json(request):
-        return Response({**counts, "problems": problems}, headers=header)
-    return Response(status=204, headers=header)
-
-
-def _accepts_json(request: Request) -> bool:
-    ranges = request.META.get("HTTP_ACCEPT", "").lower().split(",")
-    return any(text.partition(";")[0].strip() == PLAIN for text in ranges)
+        They may also send `{"event": …}` to `/api/v1/events`. The source of an event is `lago:`
+        and its external_subscription_id, which is looked up as a subscription's key, then as a
+        customer's. Duplicates and what waits in quarantine are answered as accepted.
+        """
+        return take_in(request, lago_batch=True)
 
 
 def _instant(moment: date | datetime | None) -> datetime | None:

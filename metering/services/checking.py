@@ -16,6 +16,7 @@ from catalog.models import Aggregation, MetricStatus, ValueMetric
 from customers.models import Customer, Subscription, SubscriptionPhase
 from customers.periods import DateOutOfRange, first_instant, zone
 from metering import properties
+from metering.envelopes import LAGO_SOURCE
 from metering.events import Event
 from metering.models import QuarantineCode
 
@@ -55,6 +56,7 @@ class Surroundings:
         self._metrics = _metrics({event.type for event in events})
         self._subscriptions = _subscriptions(
             {event.subscription for event in events if event.subscription}
+            | {event.subject for event in events if event.subject and _is_lago(event)}
         )
         self._stretches = _stretches(
             customers={
@@ -65,6 +67,14 @@ class Surroundings:
             metrics=[metric.pk for metrics in self._metrics.values() for metric in metrics],
         )
 
+    def _holder(self, event: Event) -> tuple[int | None, int | None]:
+        """Return whose the event is, and the subscription if its subject names one, as Lago's do."""
+        if event.subject is not None and event.subscription is None and _is_lago(event):
+            found = self._subscriptions.get(event.subject)
+            if found is not None:
+                return found
+        return self._customers.get(event.subject or ""), None
+
     def check(self, event: Event, *, time: datetime, at: datetime) -> Verdict:
         """Say whose the event is, or name the first reason that keeps it from being counted.
 
@@ -72,14 +82,13 @@ class Surroundings:
         """
         if event.subject is None:
             return _refused(QuarantineCode.UNKNOWN_CUSTOMER, "It names no customer (subject).")
-        customer_id = self._customers.get(event.subject)
+        customer_id, subscription_id = self._holder(event)
         if customer_id is None:
             detail = f"There is no customer “{event.subject}”."
             return _refused(QuarantineCode.UNKNOWN_CUSTOMER, detail)
         metrics = self._metrics.get(event.type)
         if not metrics:
             return _refused(QuarantineCode.UNKNOWN_TYPE, f"No metric counts “{event.type}” events.")
-        subscription_id = None
         if event.subscription is not None:
             owner, subscription_id = self._subscriptions.get(event.subscription, (None, None))
             if owner != customer_id:
@@ -100,6 +109,10 @@ class Surroundings:
             detail = f"Its time, {time.isoformat()}, is more than an hour ahead."
             return _refused(QuarantineCode.FUTURE_TIME, detail)
         return Verdict(customer_id, subscription_id, counting)
+
+
+def _is_lago(event: Event) -> bool:
+    return event.source == f"{LAGO_SOURCE}{event.subject}"
 
 
 def _value_refusal(metric: ValueMetric, data: properties.Data) -> Verdict | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from typing import Any
+from uuid import UUID
 
 import pytest
 from rest_framework.test import APIClient
@@ -185,6 +187,39 @@ def test_digits_survive(caller: Caller) -> None:
     post(client, sent)
     assert used(metric, acme).quantity == D("12345678901234567890.0123456789")
     assert b"12345678901234567890.0123456789" in client.get(URL).content
+
+
+def test_data_in_base64_is_read(gateway: APIClient) -> None:
+    """CloudEvents' libraries write every payload in bytes so."""
+    hidden = b64encode(b'{"calls": 2.50}').decode()
+    assert post(gateway, body(id="a", data=None, data_base64=hidden)).json()["accepted"] == 1
+    event = UsageEvent.objects.get()
+    assert (event.data, event.extensions) == ({"calls": D("2.5")}, None)
+    again = post(gateway, body(id="a", data={"calls": 2.5}))
+    assert again.json()["duplicates"] == 1
+
+
+@pytest.mark.parametrize(
+    "hidden", ["%%%", b64encode(b"calls").decode(), b64encode(b"[1").decode(), 7]
+)
+def test_data_in_base64_that_is_no_json_waits_in_quarantine(
+    gateway: APIClient, hidden: Any
+) -> None:
+    [told] = post(gateway, body(data=None, data_base64=hidden)).json()["problems"]
+    assert (told["outcome"], told["code"]) == ("quarantined", "bad_value")
+
+
+def test_one_event_is_read_by_its_uuid(caller: Caller) -> None:
+    make.metric("calls")
+    make.customer("acme")
+    client = caller("events:write", "events:read")
+    post(client, [body(id="a"), body(id="b")])
+    listed = client.get(URL).json()["results"][0]
+    assert client.get(f"{URL}/{listed['uuid']}").json() == listed
+    stranger = client.get(f"{URL}/{UUID(int=7)}")
+    assert (stranger.status_code, stranger["Content-Type"]) == (404, "application/problem+json")
+    assert client.get(f"{URL}/{'-' * 32}").status_code == 404
+    assert caller("events:write").get(f"{URL}/{listed['uuid']}").status_code == 403
 
 
 def test_ten_thousand_events_take_as_many_queries_as_two(

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from django.http import HttpRequest
 from django.http.request import UnreadablePostError
+from gunicorn.http.errors import ParseException
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 
@@ -64,6 +65,8 @@ def read_body(request: HttpRequest, *, limit: int = BODY_LIMIT) -> bytes:
             body = _read(stream, limit + 1 if length is None else length)
         except (UnreadablePostError, OSError) as broken:
             raise ParseError("The body ended too early.") from broken
+        except ParseException as broken:
+            raise ParseError("The body's chunks can't be read.") from broken
         if length is not None and len(body) < length:
             raise ParseError("The body ended too early.")
         request._body = body

@@ -6,6 +6,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
+from config.base.api.authentication import lacking
 from config.base.services.api_keys import SCOPES
 
 
@@ -27,7 +28,7 @@ class HasScope(BasePermission):
         if needed is None:
             raise PermissionDenied("No key may call this.")
         if needed not in key.scopes:
-            raise PermissionDenied(f"This API key lacks the scope {needed}.")
+            raise PermissionDenied(lacking(needed))
         return True
 
 

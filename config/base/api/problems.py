@@ -117,6 +117,20 @@ def handle_exception(exc: Exception, context: Mapping[str, Any]) -> Response | N
     return _database_exception(exc)
 
 
+def as_problem(exc: Exception, request: HttpRequest) -> HttpResponse:
+    """Answer an exception as `handle_exception` does, for a view outside the framework.
+
+    Raises it again if nobody expected it.
+    """
+    answer = handle_exception(exc, {"request": request})
+    if answer is None:
+        raise exc
+    response = JsonResponse(answer.data, status=answer.status_code)
+    for name, value in {**answer.headers, "Content-Type": MEDIA_TYPE}.items():
+        response[name] = value
+    return response
+
+
 def _refused(refusal: Refusal) -> Response:
     return _answer(
         refusal.status,

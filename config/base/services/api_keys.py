@@ -24,6 +24,9 @@ SCOPES = tuple(
 _KEY = re.compile(r"\Apb_([0-9a-f]{12})_([A-Za-z0-9_-]{43})\Z")
 _NO_HASH = "0" * 64
 _STAMP_EVERY = timedelta(minutes=1)
+_TRUSTED_FOR = timedelta(seconds=2)
+_MOST_TRUSTED = 1000
+_trusted: dict[str, tuple[ApiKey, datetime]] = {}
 
 
 class UnknownScope(ValueError):
@@ -71,6 +74,7 @@ def revoke_api_key(*, key_id: int, at: datetime, actor: Actor) -> ApiKey:
             subject=key,
             changes={"revoked_at": [None, at.isoformat()]},
         )
+    _trusted.clear()
     return key
 
 
@@ -87,6 +91,25 @@ def recognise(text: str, *, at: datetime) -> ApiKey | None:
     if key.expires_at is not None and key.expires_at <= at:
         return None
     _stamp(key, at=at)
+    return key
+
+
+def recognise_again(text: str, *, at: datetime) -> ApiKey | None:
+    """Do as `recognise`, without asking the database about a key it knew in the last two seconds.
+
+    For calls that come by the hundred. The process that revokes a key refuses it at once, others
+    two seconds later at most; an expired key is refused at its instant.
+    """
+    hashed = _hashed(text)
+    key, since = _trusted.get(hashed, (None, at))
+    if key is None or not timedelta() <= at - since < _TRUSTED_FOR:
+        key, since = recognise(text, at=at), at
+    if key is None or (key.expires_at is not None and key.expires_at <= at):
+        _trusted.pop(hashed, None)
+        return None
+    if len(_trusted) >= _MOST_TRUSTED:
+        _trusted.clear()
+    _trusted[hashed] = key, since
     return key
 
 
