@@ -266,6 +266,7 @@ UNFOLD = {
     "STYLES": [
         lambda request: static("admin/plainbill.css"),
         lambda request: static("admin/plainbill-billing.css"),
+        lambda request: static("charts.css"),
     ],
     "DASHBOARD_CALLBACK": "config.base.dashboard.dashboard",
     "COLORS": {

@@ -6,7 +6,6 @@ Owns texts, formats and order. Computes nothing and asks the database nothing be
 
 from billing.presentation.invoice import present
 from billing.presentation.views import (
-    BarView,
     Fact,
     InvoiceView,
     LineView,
@@ -20,7 +19,6 @@ from billing.presentation.views import (
 )
 
 __all__ = [
-    "BarView",
     "Fact",
     "InvoiceView",
     "LineView",

@@ -13,7 +13,7 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 def palette(accent: object) -> Palette:
-    """Mix the tints; anything but #rrggbb gives the default colour."""
+    """Mix the tint; anything but #rrggbb gives the default colour."""
     text = str(accent)
     if not _COLOUR.fullmatch(text):
         text = DEFAULT
@@ -22,7 +22,6 @@ def palette(accent: object) -> Palette:
         accent=text.lower(),
         text=readable.lower(),
         tint=_mix(readable, share=0.05),
-        pale=_mix(readable, share=0.38),
     )
 
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 from billing.models import InvoiceLine, LineKind
 from billing.presentation.reader import Reader, clean
-from billing.presentation.views import BarView, LineView, RowView, UsageView
+from billing.presentation.views import LineView, RowView, UsageView
 from catalog.metrics import PRORATED
 from catalog.models import Timing
-from catalog.money import EXACT, plain, round_half_up
+from catalog.money import EXACT
 from catalog.pricing import Step
 from catalog.pricing.explanation import step_from_json
 from catalog.pricing.values import DayFraction
+from config.base.charts import meter
 
 _SIMPLE = ("flat", "unit")
-# What a part of a period multiplies: a level within it counts for that part only (R15).
 
 
 def is_shown(line: InvoiceLine) -> bool:
@@ -64,7 +63,7 @@ def usage_view(line: InvoiceLine, reader: Reader, *, zone: str) -> UsageView:
         included=reader.number(included) if included else reader.say("no_allowance"),
         over=reader.number(over),
         is_over=over > 0,
-        bar=_bar(used, included, over, reader) if included else None,
+        bar=meter(used, included, text=_used_of(used, included, over, reader)),
         note=_counted(said["measured"], reader, zone),
     )
 
@@ -180,15 +179,8 @@ def _counted(measured: dict[str, Any], reader: Reader, zone: str) -> str:
     return reader.say("events", count=reader.number(Decimal(events)), moment=moment)
 
 
-def _bar(used: Decimal, included: Decimal, over: Decimal, reader: Reader) -> BarView:
-    whole = max(used, included)
-    within = _percent(min(used, included), whole)
+def _used_of(used: Decimal, included: Decimal, over: Decimal, reader: Reader) -> str:
     numbers = {"used": reader.number(used), "included": reader.number(included)}
     if not over:
-        return BarView(within, "0", reader.say("bar_within", **numbers))
-    text = reader.say("bar_over", over=reader.number(over), **numbers)
-    return BarView(within, plain(EXACT.subtract(100, Decimal(within))), text)
-
-
-def _percent(part: Decimal, whole: Decimal) -> str:
-    return plain(round_half_up(Fraction(part) * 100 / Fraction(whole), 2))
+        return reader.say("bar_within", **numbers)
+    return reader.say("bar_over", over=reader.number(over), **numbers)

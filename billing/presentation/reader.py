@@ -10,8 +10,8 @@ from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_interval, format_time
-from babel.numbers import format_currency, get_currency_symbol
+from babel.dates import format_date, format_interval, format_skeleton, format_time
+from babel.numbers import format_compact_decimal, format_currency, get_currency_symbol
 
 from billing.presentation.words import WORDS
 from catalog import wording
@@ -76,6 +76,12 @@ class Reader:
     def number(self, value: Decimal) -> str:
         return _signed(wording.number(value, self.tag))
 
+    def short_number(self, value: Decimal) -> str:
+        """Write a round number in little room, where the locale has a short form: "150K", "1.5M"."""
+        with localcontext(EXACT):
+            short = format_compact_decimal(value, locale=self.locale, fraction_digits=1)
+        return _signed(short) if any(map(str.isalpha, short)) else self.number(value)
+
     def amount(self, value: Decimal) -> str:
         """Write an amount with the currency's decimals at least, and every further digit."""
         return _signed(wording.amount(value, self.exponent, self.tag))
@@ -122,6 +128,14 @@ class Reader:
 
     def day(self, day: date) -> str:
         return str(format_date(day, "medium", locale=self.dates))
+
+    def short_day(self, day: date) -> str:
+        """Write a day without its year: "17 Nov"."""
+        return str(format_skeleton("MMMd", day, locale=self.dates))
+
+    def month(self, day: date, *, with_year: bool) -> str:
+        """Name a month: "November", "November 2026"."""
+        return str(format_date(day, "LLLL y" if with_year else "LLLL", locale=self.dates))
 
     def long_date(self, day: date) -> str:
         return str(format_date(day, "long", locale=self.dates))

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from config.base.charts import Meter
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -23,13 +25,12 @@ class Fact:
 class Palette:
     """The issuer's colour and what is mixed from it, as #rrggbb.
 
-    `text` is the accent where it can be read on white, ink otherwise; the tints are paler.
+    `text` is the accent where it can be read on white, ink otherwise; the tint is paler.
     """
 
     accent: str
     text: str
     tint: str
-    pale: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +54,6 @@ class PaymentView:
 
 
 @dataclass(frozen=True, slots=True)
-class BarView:
-    """Used against included, 0 to 100 wide, in numbers an SVG takes as they are.
-
-    `within` ends where the allowance or the usage ends, whichever comes first; `over` begins
-    there and is "0" wide where nothing is over.
-    """
-
-    within: str
-    over: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class UsageView:
     """One price's usage at a glance."""
 
@@ -75,7 +63,7 @@ class UsageView:
     included: str
     over: str
     is_over: bool
-    bar: BarView | None
+    bar: Meter | None
     """None without an allowance to measure against."""
     note: str
 

@@ -44,6 +44,12 @@ BREACHES = [
         "values",
         id="rating reads a setting",
     ),
+    pytest.param(
+        "config/base/charts.py",
+        "import django.utils.timezone",
+        "charts",
+        id="a chart asks the clock",
+    ),
 ]
 
 
