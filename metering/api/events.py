@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, ClassVar
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema
-from rest_framework import mixins, serializers
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from drf_spectacular.utils import (
+    OpenApiExample,
+    PolymorphicProxySerializer,
+    extend_schema,
+    extend_schema_field,
+)
+from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.base.api.fields import KeyString, Text
-from config.base.api.serializers import QuerySerializer
+from config.base.api.serializers import QuerySerializer, StrictSerializer
 from config.base.api.views import ApiViewSet
 from customers.periods import first_instant
+from metering import services
 from metering.api.fields import ExactJSONRenderer, Moment
 from metering.api.intake import BATCH, PLAIN, STRUCTURED, take_in
-from metering.models import UsageEvent
+from metering.models import EventAdjustment, UsageEvent, UsageEventQuerySet
 
 UTC = ZoneInfo("UTC")
 EXAMPLE = {
@@ -101,13 +110,28 @@ class ReportSerializer(serializers.Serializer[Any]):
     problems = EventProblemSerializer(many=True)
 
 
+class AdjustmentSerializer(serializers.ModelSerializer[EventAdjustment]):
+    """Why an event does not count as it arrived: it is void, or counts with this data."""
+
+    data = serializers.JSONField(allow_null=True)  # type: ignore[assignment]
+
+    class Meta:
+        model = EventAdjustment
+        fields = ("kind", "data", "reason", "made_by", "made_at")
+        read_only_fields = fields
+
+
 class EventSerializer(serializers.ModelSerializer[UsageEvent]):
-    """An event as it counts; `uuid` names it here, `source` and `id` at its sender."""
+    """An event as it arrived; `uuid` names it here, `source` and `id` at its sender.
+
+    It counts so unless there is an `adjustment`.
+    """
 
     uuid = serializers.UUIDField(source="key")
     id = serializers.CharField(source="event_id")
     subject = serializers.CharField(source="customer.key")
     subscription = serializers.CharField(source="subscription.key", default=None, allow_null=True)
+    adjustment = serializers.SerializerMethodField()
 
     class Meta:
         model = UsageEvent
@@ -121,8 +145,25 @@ class EventSerializer(serializers.ModelSerializer[UsageEvent]):
             "time",
             "received_at",
             "data",
+            "adjustment",
         )
         read_only_fields = fields
+
+    @extend_schema_field(AdjustmentSerializer(allow_null=True))
+    def get_adjustment(self, event: UsageEvent) -> Any:
+        found = self.context["adjustments"].get(event.key)
+        return AdjustmentSerializer(found).data if found else None
+
+
+class VoidSerializer(StrictSerializer):
+    reason = Text(max_length=2000, lines=True)
+
+
+class ReplaceSerializer(StrictSerializer):
+    data = serializers.DictField(  # type: ignore[assignment]
+        help_text="All of the data, not only what differs."
+    )
+    reason = Text(max_length=2000, lines=True)
 
 
 class EventQuery(QuerySerializer):
@@ -138,16 +179,15 @@ class EventQuery(QuerySerializer):
         return {**super().get_fields(), **moments}
 
 
-class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSet[UsageEvent]):
+class EventViewSet(ApiViewSet[UsageEvent]):
     """Usage events: what customers used."""
 
     scope = "events"
-    queryset = UsageEvent.objects.select_related("customer", "subscription").order_by("-pk")
+    queryset = UsageEvent.objects.all()
     serializer_class = EventSerializer
     renderer_classes = [ExactJSONRenderer]
     filter_backends = []
     ordering = "-pk"
-    lookup_field = "key"
     lookup_url_kwarg = "uuid"
     lookup_value_regex = "[0-9a-fA-F-]{32,36}"
     taken_in: ClassVar[frozenset[str]] = frozenset({"create", "batch"})
@@ -160,8 +200,8 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSet[
             return answer
         return super().dispatch(request, *args, **kwargs)
 
-    def get_queryset(self) -> QuerySet[UsageEvent]:
-        events = super().get_queryset()
+    def get_queryset(self) -> UsageEventQuerySet:
+        events = UsageEvent.objects.select_related("customer", "subscription").order_by("-pk")
         if getattr(self, "swagger_fake_view", False) or self.action != "list":
             return events
         query = self.read_query(EventQuery)
@@ -176,7 +216,35 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSet[
     @extend_schema(parameters=[EventQuery])
     def list(self, request: Request) -> Response:
         """List events, the last to arrive first."""
-        return super().list(request)
+        page = self.paginate_queryset(self.get_queryset())
+        assert page is not None
+        return self.get_paginated_response(self._shown(page))
+
+    @extend_schema(responses=EventSerializer)
+    def retrieve(self, request: Request, uuid: str) -> Response:
+        """Show one event, and how it was corrected, if it was."""
+        return Response(self._shown([self._event(uuid)])[0])
+
+    @extend_schema(request=VoidSerializer, responses=EventSerializer)
+    @action(detail=True, methods=["post"])
+    def void(self, request: Request, uuid: str) -> Response:
+        """Let an event never have counted, and say why; voided again, it stays as it is."""
+        reason = self.read_body(VoidSerializer)["reason"]
+        key = self._event(uuid).key
+        services.void_events(keys=[key], reason=reason, at=timezone.now(), actor=self.actor)
+        return self.retrieve(request, uuid)
+
+    @extend_schema(request=ReplaceSerializer, responses=EventSerializer)
+    @action(detail=True, methods=["post"])
+    def replace(self, request: Request, uuid: str) -> Response:
+        """Let an event count with other data, and say why; one that was void counts again.
+
+        Customer, type and time stay: to change these, void it and send a new one.
+        """
+        change = self.read_body(ReplaceSerializer)
+        key = self._event(uuid).key
+        services.replace_event(key=key, **change, at=timezone.now(), actor=self.actor)
+        return self.retrieve(request, uuid)
 
     @extend_schema(
         request={
@@ -223,6 +291,18 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSet[
         customer's. Duplicates and what waits in quarantine are answered as accepted.
         """
         return take_in(request, lago_batch=True)
+
+    def _event(self, uuid: str) -> UsageEvent:
+        try:
+            key = UUID(uuid)
+        except ValueError:
+            raise Http404 from None
+        return get_object_or_404(self.get_queryset().under_key(key))
+
+    def _shown(self, events: Sequence[UsageEvent]) -> Any:
+        adjustments = services.effective_adjustments(event.key for event in events)
+        context = {**self.get_serializer_context(), "adjustments": adjustments}
+        return EventSerializer(events, many=True, context=context).data
 
 
 def _instant(moment: date | datetime | None) -> datetime | None:

@@ -1,6 +1,11 @@
 """What is done with usage: events taken in once, corrected, and the quarantine worked off."""
 
-from metering.services.adjustments import EventNotCounted, replace_event, void_events
+from metering.services.adjustments import (
+    EventNotCounted,
+    effective_adjustments,
+    replace_event,
+    void_events,
+)
 from metering.services.ingestion import Outcome, Problem, Report, ingest
 from metering.services.quarantine import (
     AlreadyResolved,
@@ -17,6 +22,7 @@ __all__ = [
     "Problem",
     "Report",
     "dismiss",
+    "effective_adjustments",
     "ingest",
     "replace_event",
     "replay",

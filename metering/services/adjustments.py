@@ -52,7 +52,7 @@ def void_events(
     reason = _checked(reason)
     wanted = list(dict.fromkeys(keys))
     events = _locked(wanted)
-    effective = _effective(wanted)
+    effective = effective_adjustments(wanted)
     fresh = [
         EventAdjustment(
             event_key=key,
@@ -85,7 +85,7 @@ def replace_event(
     event = events[key]
     changed = _with_data(event, data)
     _check(changed, time=event.time, at=at)
-    effective = _effective([key])
+    effective = effective_adjustments([key])
     former = effective.get(key)
     if former and former.kind == AdjustmentKind.REPLACE and _same(former.data, changed.data):
         return former
@@ -99,6 +99,12 @@ def replace_event(
     )
     _adjust(events, effective, [replacement], actor=actor)
     return replacement
+
+
+def effective_adjustments(keys: Iterable[UUID]) -> dict[UUID, EventAdjustment]:
+    """Return the adjustment that decides how each event counts; events without one are left out."""
+    rows = EventAdjustment.objects.filter(event_key__in=list(keys), is_effective=True)
+    return {row.event_key: row for row in rows}
 
 
 def _adjust(
@@ -148,11 +154,6 @@ def _locked(keys: list[UUID]) -> dict[UUID, UsageEvent]:
     if missing := [key for key in keys if key not in events]:
         raise EventNotCounted(f"No event {missing[0]} counts: it is unknown, or in quarantine.")
     return events
-
-
-def _effective(keys: list[UUID]) -> dict[UUID, EventAdjustment]:
-    rows = EventAdjustment.objects.filter(event_key__in=keys, is_effective=True)
-    return {row.event_key: row for row in rows}
 
 
 def _with_data(event: UsageEvent, data: Mapping[str, Any]) -> Event:

@@ -10,10 +10,14 @@ from uuid import UUID
 import pytest
 from rest_framework.test import APIClient
 
+from catalog.models import ValueMetric
+from config.base.audit import SYSTEM
+from customers.models import Customer
 from metering.models import QuarantinedEvent, UsageEvent
+from metering.services import void_events
 from tests import factories as make
 from tests.conftest import Caller
-from tests.metering.usage import D, body, used
+from tests.metering.usage import NOW, D, body, used
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/events"
@@ -281,6 +285,7 @@ def test_a_listed_event_says_all_but_the_internal_id(caller: Caller) -> None:
         "subscription": "acme-scale",
         "time": "2026-11-01T12:00:00Z",
         "data": {"calls": 1.5},
+        "adjustment": None,
     }
 
 
@@ -297,6 +302,95 @@ def test_pages_follow_each_other(caller: Caller) -> None:
     page = client.get(f"{URL}?limit=3").json()
     rest = client.get(page["next"]).json()
     assert [event["id"] for event in page["results"] + rest["results"]] == list("43210")
+
+
+@pytest.fixture
+def finance(caller: Caller) -> APIClient:
+    """Who corrects the event “a”, five calls by acme."""
+    make.metric("calls")
+    make.customer("acme")
+    client = caller("events:write", "events:read", name="finance")
+    post(client, body(id="a", data={"calls": 5}))
+    return client
+
+
+def corrected(client: APIClient, how: str, body: Any) -> Any:
+    return client.post(f"{URL}/{UsageEvent.objects.get().key}/{how}", body)
+
+
+def counted() -> D:
+    return used(ValueMetric.objects.get(), Customer.objects.get()).quantity
+
+
+def test_a_voided_event_never_counted_and_is_still_there(finance: APIClient) -> None:
+    answer = corrected(finance, "void", {"reason": "A load test."})
+    assert answer.status_code == 200
+    adjustment = dict(answer.json()["adjustment"])
+    assert adjustment.pop("made_at")
+    assert adjustment == {
+        "kind": "void",
+        "data": None,
+        "reason": "A load test.",
+        "made_by": "finance",
+    }
+    assert answer.json()["data"] == {"calls": 5}
+    assert corrected(finance, "void", {"reason": "Again."}).json() == answer.json()
+    assert finance.get(URL).json()["results"] == [answer.json()]
+    assert counted() == 0
+
+
+def test_a_replaced_event_counts_with_other_data(finance: APIClient) -> None:
+    exact = '{"data": {"calls": 0.1000000001}, "reason": "Counted twice."}'
+    answer = finance.generic(
+        "POST", f"{URL}/{UsageEvent.objects.get().key}/replace", exact, content_type=JSON
+    )
+    assert b'"calls":0.1000000001' in answer.content
+    assert (answer.json()["data"], answer.json()["adjustment"]["kind"]) == ({"calls": 5}, "replace")
+    assert counted() == D("0.1000000001")
+
+
+@pytest.mark.parametrize(
+    ("how", "sent", "pointer"),
+    [
+        ("void", {}, "/reason"),
+        ("void", {"reason": " "}, "/reason"),
+        ("void", {"reason": "x", "data": {}}, "/data"),
+        ("replace", {"reason": "x"}, "/data"),
+        ("replace", {"reason": "x", "data": []}, "/data"),
+        ("replace", {"reason": "x", "data": {}}, "/data"),
+        ("replace", {"reason": "x", "data": {"calls": "many"}}, "/data"),
+        ("replace", {"data": {"calls": 1}}, "/reason"),
+    ],
+)
+def test_a_faulty_correction_is_refused(
+    finance: APIClient, how: str, sent: Any, pointer: str
+) -> None:
+    response = corrected(finance, how, sent)
+    assert response.status_code == 400
+    assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
+    assert counted() == 5
+
+
+def test_what_is_not_there_or_waits_in_quarantine_is_not_corrected(finance: APIClient) -> None:
+    post(finance, body(id="b", subject="nobody"))
+    for key in (UUID(int=7), QuarantinedEvent.objects.get().key):
+        assert finance.post(f"{URL}/{key}/void", {"reason": "x"}).status_code == 404
+
+
+def test_who_may_only_read_corrects_nothing(finance: APIClient, caller: Caller) -> None:
+    for how in ("void", "replace"):
+        assert corrected(caller("events:read"), how, {"reason": "x"}).status_code == 403
+    assert counted() == 5
+
+
+def test_a_page_takes_as_many_queries_as_it_would_without_adjustments(
+    finance: APIClient, django_assert_num_queries: Any
+) -> None:
+    post(finance, [body(id=f"{n}") for n in range(30)])
+    keys = UsageEvent.objects.values_list("key", flat=True)[:20]
+    void_events(keys=keys, reason="x", at=NOW, actor=SYSTEM)
+    with django_assert_num_queries(3):  # the key, the events, their adjustments
+        assert len(finance.get(URL).json()["results"]) == 31
 
 
 def test_a_stranger_reads_no_events(caller: Caller) -> None:
