@@ -13,8 +13,8 @@ class MeteringConfig(AppConfig):
         from metering import querysets  # noqa: F401, PLC0415 - gives SQLite its functions
         from metering.admin import usage_figures  # noqa: PLC0415
         from metering.groups import GRANTS  # noqa: PLC0415
-        from metering.triggers import GUARDS  # noqa: PLC0415
+        from metering.triggers import GUARDS, STAMPS  # noqa: PLC0415
 
-        post_migrate.connect(install_after_migrate(GUARDS), sender=self, weak=False)
+        post_migrate.connect(install_after_migrate([*GUARDS, *STAMPS]), sender=self, weak=False)
         post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)
         FIGURES.append(usage_figures)

@@ -57,6 +57,23 @@ class EventKey(models.Model):
         return str(self.key)
 
 
+class CatalogueStamp(models.Model):
+    """One row whose stamp is another after every change of a metric, and after every customer or
+    subscription that was deleted. Triggers write it; what ingestion remembers is good as long as
+    the stamp is the same."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    stamp = models.CharField(max_length=36)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(name="catalogue_stamp_is_one_row", condition=Q(id=1)),
+        )
+
+    def __str__(self) -> str:
+        return self.stamp
+
+
 class UsageEventQuerySet(models.QuerySet["UsageEvent"]):
     def under_key(self, key: UUID) -> UsageEventQuerySet:
         """Keep the event under this key, found by its id and time, so in one partition."""
@@ -100,9 +117,7 @@ class UsageEvent(models.Model):
 
     class Meta:
         ordering = ("id",)
-        indexes = (
-            models.Index(fields=["customer", "type", "time", "id"], name="usage_event_measured"),
-        )
+        indexes = (models.Index(fields=["customer", "time"], name="usage_event_of_customer"),)
 
     def __str__(self) -> str:
         return f"{self.event_id} from {self.source}"

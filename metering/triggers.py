@@ -1,6 +1,6 @@
 """Metering's guards: what arrived stays as it arrived."""
 
-from config.base.guards import Guard, append_only, immutable
+from config.base.guards import Consequence, Event, Guard, append_only, immutable
 
 _IN_QUARANTINE = (
     "EXISTS (SELECT 1 FROM metering_quarantinedevent q "
@@ -52,4 +52,34 @@ GUARDS = [
         "EXISTS (SELECT 1 FROM metering_usageevent e "
         "WHERE e.customer_id = OLD.customer_id AND e.subscription_id = OLD.id)",
     ),
+]
+
+
+def _stamped(name: str, table: str, event: Event) -> Consequence:
+    """Renew the stamp of what ingestion remembers.
+
+    Who deletes first waits for the events on their way, so that the guards below see them; those
+    that come later wait for the deletion, and then see the new stamp.
+    """
+    statement = (
+        "INSERT INTO metering_cataloguestamp (id, stamp) VALUES (1, {random}) "
+        "ON CONFLICT (id) DO UPDATE SET stamp = excluded.stamp"
+    )
+    wait = "LOCK TABLE metering_eventkey IN SHARE MODE; " if event == "DELETE" else ""
+    return Consequence(
+        name,
+        table,
+        event,
+        postgresql=wait + statement.format(random="gen_random_uuid()::text"),
+        sqlite=statement.format(random="lower(hex(randomblob(16)))"),
+    )
+
+
+STAMPS = [
+    _stamped("catalogue_stamp_with_new_metric", "catalog_valuemetric", "INSERT"),
+    _stamped("catalogue_stamp_with_changed_metric", "catalog_valuemetric", "UPDATE"),
+    _stamped("catalogue_stamp_with_deleted_metric", "catalog_valuemetric", "DELETE"),
+    # These sort before the guards of their tables, and so fire before them.
+    _stamped("catalogue_stamp_with_deleted_customer", "customers_customer", "DELETE"),
+    _stamped("catalogue_stamp_with_deleted_subscription", "customers_subscription", "DELETE"),
 ]

@@ -25,6 +25,16 @@ class Guard(NamedTuple):
     refuse: str
 
 
+class Consequence(NamedTuple):
+    """Run a statement of each database before `event` on any row of `table`."""
+
+    name: str
+    table: str
+    event: Event
+    postgresql: str
+    sqlite: str
+
+
 def immutable(*columns: str) -> str:
     """Return the condition that one of these columns is about to change."""
     return " OR ".join(f'NEW."{column}" IS DISTINCT FROM OLD."{column}"' for column in columns)
@@ -38,12 +48,15 @@ def append_only(table: str, *, name: str) -> list[Guard]:
     ]
 
 
-def install(guards: Sequence[Guard], *, connection: BaseDatabaseWrapper) -> None:
-    """Create the guards, replacing those of the same name."""
+def install(rules: Sequence[Guard | Consequence], *, connection: BaseDatabaseWrapper) -> None:
+    """Create guards and consequences, replacing those of the same name.
+
+    On PostgreSQL, those of one table and event fire in the order of their names.
+    """
     render = _postgresql if connection.vendor == "postgresql" else _sqlite
     with connection.cursor() as cursor:
-        for guard in guards:
-            for statement in render(guard):
+        for rule in rules:
+            for statement in render(rule):
                 cursor.execute(statement)
 
 
@@ -62,32 +75,41 @@ def drop_before_migrate(using: str, **kwargs: Any) -> None:
     drop_all(connection=connections[using])
 
 
-def install_after_migrate(guards: Sequence[Guard]) -> Any:
-    """Return a post_migrate receiver for the app that lists `guards`."""
+def install_after_migrate(rules: Sequence[Guard | Consequence]) -> Any:
+    """Return a post_migrate receiver for the app that lists `rules`."""
 
     def receive(sender: AppConfig, using: str, **kwargs: Any) -> None:
         connection = connections[using]
         tables = set(connection.introspection.table_names())
-        install([guard for guard in guards if guard.table in tables], connection=connection)
+        install([rule for rule in rules if rule.table in tables], connection=connection)
 
     return receive
 
 
-def _sqlite(guard: Guard) -> list[str]:
+def _sqlite(rule: Guard | Consequence) -> list[str]:
+    if isinstance(rule, Guard):
+        then = f"WHEN ({rule.refuse}) BEGIN SELECT RAISE(ABORT, '{rule.name}')"
+    else:
+        then = f"BEGIN {rule.sqlite}"
     return [
-        f'DROP TRIGGER IF EXISTS "{guard.name}"',
-        f'CREATE TRIGGER "{guard.name}" BEFORE {guard.event} ON "{guard.table}" FOR EACH ROW '
-        f"WHEN ({guard.refuse}) BEGIN SELECT RAISE(ABORT, '{guard.name}'); END",
+        f'DROP TRIGGER IF EXISTS "{rule.name}"',
+        f'CREATE TRIGGER "{rule.name}" BEFORE {rule.event} ON "{rule.table}" FOR EACH ROW '
+        f"{then}; END",
     ]
 
 
-def _postgresql(guard: Guard) -> list[str]:
-    row = "OLD" if guard.event == "DELETE" else "NEW"
+def _postgresql(rule: Guard | Consequence) -> list[str]:
+    row = "OLD" if rule.event == "DELETE" else "NEW"
+    if isinstance(rule, Guard):
+        then = (
+            f"IF ({rule.refuse}) THEN RAISE EXCEPTION '{rule.name}' "
+            f"USING ERRCODE = 'check_violation', CONSTRAINT = '{rule.name}'; END IF"
+        )
+    else:
+        then = rule.postgresql
     return [
-        f'CREATE OR REPLACE FUNCTION "{guard.name}"() RETURNS trigger LANGUAGE plpgsql AS $guard$ '
-        f"BEGIN IF ({guard.refuse}) THEN RAISE EXCEPTION '{guard.name}' "
-        f"USING ERRCODE = 'check_violation', CONSTRAINT = '{guard.name}'; "
-        f"END IF; RETURN {row}; END $guard$",
-        f'CREATE OR REPLACE TRIGGER "{guard.name}" BEFORE {guard.event} ON "{guard.table}" '
-        f'FOR EACH ROW EXECUTE FUNCTION "{guard.name}"()',
+        f'CREATE OR REPLACE FUNCTION "{rule.name}"() RETURNS trigger LANGUAGE plpgsql AS $guard$ '
+        f"BEGIN {then}; RETURN {row}; END $guard$",
+        f'CREATE OR REPLACE TRIGGER "{rule.name}" BEFORE {rule.event} ON "{rule.table}" '
+        f'FOR EACH ROW EXECUTE FUNCTION "{rule.name}"()',
     ]

@@ -70,7 +70,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('id',),
-                'indexes': [models.Index(fields=['customer', 'type', 'time', 'id'], name='usage_event_measured')],
+                'indexes': [models.Index(fields=['customer', 'time'], name='usage_event_of_customer')],
             },
         ),
     ]

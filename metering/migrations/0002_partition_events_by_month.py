@@ -11,7 +11,7 @@ PARTITIONED = """
     CREATE SEQUENCE metering_usageevent_id_seq INCREMENT 10000 OWNED BY metering_usageevent.id;
     ALTER TABLE metering_usageevent
         ALTER id SET DEFAULT nextval('metering_usageevent_id_seq');
-    CREATE INDEX usage_event_measured ON metering_usageevent (customer_id, type, time, id);
+    CREATE INDEX usage_event_of_customer ON metering_usageevent (customer_id, time);
     CREATE TABLE metering_usageevent_default PARTITION OF metering_usageevent DEFAULT;
 """
 

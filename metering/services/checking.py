@@ -6,19 +6,19 @@ What the check of a batch needs to know is loaded at once, in a constant number 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import Count
-
-from catalog.models import Aggregation, MetricStatus, ValueMetric
-from customers.models import Customer, Subscription, SubscriptionPhase
+from catalog.models import Aggregation, ValueMetric
+from customers.models import SubscriptionPhase
 from customers.periods import DateOutOfRange, first_instant, zone
 from metering import properties
 from metering.envelopes import LAGO_SOURCE
 from metering.events import Event
 from metering.models import QuarantineCode
+from metering.services import memory
+from metering.services.memory import Memory
 
 TOLERATED_AHEAD = timedelta(hours=1)
 
@@ -46,25 +46,34 @@ class _Stretch(NamedTuple):
 class Surroundings:
     """The customers, metrics and subscriptions that a batch of events speaks of."""
 
-    def __init__(self, events: Iterable[Event]) -> None:
+    def __init__(self, events: Iterable[Event], *, remember: bool = False) -> None:
+        """Ask, within a transaction, for what is not known yet.
+
+        With `remember` the process keeps the answers. Only where this transaction has changed
+        nothing but events, and no other surrounds it: what is rolled back must not be remembered.
+        """
         events = list(events)
-        self._customers = dict(
-            Customer.objects.filter(
-                key__in={event.subject for event in events if event.subject}
-            ).values_list("key", "pk")
-        )
-        self._metrics = _metrics({event.type for event in events})
-        self._subscriptions = _subscriptions(
-            {event.subscription for event in events if event.subscription}
-            | {event.subject for event in events if event.subject and _is_lago(event)}
-        )
+        subjects = {event.subject for event in events if event.subject}
+        named = {event.subscription for event in events if event.subscription}
+        named |= {event.subject for event in events if event.subject and _is_lago(event)}
+        unnamed = {event.subject for event in events if event.subject and not event.subscription}
+        found = memory.recall() if remember else None
+        while True:
+            found = found or Memory(memory.look(()).stamp)
+            self._metrics = found.metrics
+            self._customers = found.customers(subjects)
+            self._subscriptions = found.subscriptions(named)
+            ids = {self._customers[key] for key in unnamed if key in self._customers}
+            stand = memory.look(ids)
+            if stand.stamp == found.stamp:
+                break
+            found = None
+        if remember:
+            memory.keep(found)
+        types = {event.type for event in events}
         self._stretches = _stretches(
-            customers={
-                self._customers[event.subject]
-                for event in events
-                if not event.subscription and event.subject in self._customers
-            },
-            metrics=[metric.pk for metrics in self._metrics.values() for metric in metrics],
+            customers=stand.several,
+            metrics=[metric.pk for type_ in types for metric in self._metrics.get(type_, ())],
         )
 
     def _holder(self, event: Event) -> tuple[int | None, int | None]:
@@ -96,7 +105,11 @@ class Surroundings:
                 return _refused(QuarantineCode.UNKNOWN_SUBSCRIPTION, detail)
         if event.flaw:
             return _refused(QuarantineCode.BAD_VALUE, event.flaw)
-        counting = [metric for metric in metrics if properties.meets(metric.filters, event.data)]
+        counting = [
+            metric
+            for metric in metrics
+            if not metric.filters or properties.meets(metric.filters, event.data)
+        ]
         for metric in counting:
             if refusal := _value_refusal(metric, event.data):
                 return refusal
@@ -120,6 +133,8 @@ def _value_refusal(metric: ValueMetric, data: properties.Data) -> Verdict | None
     if not name:
         return None
     value = data.get(name)
+    if type(value) is int and -(10**20) < value < 10**20:
+        return None
     if value is None:
         detail = f"“{metric}” needs the property “{name}”."
         return _refused(QuarantineCode.MISSING_VALUE, detail)
@@ -154,37 +169,13 @@ def _refused(code: QuarantineCode, detail: str) -> Verdict:
     return Verdict(code=code.value, detail=detail)
 
 
-def _metrics(types: Iterable[str]) -> Mapping[str, list[ValueMetric]]:
-    found: dict[str, list[ValueMetric]] = defaultdict(list)
-    for metric in ValueMetric.objects.filter(event_type__in=set(types)).exclude(
-        status=MetricStatus.RETIRED
-    ):
-        found[metric.event_type].append(metric)
-    return found
-
-
-def _subscriptions(keys: set[str]) -> dict[str, tuple[int, int]]:
-    if not keys:
-        return {}
-    rows = Subscription.objects.filter(key__in=keys).values_list("key", "customer_id", "pk")
-    return {key: (customer_id, pk) for key, customer_id, pk in rows}
-
-
-def _stretches(*, customers: set[int], metrics: Sequence[int]) -> dict[int, list[_Stretch]]:
-    """Return, per customer with several subscriptions, when each prices which metric."""
+def _stretches(*, customers: Collection[int], metrics: Sequence[int]) -> dict[int, list[_Stretch]]:
+    """Return, per customer, when each subscription prices which metric."""
     if not customers or not metrics:
         return {}
-    several = (
-        Subscription.objects.filter(customer__in=customers)
-        .order_by()
-        .values("customer")
-        .annotate(n=Count("pk"))
-        .filter(n__gt=1)
-        .values("customer")
-    )
     rows = (
         SubscriptionPhase.objects.filter(
-            subscription__customer__in=several, plan_version__prices__metric__in=metrics
+            subscription__customer__in=customers, plan_version__prices__metric__in=metrics
         )
         .values_list(
             "subscription__customer_id",

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from metering.events import Event, NotAnEvent, written
 from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
@@ -18,7 +18,7 @@ from metering.services.storage import (
     Claim,
     Counted,
     claim_keys,
-    known_hashes,
+    known_keys,
     lead_to_event,
     replace_payload,
     reserve_ids,
@@ -100,16 +100,24 @@ def ingest(items: Sequence[Event | NotAnEvent], *, received_at: datetime) -> Rep
         if first.setdefault(item.key, arrival) is not arrival:
             repeated.append(arrival)
     if first:
+        alone = not connection.in_atomic_block
         with transaction.atomic():
-            _take(first, repeated, report, received_at)
+            _take(first, repeated, report, received_at, remember=alone)
     report.problems.sort(key=lambda problem: problem.index)
     return report
 
 
 def _take(
-    first: dict[str, _Arrival], repeated: list[_Arrival], report: Report, at: datetime
+    first: dict[str, _Arrival],
+    repeated: list[_Arrival],
+    report: Report,
+    at: datetime,
+    *,
+    remember: bool,
 ) -> None:
-    surroundings = Surroundings(arrival.event for arrival in [*first.values(), *repeated])
+    surroundings = Surroundings(
+        (arrival.event for arrival in [*first.values(), *repeated]), remember=remember
+    )
     verdicts = {
         key: surroundings.check(arrival.event, time=arrival.time, at=at)
         for key, arrival in first.items()
@@ -121,6 +129,7 @@ def _take(
     fresh = [(first[key], verdicts[key], stored_as) for key, stored_as in new.items()]
     again = [arrival for key, arrival in first.items() if key not in new] + repeated
     _take_fresh(fresh, report, at)
+    again = _without_duplicates(again, report)
     if again:
         waiting = _waiting({arrival.event.key for arrival in again})
         retried, repeats = _split(again, waiting, report)
@@ -142,6 +151,19 @@ def _take_fresh(
     store_events(counted, received_at=at)
     report.accepted += len(counted)
     QuarantinedEvent.objects.bulk_create(refused, batch_size=1000)
+
+
+def _without_duplicates(arrivals: list[_Arrival], report: Report) -> list[_Arrival]:
+    """Leave out what came again as it was counted, which is nearly all that comes again."""
+    known = known_keys({arrival.event.key for arrival in arrivals})
+    rest = []
+    for arrival in arrivals:
+        payload_hash, is_stored = known[arrival.event.key]
+        if is_stored and payload_hash == arrival.event.payload_hash:
+            report.duplicates += 1
+        else:
+            rest.append(arrival)
+    return rest
 
 
 def _waiting(keys: Iterable[str]) -> dict[str, QuarantinedEvent]:
@@ -219,8 +241,8 @@ def _take_repeats(arrivals: Iterable[_Arrival], report: Report, at: datetime) ->
     arrivals = list(arrivals)
     if not arrivals:
         return
-    stored = known_hashes({arrival.event.key for arrival in arrivals})
-    differing = [a for a in arrivals if stored[a.event.key] != a.event.payload_hash]
+    known = known_keys({arrival.event.key for arrival in arrivals})
+    differing = [a for a in arrivals if known[a.event.key].payload_hash != a.event.payload_hash]
     as_sent = _payloads_before_repair(differing)
     report.duplicates += len(arrivals) - len(differing)
     conflicts = []

@@ -9,7 +9,7 @@ from django.apps import apps
 from django.db import IntegrityError, transaction
 
 from customers.models import Customer, Subscription
-from metering.models import EventAdjustment, EventKey, QuarantinedEvent, UsageEvent
+from metering.models import CatalogueStamp, EventAdjustment, EventKey, QuarantinedEvent, UsageEvent
 from metering.triggers import GUARDS
 from tests import factories as make
 from tests.metering import usage
@@ -90,6 +90,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "event_key_is_never_deleted": lambda: known()._raw_delete("default"),
     "quarantined_event_is_kept_once_resolved": lambda: dismissed().update(resolution="No reason."),
     "quarantined_event_is_never_deleted": lambda: dismissed()._raw_delete("default"),
+    "catalogue_stamp_is_one_row": lambda: CatalogueStamp.objects.create(id=2, stamp="x"),
     "customer_with_events_is_kept": lambda: (
         stored() and Customer.objects.filter(key="acme")._raw_delete("default")
     ),
