@@ -10,4 +10,5 @@ handler500 = "config.base.api.problems.server_error"
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api")),
+    path("docs/", include("config.docs")),
 ]
