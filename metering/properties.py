@@ -60,6 +60,10 @@ read: Callable[[str | bytes], Any] = _decoder.decode
 """Return what a JSON text says, its numbers as int or Decimal."""
 
 
+canonical_bytes: Callable[[Any], bytes] = _encoder.encode
+"""Return the JSON text, in UTF-8, that two values share exactly when they are equal."""
+
+
 def canonical(value: Any) -> str:
     """Return the JSON text that two values share exactly when they are equal."""
     return _encoder.encode(value).decode()
