@@ -1,11 +1,12 @@
 """Settings, driven by the environment; every variable is optional.
 
 SECRET_KEY, DEBUG, ALLOWED_HOSTS, PUBLIC_URL, DATA_DIR, DATABASE_URL, CELERY_BROKER_URL,
-CACHE_URL, EMAIL_URL: the README's table under "Settings" says what each one does.
+CACHE_URL, EMAIL_URL, TRUSTED_PROXIES: the README's table under "Settings" says what each one does.
 """
 
 import os
 import secrets
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,6 +66,7 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "axes",
     "config.base",
     "catalog",
     "customers",
@@ -83,6 +85,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # the last one: it answers instead of the login page
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -159,9 +162,10 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
-        # These two tell of every page and font of every PDF.
+        # These tell of every page and font of every PDF, and of every sign-in.
         "fontTools": {"level": "WARNING"},
         "weasyprint": {"level": "WARNING"},
+        "axes": {"level": "WARNING"},
     },
 }
 
@@ -176,6 +180,21 @@ STATICFILES_DIRS = [BASE_DIR / "config" / "static", ("fonts", BASE_DIR / "billin
 WHITENOISE_USE_FINDERS = True
 
 LOGIN_REDIRECT_URL = "admin:index"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # the first one: it refuses before a password is tried
+    "django.contrib.auth.backends.ModelBackend",
+]
+
+# Sign-in of staff: ten failures of one account, or from one address, close it for 15 minutes.
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # who keeps trying keeps nobody out longer
+AXES_LOCKOUT_CALLABLE = "config.base.admin.sign_in.locked_out"
+AXES_CLIENT_IP_CALLABLE = "config.base.clients.client_address"
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False  # config.base.admin.sign_in shows it
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -19,6 +19,7 @@ for name in (
     "PUBLIC_URL",
     "DEBUG",
     "ALLOWED_HOSTS",
+    "TRUSTED_PROXIES",
 ):
     os.environ.pop(name, None)
 for name in ("DATABASE_URL", "BROKER_URL"):

@@ -1,6 +1,6 @@
 """The admin of the floor: audit trail, API keys, outbox, staff; and the base of every other page."""
 
-from config.base.admin import keys, outbox, staff, trail_admin
+from config.base.admin import keys, outbox, sign_in, staff, trail_admin
 from config.base.admin.audited import AuditedAdmin, Panel, PanelMaker, ReadOnlyAdmin
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "ReadOnlyAdmin",
     "keys",
     "outbox",
+    "sign_in",
     "staff",
     "trail_admin",
 ]
