@@ -8,10 +8,11 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         import billing.deliveries  # noqa: F401, PLC0415
-        from billing.admin import customer_panels, overview  # noqa: PLC0415
+        from billing.admin import customer_panels, finders, overview  # noqa: PLC0415
         from billing.groups import GRANTS  # noqa: PLC0415
         from billing.triggers import GUARDS  # noqa: PLC0415
-        from config.base.dashboard import FIGURES, STEPS  # noqa: PLC0415
+        from config.base.admin.find import FINDERS  # noqa: PLC0415
+        from config.base.dashboard import COMING, NEEDS, PANELS, STEPS, WAITING  # noqa: PLC0415
         from config.base.groups import grant_after_migrate  # noqa: PLC0415
         from config.base.guards import install_after_migrate  # noqa: PLC0415
         from customers.admin import CUSTOMER_PANELS  # noqa: PLC0415
@@ -19,5 +20,11 @@ class BillingConfig(AppConfig):
         post_migrate.connect(install_after_migrate(GUARDS), sender=self, weak=False)
         post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)
         STEPS.append(overview.billing_steps)
-        FIGURES.append(overview.billing_figures)
+        NEEDS.append(overview.billing_needs)
+        COMING.append(overview.billing_coming)
+        PANELS.append(overview.billed_panels)
+        WAITING["billing.invoice"] = overview.invoices_waiting
+        WAITING["billing.billingperiod"] = overview.periods_parked
+        WAITING["billing.billingperiod.due"] = overview.periods_due
         CUSTOMER_PANELS += [customer_panels.upcoming_panel, customer_panels.invoices_panel]
+        FINDERS.extend(finders.FINDERS)

@@ -7,14 +7,17 @@ class CatalogConfig(AppConfig):
     verbose_name = "Sell"
 
     def ready(self) -> None:
-        from catalog.admin.steps import catalog_figures, catalog_steps  # noqa: PLC0415
+        from catalog.admin import finders  # noqa: PLC0415
+        from catalog.admin.steps import catalog_needs, catalog_steps  # noqa: PLC0415
         from catalog.groups import GRANTS  # noqa: PLC0415
         from catalog.triggers import GUARDS  # noqa: PLC0415
-        from config.base.dashboard import FIGURES, STEPS  # noqa: PLC0415
+        from config.base.admin.find import FINDERS  # noqa: PLC0415
+        from config.base.dashboard import NEEDS, STEPS  # noqa: PLC0415
         from config.base.groups import grant_after_migrate  # noqa: PLC0415
         from config.base.guards import install_after_migrate  # noqa: PLC0415
 
         post_migrate.connect(install_after_migrate(GUARDS), sender=self, weak=False)
         post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)
         STEPS.append(catalog_steps)
-        FIGURES.append(catalog_figures)
+        NEEDS.append(catalog_needs)
+        FINDERS.extend(finders.FINDERS)

@@ -8,13 +8,11 @@ import os
 import secrets
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import django_stubs_ext
 import environ
 from django.templatetags.static import static
-from django.urls import reverse_lazy
 
 django_stubs_ext.monkeypatch()
 
@@ -255,17 +253,6 @@ SPECTACULAR_SETTINGS = {
 }
 
 
-def _page(title: str, icon: str, model: str) -> dict[str, Any]:
-    """Return a link of the admin's sidebar to a model's list, for whoever may view it."""
-    app, name = model.split(".")
-    return {
-        "title": title,
-        "icon": icon,
-        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
-        "permission": lambda request: request.user.has_perm(f"{app}.view_{name}"),
-    }
-
-
 UNFOLD = {
     "SITE_TITLE": "Plainbill",
     "SITE_HEADER": "Plainbill",
@@ -304,55 +291,8 @@ UNFOLD = {
         }
     },
     "SIDEBAR": {
-        "show_search": False,
-        "navigation": [
-            {
-                "items": [
-                    {"title": "Overview", "icon": "home", "link": reverse_lazy("admin:index")},
-                ],
-            },
-            {
-                "title": "Sell",
-                "items": [
-                    _page("Plans", "sell", "catalog.plan"),
-                    _page("Plan versions", "layers", "catalog.planversion"),
-                    _page("Value metrics", "speed", "catalog.valuemetric"),
-                ],
-            },
-            {
-                "title": "Customers",
-                "items": [
-                    _page("Customers", "domain", "customers.customer"),
-                    _page("Subscriptions", "autorenew", "customers.subscription"),
-                ],
-            },
-            {
-                "title": "Bill",
-                "items": [
-                    _page("Invoices", "receipt_long", "billing.invoice"),
-                    _page("Billing runs", "event_available", "billing.billingrun"),
-                    _page("Billing periods", "date_range", "billing.billingperiod"),
-                    _page("Number sequences", "format_list_numbered", "billing.documentsequence"),
-                ],
-            },
-            {
-                "title": "Usage",
-                "items": [
-                    _page("Events", "bolt", "metering.usageevent"),
-                    _page("Quarantine", "report", "metering.quarantinedevent"),
-                ],
-            },
-            {
-                "title": "Set up",
-                "items": [
-                    _page("Issuers", "storefront", "customers.issuer"),
-                    _page("API keys", "key", "base.apikey"),
-                    _page("Outbox", "outbox", "base.outbox"),
-                    _page("People", "person", "auth.user"),
-                    _page("Roles", "group", "auth.group"),
-                    _page("Audit trail", "history", "base.auditentry"),
-                ],
-            },
-        ],
+        "show_search": True,
+        "navigation": "config.navigation.sidebar",
     },
+    "SCRIPTS": [lambda request: static("admin/plainbill-find.js")],
 }

@@ -9,10 +9,11 @@ class CustomersConfig(AppConfig):
     def ready(self) -> None:
         from catalog.admin import PUBLISH_NOTES, SUBSCRIBERS  # noqa: PLC0415
         from catalog.admin.versions import PlanVersionAdmin  # noqa: PLC0415
-        from config.base.dashboard import FIGURES, STEPS  # noqa: PLC0415
+        from config.base.admin.find import FINDERS  # noqa: PLC0415
+        from config.base.dashboard import FIGURES, NEEDS, STEPS  # noqa: PLC0415
         from config.base.groups import grant_after_migrate  # noqa: PLC0415
         from config.base.guards import install_after_migrate  # noqa: PLC0415
-        from customers.admin import in_catalog, steps  # noqa: PLC0415
+        from customers.admin import finders, in_catalog, steps  # noqa: PLC0415
         from customers.groups import GRANTS  # noqa: PLC0415
         from customers.issuer import create_first_issuer  # noqa: PLC0415
         from customers.triggers import GUARDS  # noqa: PLC0415
@@ -24,4 +25,6 @@ class CustomersConfig(AppConfig):
         PUBLISH_NOTES.append(in_catalog.kept_versions)
         PlanVersionAdmin.panels.append(in_catalog.subscriptions_panel)
         STEPS.append(steps.customer_steps)
+        NEEDS.append(steps.customer_needs)
         FIGURES.append(steps.customer_figures)
+        FINDERS.extend(finders.FINDERS)

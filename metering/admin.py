@@ -12,14 +12,12 @@ from django.contrib import admin, messages
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
 from django.utils import timezone
 
 from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.complaints import REFUSED
 from config.base.admin.theme import action, display, text_input, textarea
 from config.base.audit import Actor
-from config.base.dashboard import Figure
 from customers.models import Customer
 from metering import properties, services
 from metering.events import event_key
@@ -28,19 +26,6 @@ from metering.services.quarantine import FIXABLE
 
 COUNTED_UP_TO = 10_000
 AT_ONCE = 1000
-
-
-def usage_figures() -> list[Figure]:
-    """Say on the first page how much waits in quarantine."""
-    return [
-        Figure(
-            50,
-            "Events in quarantine",
-            QuarantinedEvent.objects.filter(status=QuarantineStatus.OPEN).count(),
-            f"{reverse('admin:metering_quarantinedevent_changelist')}?status__exact=open",
-            "metering.view_quarantinedevent",
-        )
-    ]
 
 
 class CappedPaginator(Paginator[Any]):

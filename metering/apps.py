@@ -7,14 +7,17 @@ class MeteringConfig(AppConfig):
     verbose_name = "Usage"
 
     def ready(self) -> None:
-        from config.base.dashboard import FIGURES  # noqa: PLC0415
+        from config.base.admin.find import FINDERS  # noqa: PLC0415
+        from config.base.dashboard import FIGURES, NEEDS, WAITING  # noqa: PLC0415
         from config.base.groups import grant_after_migrate  # noqa: PLC0415
         from config.base.guards import install_after_migrate  # noqa: PLC0415
-        from metering import querysets  # noqa: F401, PLC0415 - gives SQLite its functions
-        from metering.admin import usage_figures  # noqa: PLC0415
+        from metering import overview, querysets  # noqa: F401, PLC0415 - gives SQLite its functions
         from metering.groups import GRANTS  # noqa: PLC0415
         from metering.triggers import GUARDS, STAMPS  # noqa: PLC0415
 
         post_migrate.connect(install_after_migrate([*GUARDS, *STAMPS]), sender=self, weak=False)
         post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)
-        FIGURES.append(usage_figures)
+        NEEDS.append(overview.quarantine_needs)
+        FIGURES.append(overview.usage_figures)
+        WAITING["metering.quarantinedevent"] = overview.quarantine_waiting
+        FINDERS.extend(overview.FINDERS)

@@ -131,12 +131,15 @@ class Invoice(models.Model):
             ("waive_invoice", "Can waive what a discarded or void invoice charged"),
         )
         indexes = (
-            models.Index(
-                fields=["auto_issue_at"],
-                name="invoice_to_issue_by_date",
-                condition=Q(status="draft"),
-            ),
             models.Index(fields=["customer", "-id"], name="invoice_by_customer"),
+            models.Index(
+                fields=["status", "auto_issue_at"],
+                name="invoice_not_issued_yet",
+                condition=Q(status__in=UNISSUED),
+            ),
+            models.Index(fields=["sequence", "year"], name="invoice_by_number"),
+            models.Index(fields=["issue_date"], name="invoice_by_issue_date"),
+            models.Index(fields=["due_date"], name="invoice_by_due_date"),
         )
         constraints = (
             one_of("status", InvoiceStatus, name="invoice_status_is_known"),

@@ -111,6 +111,12 @@ class BillingPeriod(models.Model):
             models.Index(
                 fields=["starts_at"], name="period_to_open", condition=Q(needs_opening=True)
             ),
+            models.Index(fields=["status"], name="period_parked", condition=Q(status="parked")),
+            models.Index(
+                fields=["end_date"],
+                name="period_trial_by_end",
+                condition=Q(status="open", is_trial=True),
+            ),
         )
         constraints = (
             models.UniqueConstraint(

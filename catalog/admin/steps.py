@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
+
 from django.urls import reverse
 
 from catalog.models import Plan, PlanVersion, ValueMetric, VersionStatus
-from config.base.dashboard import Figure, Step
+from config.base.dashboard import Need, Step, Viewer, said
 
 
 def catalog_steps() -> list[Step]:
@@ -42,22 +45,14 @@ def catalog_steps() -> list[Step]:
     ]
 
 
-def catalog_figures() -> list[Figure]:
-    drafts = PlanVersion.objects.filter(status=VersionStatus.DRAFT)
-    versions = reverse("admin:catalog_planversion_changelist")
-    return [
-        Figure(
-            30,
-            "Plan versions on sale",
-            PlanVersion.objects.filter(is_current=True).count(),
-            f"{versions}?is_current__exact=1",
-            "catalog.view_planversion",
-        ),
-        Figure(
-            40,
-            "Drafts to publish",
-            drafts.count(),
-            f"{versions}?status__exact=draft",
-            "catalog.change_planversion",
-        ),
-    ]
+def catalog_needs(user: Viewer, at: datetime) -> Iterator[Need]:
+    """Drafts of versions, which nobody can buy until they are published."""
+    if not user.has_perm("catalog.change_planversion"):
+        return
+    if drafts := PlanVersion.objects.filter(status=VersionStatus.DRAFT).count():
+        words = said(drafts, "plan version is still a draft", "plan versions are still drafts")
+        yield Need(
+            55,
+            f"{words}, not on sale.",
+            f"{reverse('admin:catalog_planversion_changelist')}?status__exact=draft",
+        )

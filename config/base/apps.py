@@ -8,6 +8,8 @@ class BaseConfig(AppConfig):
     verbose_name = "Set up"
 
     def ready(self) -> None:
+        from config.base.admin import overview  # noqa: PLC0415
+        from config.base.dashboard import NEEDS, WAITING  # noqa: PLC0415
         from config.base.groups import GRANTS, grant_after_migrate  # noqa: PLC0415
         from config.base.guards import drop_before_migrate, install_after_migrate  # noqa: PLC0415
         from config.base.triggers import GUARDS  # noqa: PLC0415
@@ -15,3 +17,5 @@ class BaseConfig(AppConfig):
         pre_migrate.connect(drop_before_migrate, sender=self)
         post_migrate.connect(install_after_migrate(GUARDS), sender=self, weak=False)
         post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)
+        NEEDS.append(overview.outbox_needs)
+        WAITING["base.outbox"] = overview.outbox_waiting

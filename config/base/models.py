@@ -118,6 +118,7 @@ class Outbox(models.Model):
             models.Index(
                 fields=["due_at"], name="outbox_pending_by_due", condition=Q(status="pending")
             ),
+            models.Index(fields=["status"], name="outbox_given_up", condition=Q(status="failed")),
         )
         constraints = (
             models.UniqueConstraint(

@@ -1,0 +1,38 @@
+"""How the admin's search finds plans and metrics."""
+
+from __future__ import annotations
+
+from django.urls import reverse
+
+from catalog.models import Plan, ValueMetric
+from config.base.admin.find import Finder, Hit, any_contains, first
+
+
+def find_plans(query: str) -> list[Hit]:
+    return [
+        Hit(
+            plan.name,
+            plan.key,
+            reverse("admin:catalog_plan_change", args=(plan.pk,)),
+            is_exact=plan.key == query,
+        )
+        for plan in first(Plan.objects.filter(any_contains(query, "name", "key")))
+    ]
+
+
+def find_metrics(query: str) -> list[Hit]:
+    return [
+        Hit(
+            metric.name,
+            metric.key,
+            reverse("admin:catalog_valuemetric_change", args=(metric.pk,)),
+            is_exact=metric.key == query,
+        )
+        for metric in first(ValueMetric.objects.filter(any_contains(query, "name", "key")))
+    ]
+
+
+FINDERS = [
+    Finder("Plans", "catalog.view_plan", find_plans, "catalog.plan"),
+    Finder("Metrics", "catalog.view_valuemetric", find_metrics, "catalog.valuemetric"),
+]

@@ -1,0 +1,101 @@
+"""The admin's sidebar: places by task, each for whoever may open it, with what waits there."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from config.base.dashboard import WAITING, WAITING_AT_MOST
+
+
+class Place(NamedTuple):
+    """A page of the sidebar. `model` names the list; `view` another page, `permission` who may.
+
+    `purpose` is what a person does there, shown when the pointer rests on it.
+    """
+
+    title: str
+    icon: str
+    model: str
+    purpose: str
+    view: str = ""
+    permission: str = ""
+
+
+SECTIONS: dict[str, list[Place]] = {
+    "Sell": [
+        Place("Plans", "sell", "catalog.plan", "What you offer, and its versions"),
+        Place("Plan versions", "layers", "catalog.planversion", "Prices: drafts, on sale, earlier"),
+        Place("Value metrics", "speed", "catalog.valuemetric", "What is measured and charged for"),
+    ],
+    "Customers": [
+        Place("Customers", "domain", "customers.customer", "Who buys: terms, usage, invoices"),
+        Place(
+            "Subscriptions",
+            "autorenew",
+            "customers.subscription",
+            "Who is on which plan, since when",
+        ),
+    ],
+    "Usage": [
+        Place("Events", "bolt", "metering.usageevent", "What arrived and counts"),
+        Place("Quarantine", "report", "metering.quarantinedevent", "Events to mend or dismiss"),
+    ],
+    "Bill": [
+        Place(
+            "Close periods",
+            "event_available",
+            "billing.billingperiod.due",
+            "Look at what is due, then draft its invoices",
+            "admin:billing_billingrun_close",
+            "billing.add_billingrun",
+        ),
+        Place("Invoices", "receipt_long", "billing.invoice", "Drafts to check, invoices issued"),
+        Place("Billing periods", "date_range", "billing.billingperiod", "Open, closed and parked"),
+        Place("Billing runs", "history_toggle_off", "billing.billingrun", "What each close did"),
+    ],
+    "Set up": [
+        Place("Issuers", "storefront", "customers.issuer", "You, as your invoices say it"),
+        Place(
+            "Number sequences",
+            "format_list_numbered",
+            "billing.documentsequence",
+            "The next invoice number of each year",
+        ),
+        Place("API keys", "key", "base.apikey", "What your systems sign in with"),
+        Place("Outbox", "outbox", "base.outbox", "What is sent after the fact, and what failed"),
+        Place("People", "person", "auth.user", "Who works here"),
+        Place("Roles", "group", "auth.group", "Who may do what"),
+        Place("Failed sign-ins", "lock_clock", "axes.accessattempt", "Who is locked out"),
+        Place("Audit trail", "history", "base.auditentry", "Who changed what, and when"),
+    ],
+}
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the sections that this person may open, each place with the count of what waits."""
+    home = {"title": "Home", "icon": "home", "link": reverse("admin:index")}
+    found: list[dict[str, Any]] = [{"items": [home]}]
+    for title, places in SECTIONS.items():
+        items = [_item(place) for place in places if _may_open(request, place)]
+        if items:
+            found.append({"title": title, "items": items})
+    return found
+
+
+def _may_open(request: HttpRequest, place: Place) -> bool:
+    app, name = place.model.split(".")[:2]
+    return request.user.has_perm(place.permission or f"{app}.view_{name}")
+
+
+def _item(place: Place) -> dict[str, Any]:
+    count = WAITING[place.model]() if place.model in WAITING else 0
+    return {
+        "title": place.title,
+        "icon": place.icon,
+        "purpose": place.purpose,
+        "link": reverse(place.view or f"admin:{place.model.replace('.', '_')}_changelist"),
+        "waiting": f"{WAITING_AT_MOST - 1}+" if count >= WAITING_AT_MOST else count,
+    }

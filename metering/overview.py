@@ -1,0 +1,108 @@
+"""What the admin's first page, sidebar and search know of usage: what arrived, and what waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from django.db.models import Count, Max, Q
+from django.urls import reverse
+from django.utils import timezone
+
+from config.base.admin.find import Finder, Hit, as_uuid, first
+from config.base.dashboard import Figure, Need, Viewer, said, waiting
+from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus, UsageEvent
+
+LATEST = 10_000
+_WHY = {
+    QuarantineCode.UNKNOWN_CUSTOMER: ("names a customer", "name a customer", "nobody knows"),
+    QuarantineCode.UNKNOWN_TYPE: ("is of a type", "are of a type", "no metric counts"),
+    QuarantineCode.MISSING_VALUE: ("lacks", "lack", "the value that is charged for"),
+    QuarantineCode.BAD_VALUE: ("has", "have", "a value that is no quantity"),
+    QuarantineCode.AMBIGUOUS_SUBSCRIPTION: ("could", "could", "be billed by several subscriptions"),
+    QuarantineCode.UNKNOWN_SUBSCRIPTION: (
+        "names a subscription",
+        "name a subscription",
+        "nobody knows",
+    ),
+    QuarantineCode.FUTURE_TIME: ("is", "are", "dated in the future"),
+    QuarantineCode.CONFLICT: ("came", "came", "again with other content"),
+}
+
+
+def quarantine_needs(user: Viewer, at: datetime) -> Iterator[Need]:
+    """Say for each reason how many events wait, and lead to them."""
+    if not user.has_perm("metering.view_quarantinedevent"):
+        return
+    listed = reverse("admin:metering_quarantinedevent_changelist")
+    is_open = QuarantinedEvent.objects.filter(status=QuarantineStatus.OPEN)
+    by_code = is_open.order_by("code").values_list("code").annotate(count=Count("pk"))
+    for code, count in by_code:
+        one, many, what = _WHY[QuarantineCode(code)]
+        yield Need(
+            30,
+            f"{said(count, f'event {one}', f'events {many}')} {what}.",
+            f"{listed}?status__exact=open&code__exact={code}",
+        )
+
+
+def quarantine_waiting() -> int:
+    return waiting(QuarantinedEvent.objects.filter(status=QuarantineStatus.OPEN))
+
+
+def usage_figures(user: Viewer, at: datetime) -> Iterator[Figure]:
+    """Count today's events among the latest 10,000, so that nobody waits for millions."""
+    if not user.has_perm("metering.view_usageevent"):
+        return
+    day = timezone.localtime(at).replace(hour=0, minute=0, second=0, microsecond=0)
+    latest = UsageEvent.objects.order_by("-id")[:LATEST]
+    found = latest.aggregate(
+        today=Count("pk", filter=Q(received_at__gte=day)), last=Max("received_at")
+    )
+    today, last = found["today"], found["last"]
+    yield Figure(
+        50,
+        "Events received today",
+        f"{today:,}+" if today == LATEST else f"{today:,}",
+        reverse("admin:metering_usageevent_changelist"),
+        f"the last one {timezone.localtime(last):%-d %b, %H:%M} UTC" if last else "",
+    )
+
+
+def find_events(query: str) -> list[Hit]:
+    """Find an event by its UUID, which has an index."""
+    key = as_uuid(query)
+    if key is None:
+        return []
+    counted = UsageEvent.objects.filter(key=key).select_related("customer")
+    return [
+        Hit(
+            str(event),
+            f"{event.type} · {event.customer.name}",
+            reverse("admin:metering_usageevent_change", args=(event.pk,)),
+            is_exact=True,
+        )
+        for event in first(counted)
+    ]
+
+
+def find_quarantined(query: str) -> list[Hit]:
+    """Find an event in quarantine by its UUID, or by the UUID of its key."""
+    key = as_uuid(query)
+    if key is None:
+        return []
+    return [
+        Hit(
+            str(row),
+            f"{row.get_code_display()} · {row.get_status_display().lower()}",
+            reverse("admin:metering_quarantinedevent_change", args=(row.pk,)),
+            is_exact=row.status == QuarantineStatus.OPEN,
+        )
+        for row in first(QuarantinedEvent.objects.filter(Q(key=key) | Q(uuid=key)))
+    ]
+
+
+FINDERS = [
+    Finder("Events", "metering.view_usageevent", find_events),
+    Finder("Quarantine", "metering.view_quarantinedevent", find_quarantined),
+]
