@@ -8,11 +8,14 @@ a step is data, and `catalog.wording` says it in the reader's language.
 from catalog.pricing.explanation import explanation
 from catalog.pricing.flat import Flat
 from catalog.pricing.graduated import Graduated
+from catalog.pricing.matrix import Matrix, Row
 from catalog.pricing.package import Package
 from catalog.pricing.per_unit import PerUnit
+from catalog.pricing.percentage import Percentage
 from catalog.pricing.price import MODELS, Model, Price, faults
 from catalog.pricing.rating import Rated, rate
 from catalog.pricing.tiers import Tier
+from catalog.pricing.usage import Cell, Cells, Payments, Usage
 from catalog.pricing.values import WHOLE, BadDayFraction, DayFraction, Fault, Step, StepKind
 from catalog.pricing.volume import Volume
 
@@ -20,18 +23,25 @@ __all__ = [
     "MODELS",
     "WHOLE",
     "BadDayFraction",
+    "Cell",
+    "Cells",
     "DayFraction",
     "Fault",
     "Flat",
     "Graduated",
+    "Matrix",
     "Model",
     "Package",
+    "Payments",
     "PerUnit",
+    "Percentage",
     "Price",
     "Rated",
+    "Row",
     "Step",
     "StepKind",
     "Tier",
+    "Usage",
     "Volume",
     "explanation",
     "faults",

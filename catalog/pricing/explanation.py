@@ -53,6 +53,9 @@ def step_from_json(data: Mapping[str, Any]) -> Step:
         limit=_read(data.get("limit")),
         percent=_read(data.get("percent")),
         part=DayFraction.parse(data["period_fraction"]) if "period_fraction" in data else None,
+        match=tuple(data["match"].items()) if "match" in data else None,
+        events=data.get("events"),
+        each=_read(data.get("each")),
     )
 
 
@@ -74,6 +77,12 @@ def _step(step: Step, amount: Decimal) -> dict[str, Any]:
         data["percent"] = plain(step.percent)
     if step.part is not None:
         data["period_fraction"] = str(step.part)
+    if step.match is not None:
+        data["match"] = dict(step.match)
+    if step.events is not None:
+        data["events"] = step.events
+    if step.each is not None:
+        data["each"] = plain(step.each)
     return data
 
 

@@ -5,27 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from catalog.money import ZERO
 from catalog.pricing.checks import not_negative
 from catalog.pricing.flat import Flat
 from catalog.pricing.graduated import Graduated
+from catalog.pricing.matrix import Matrix
 from catalog.pricing.package import Package
 from catalog.pricing.per_unit import PerUnit
+from catalog.pricing.percentage import Percentage
 from catalog.pricing.values import DayFraction, Fault, Step
 from catalog.pricing.volume import Volume
 
 
-class Model(Protocol):
-    """How units become money. A new model is one file with one such class."""
+class _Partial(Protocol):
+    """What every model answers. A new model is one file with one such class."""
 
     name: ClassVar[str]
 
-    def charge(self, units: Decimal) -> list[Step]:
-        """Price the units beyond the allowance, exactly, in a whole period; no step for none."""
-
-    def in_part(self, part: DayFraction, scale: int) -> Model:
+    def in_part(self, part: DayFraction, scale: int) -> Any:
         """Give this model for a part of a period of metered usage (R15).
 
         Bounds are rounded up at `scale`, the metric's; unit prices stay.
@@ -34,8 +33,16 @@ class Model(Protocol):
     def faults(self) -> Iterator[Fault]: ...
 
 
-MODELS: dict[str, type[Flat | PerUnit | Graduated | Volume | Package]] = {
-    model.name: model for model in (Flat, PerUnit, Graduated, Volume, Package)
+class UnitModel(_Partial, Protocol):
+    """How units become money."""
+
+    def charge(self, units: Decimal) -> list[Step]:
+        """Price the units beyond the allowance, exactly, in a whole period; no step for none."""
+
+
+Model: TypeAlias = UnitModel | Percentage | Matrix
+MODELS: dict[str, type[_Partial]] = {
+    model.name: model for model in (Flat, PerUnit, Graduated, Volume, Package, Percentage, Matrix)
 }
 """Every price model by the name that the API and the database know it by."""
 
@@ -82,6 +89,9 @@ def _allowance_faults(price: Price) -> Iterator[Fault]:
         yield Fault(
             path, "included_on_flat", "A flat price has no usage, so nothing can be included in it."
         )
+    if price.included and isinstance(price.model, Percentage):
+        message = "A percentage has free events instead of an included quantity."
+        yield Fault(path, "included_on_percentage", message)
 
 
 def _bound_faults(price: Price) -> Iterator[Fault]:

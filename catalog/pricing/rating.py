@@ -6,12 +6,16 @@ system multiplies a quantity by a price.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 import msgspec
 
 from catalog.money import EXACT, ZERO, Exact, exact_sum, minus, plus, round_half_up, round_up, times
+from catalog.pricing.matrix import Matrix
+from catalog.pricing.percentage import Percentage
 from catalog.pricing.price import Model, Price
+from catalog.pricing.usage import Cells, Payments, Usage
 from catalog.pricing.values import WHOLE, DayFraction, Step
 
 _ONE_PERCENT = Decimal("0.01")
@@ -49,16 +53,16 @@ class _Terms(msgspec.Struct, frozen=True, gc=False):
     maximum: Exact | None
 
 
-def rate(price: Price, quantity: Decimal, *, exponent: int, part: DayFraction = WHOLE) -> Rated:
-    """Price a quantity: allowance, model, cap, discount, then rounding and floor (R11–R18).
+def rate(price: Price, usage: Usage, *, exponent: int, part: DayFraction = WHOLE) -> Rated:
+    """Price what was used: allowance, model, cap, discount, then rounding and floor (R11–R18).
 
-    `exponent` is the currency's. `part` is the clipped share of a partial period (R5); the
-    quantity is what was used in it. A negative quantity counts 0. The price must have no `faults`.
+    A `percentage` reads Payments, a `matrix` Cells, every other model a quantity; give it what it
+    reads. `exponent` is the currency's. `part` is the clipped share of a partial period (R5); the
+    usage is what was used in it. Less than nothing counts 0. The price must have no `faults`.
     """
-    used = quantity if quantity > 0 else ZERO
     terms = _terms(price, part)
+    used, steps, negative = _charged(terms, usage)
     overage = EXACT.subtract(used, terms.included) if used > terms.included else ZERO
-    steps = terms.model.charge(overage)
     if price.prorates_amount and not part.is_whole:
         steps = [step.in_part(part) for step in steps]
     if terms.included:
@@ -88,8 +92,35 @@ def rate(price: Price, quantity: Decimal, *, exponent: int, part: DayFraction = 
         shortfall,
         EXACT.add(net, shortfall),
         exponent,
-        quantity < 0,
+        negative,
     )
+
+
+def _charged(terms: _Terms, usage: Usage) -> tuple[Decimal, list[Step], bool]:
+    """Return what was used, the steps beyond the allowance, and whether it was below nothing."""
+    model = terms.model
+    if isinstance(model, Percentage) and isinstance(usage, Payments):
+        steps = model.charge_each(usage.amounts)
+        moved = _sum(step.quantity for step in steps)
+        charge = exact_sum(step.amount for step in steps)
+        if charge < 0:  # more was given back than charged: it bills as 0, and says so (R10)
+            steps.append(Step("negative", ZERO, ZERO, ZERO, minus(ZERO, charge)))
+        return moved, steps, charge < 0
+    if isinstance(model, Matrix) and isinstance(usage, Cells):
+        used = _sum(cell.quantity for cell in usage.cells if cell.quantity > 0)
+        negative = any(cell.quantity < 0 for cell in usage.cells)
+        return used, model.charge_cells(usage.cells, terms.included), negative
+    if isinstance(model, Percentage | Matrix) or not isinstance(usage, Decimal):
+        raise TypeError(f"A {model.name} price can't be charged on {type(usage).__name__}.")
+    used = usage if usage > 0 else ZERO
+    overage = EXACT.subtract(used, terms.included) if used > terms.included else ZERO
+    return used, model.charge(overage), usage < 0
+
+
+def _sum(quantities: Iterable[Decimal]) -> Decimal:
+    total = exact_sum(quantities)
+    assert isinstance(total, Decimal)
+    return total
 
 
 def _terms(price: Price, part: DayFraction) -> _Terms:

@@ -12,7 +12,21 @@ import msgspec
 from catalog.money import Exact, times
 
 StepKind: TypeAlias = Literal[
-    "included", "unit", "tier", "volume", "package", "flat", "cap", "discount"
+    "included",
+    "unit",
+    "tier",
+    "volume",
+    "package",
+    "flat",
+    "cell",
+    "free",
+    "percentage",
+    "raised",
+    "cut",
+    "reversal",
+    "negative",
+    "cap",
+    "discount",
 ]
 
 
@@ -72,7 +86,8 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     """One row of the explanation: `quantity` × `unit_amount` + `flat_amount` = `amount`, exactly.
 
     A package counts packages instead of units; a cap and a discount have no quantity, only a
-    negative amount; with `part`, the whole row was multiplied by that fraction (R15).
+    negative amount; with `part`, the whole row was multiplied by that fraction (R15). The rows of
+    a percentage hold the money moved as their quantity and say by how many `events`.
     """
 
     kind: StepKind
@@ -90,6 +105,11 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     """The cap that holds."""
     percent: Decimal | None = None
     part: DayFraction | None = None
+    match: tuple[tuple[str, str], ...] | None = None
+    """The dimension values that a cell of a matrix is for; empty for all others."""
+    events: int | None = None
+    each: Decimal | None = None
+    """What each event pays besides its share: the fixed fee, or the bound that replaced both."""
 
     def in_part(self, part: DayFraction) -> Step:
         """Charge only a part of the row: days out of days."""
