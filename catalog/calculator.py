@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from catalog import money
 from catalog.drafts import PriceDraft, price_value
 from catalog.metrics import in_part, rounded
 from catalog.models import Proration, ValueMetric
 from catalog.money import Exact
-from catalog.pricing import WHOLE, DayFraction, Price, Rated, explanation, rate
+from catalog.pricing import (
+    WHOLE,
+    Cell,
+    Cells,
+    DayFraction,
+    Payments,
+    Price,
+    Rated,
+    Usage,
+    explanation,
+    rate,
+)
 from catalog.wording import label
 
 WARNINGS = {
@@ -25,49 +36,76 @@ WARNINGS = {
 
 
 def calculate(
-    draft: PriceDraft, *, quantity: Decimal, part: DayFraction, currency: str, locale: str
+    draft: PriceDraft, *, usage: Usage, part: DayFraction, currency: str, locale: str
 ) -> dict[str, Any]:
-    """Return the explanation of a quantity under a price that has no `price_errors`, with labels.
+    """Return the explanation of usage under a price that has no `price_errors`, with labels.
 
-    With a metric, the quantity is rounded as the metric says (R11). Without, the price counts as
-    metered, unless it is flat; in a part of a period its allowance and bounds are rounded up at
-    the finest decimals among them and the quantity.
+    The usage is what the price's model reads (see `rate`). With a metric, a quantity is rounded
+    as the metric says (R11). Without, the price counts as metered, unless it is flat; in a part of
+    a period its allowance and bounds are rounded up at the finest decimals among them and the
+    quantity.
     """
     exponent = money.exponent(currency)
     charged = part if draft.price.proration == Proration.DAYS else WHOLE
-    metric = draft.price.metric
-    exact = in_part(quantity, metric, charged) if metric else quantity
-    used = rounded(exact, metric) if metric else quantity
-    rated = rate(_value(draft, used), used, exponent=exponent, part=charged)
+    counted = _counted(draft, usage, charged)
+    rated = rate(_value(draft, counted.usage), counted.usage, exponent=exponent, part=charged)
     data = explanation(rated)
-    labels = _labels(metric, rated, locale)
+    labels = _labels(draft.price.metric, rated, locale)
     data["steps"] = [
         {"kind": step["kind"], "label": text, **step}
         for step, text in zip(data["steps"], labels, strict=True)
     ]
-    warned = {
-        "negative_quantity": quantity < 0,
-        "quantity_prorated": exact != quantity,
-        "quantity_rounded": used != exact,
-        "not_prorated": charged != part,
-    }
-    words = {
-        "given": _plain(quantity),
-        "exact": _plain(exact),
-        "used": _plain(used),
-        "part": part,
-        "aggregation": metric.aggregation if metric else "",
-    }
+    warned = {**counted.warned, "not_prorated": charged != part}
+    words = {**counted.words, "part": part}
     warnings = [
-        {"code": code, "detail": WARNINGS[code].format(**words)} for code in warned if warned[code]
+        {"code": code, "detail": WARNINGS[code].format(**words)}
+        for code in WARNINGS
+        if warned.get(code)
     ]
     return {"currency": currency, **data, "warnings": warnings}
 
 
-def _value(draft: PriceDraft, used: Decimal) -> Price:
+class _Counted(NamedTuple):
+    """Usage as it is charged, and what became of it on the way."""
+
+    usage: Usage
+    warned: dict[str, bool]
+    words: dict[str, Any]
+
+
+def _counted(draft: PriceDraft, usage: Usage, part: DayFraction) -> _Counted:
+    """Do with a quantity what the metric does before it is priced (R11, R15)."""
+    metric = draft.price.metric
+    if isinstance(usage, Cells):
+        cells = [
+            Cell(values, rounded(in_part(quantity, metric, part), metric) if metric else quantity)
+            for values, quantity in usage.cells
+        ]
+        return _Counted(Cells(cells), {}, {})
+    if isinstance(usage, Payments):
+        return _Counted(usage, {}, {})
+    exact = in_part(usage, metric, part) if metric else usage
+    used = rounded(exact, metric) if metric else usage
+    warned = {
+        "negative_quantity": usage < 0,
+        "quantity_prorated": exact != usage,
+        "quantity_rounded": used != exact,
+    }
+    words = {
+        "given": _plain(usage),
+        "exact": _plain(exact),
+        "used": _plain(used),
+        "aggregation": metric.aggregation if metric else "",
+    }
+    return _Counted(used, warned, words)
+
+
+def _value(draft: PriceDraft, used: Usage) -> Price:
     price = price_value(draft)
     if draft.price.metric is not None:
         return price
+    if not isinstance(used, Decimal):
+        return replace(price, metered=True, scale=_decimals(price.included))
     bounds = [tier.up_to for tier in draft.tiers if tier.up_to is not None]
     finest = max(_decimals(number) for number in (used, price.included, *bounds))
     return replace(price, metered=True, scale=finest)

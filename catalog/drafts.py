@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 from catalog import pricing
 from catalog.models import (
+    PRICED_PER_UNIT,
     TIERED,
     Aggregation,
     PlanVersion,
@@ -16,6 +18,9 @@ from catalog.models import (
     Timing,
 )
 from config.base.errors import Fault
+
+METERED = (*TIERED, PriceModel.PACKAGE, PriceModel.PERCENTAGE, PriceModel.MATRIX)
+"""The models that always charge usage; a flat fee never does, per unit may."""
 
 
 class PriceDraft(NamedTuple):
@@ -83,6 +88,9 @@ def unbillable(version: PlanVersion, drafts: Sequence[PriceDraft]) -> list[Fault
             errors.append(Fault(("prices", i, "metric"), "not_available", message))
         if price.metric:
             measured.add(price.metric.pk)
+        if price.model in (PriceModel.PERCENTAGE, PriceModel.MATRIX):
+            message = f"A {price.model} price can be calculated, but not billed yet."
+            errors.append(Fault(("prices", i, "model"), "not_available", message))
         if price.metric and price.metric.aggregation == Aggregation.TIME_WEIGHTED:
             message = f"“{price.metric}” is level × time, which can't be measured yet."
             errors.append(Fault(("prices", i, "metric"), "not_available", message))
@@ -97,7 +105,19 @@ def _model(draft: PriceDraft) -> pricing.Model:
         )
         ladder = pricing.Graduated if price.model == PriceModel.GRADUATED else pricing.Volume
         return ladder(tiers)
+    if price.model == PriceModel.PERCENTAGE:
+        assert price.percent_rate is not None
+        return pricing.Percentage(
+            price.percent_rate,
+            price.fixed_amount,
+            price.free_events,
+            price.per_event_minimum,
+            price.per_event_maximum,
+        )
     assert price.unit_amount is not None
+    if price.model == PriceModel.MATRIX:
+        rows = tuple(pricing.Row(row["match"], Decimal(row["unit_amount"])) for row in price.rows)
+        return pricing.Matrix(tuple(price.dimensions), rows, price.unit_amount)
     if price.model == PriceModel.PACKAGE:
         assert price.package_size is not None
         return pricing.Package(price.unit_amount, price.package_size)
@@ -106,27 +126,52 @@ def _model(draft: PriceDraft) -> pricing.Model:
 
 
 def _shape_errors(draft: PriceDraft, *, metric_needed: bool) -> Iterator[Fault]:
-    price, tiered = draft.price, draft.price.model in TIERED
-    is_package = price.model == PriceModel.PACKAGE
-    named = PriceModel(price.model).value
-    yield from _belongs("unit_amount", price.unit_amount is not None, not tiered, named)
-    yield from _belongs("tiers", bool(draft.tiers), tiered, named)
-    yield from _belongs("package_size", price.package_size is not None, is_package, named)
-    if price.model == PriceModel.FLAT and price.metric is not None:
-        yield Fault(
-            ("metric",),
-            "not_for_this_model",
-            "A flat fee does not depend on usage: leave the metric out, or choose per_unit.",
-        )
-    if metric_needed and price.metric is None and (tiered or is_package):
-        yield Fault(("metric",), "required", f"A {named} price needs a metric to measure.")
-    if price.timing != Timing.ARREARS and (price.metric is not None or tiered or is_package):
+    price, named = draft.price, PriceModel(draft.price.model).value
+    is_percentage = price.model == PriceModel.PERCENTAGE
+    is_matrix = price.model == PriceModel.MATRIX
+    for field, given, wanted in (
+        ("unit_amount", price.unit_amount is not None, price.model in PRICED_PER_UNIT),
+        ("tiers", bool(draft.tiers), price.model in TIERED),
+        ("package_size", price.package_size is not None, price.model == PriceModel.PACKAGE),
+        ("percent_rate", price.percent_rate is not None, is_percentage),
+        ("dimensions", bool(price.dimensions), is_matrix),
+        ("rows", bool(price.rows), is_matrix),
+    ):
+        yield from _belongs(field, given, wanted, named)
+    if not is_percentage:
+        for field in ("fixed_amount", "free_events", "per_event_minimum", "per_event_maximum"):
+            yield from _belongs(field, bool(getattr(price, field)), wanted=False, model=named)
+    yield from _metric_errors(price, named, metric_needed=metric_needed)
+    is_usage = price.metric is not None or price.model in METERED
+    if price.timing != Timing.ARREARS and is_usage:
         what = "A volume price" if price.model == PriceModel.VOLUME else "Usage"
         yield Fault(
             ("timing",),
             "usage_in_advance",
             f"{what} can only be billed in arrears: what was used is known afterwards.",
         )
+
+
+def _metric_errors(price: Price, named: str, *, metric_needed: bool) -> Iterator[Fault]:
+    """Find what keeps the price's metric, or the lack of one, from fitting its model."""
+    metric, path = price.metric, ("metric",)
+    if metric is None:
+        if metric_needed and price.model in METERED:
+            yield Fault(path, "required", f"A {named} price needs a metric to measure.")
+        return
+    if price.model == PriceModel.FLAT:
+        yield Fault(
+            path,
+            "not_for_this_model",
+            "A flat fee does not depend on usage: leave the metric out, or choose per_unit.",
+        )
+    if price.model == PriceModel.PERCENTAGE and metric.aggregation != Aggregation.SUM:
+        message = "A percentage is charged on money moved: choose a metric that adds up a property."
+        yield Fault(path, "not_a_sum", message)
+    for i, name in enumerate(price.dimensions):
+        if name not in metric.dimensions:
+            message = f"“{metric}” has no dimension “{name}”."
+            yield Fault(("dimensions", i), "unknown_dimension", message)
 
 
 def _belongs(field: str, given: bool, wanted: bool, model: str) -> Iterator[Fault]:

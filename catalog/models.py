@@ -77,9 +77,15 @@ class PriceModel(models.TextChoices):
     GRADUATED = "graduated", "Graduated: each unit at its own tier's price"
     VOLUME = "volume", "Volume: all units at the price of the tier reached"
     PACKAGE = "package", "Package: per started package"
+    PERCENTAGE = "percentage", "Percentage: a share of every amount moved"
+    MATRIX = "matrix", "Matrix: a price per combination of dimension values"
 
 
 TIERED = (PriceModel.GRADUATED, PriceModel.VOLUME)
+PRICED_PER_UNIT = tuple(
+    model for model in PriceModel if model not in (*TIERED, PriceModel.PERCENTAGE)
+)
+"""The models with one amount of their own: a fee, a unit's, a package's, a matrix's default."""
 
 
 class Timing(models.TextChoices):
@@ -344,9 +350,36 @@ class Price(models.Model):
     unit_amount = unit_amount_field(
         null=True,
         blank=True,
-        help_text="The fee, the price of a unit or of a package. Empty where tiers say it.",
+        help_text="The fee, the price of a unit or of a package; of a matrix, for all that no row "
+        "is for. Empty where tiers or a percentage say it.",
     )
     package_size = quantity_field(null=True, blank=True, help_text="Units in one package.")
+    percent_rate = ExactDecimalField(
+        max_digits=7,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text="The share of every amount, such as 2.9.",
+    )
+    fixed_amount = unit_amount_field(
+        default=Decimal(0), help_text="Added for every event, such as 0.30."
+    )
+    free_events = models.PositiveIntegerField(
+        default=0, help_text="The first so many events of a period pay nothing."
+    )
+    per_event_minimum = unit_amount_field(
+        null=True, blank=True, help_text="An event pays at least this, the fixed fee included."
+    )
+    per_event_maximum = unit_amount_field(
+        null=True, blank=True, help_text="An event pays at most this, the fixed fee included."
+    )
+    dimensions = models.JSONField(
+        default=list, blank=True, help_text="The metric's dimensions that the rows speak of."
+    )
+    rows = models.JSONField(
+        default=list, blank=True, help_text="Prices per dimension values; the first match wins."
+    )
     included_quantity = quantity_field(
         default=Decimal(0), help_text="The allowance: units the base fee already covers."
     )
@@ -381,10 +414,46 @@ class Price(models.Model):
             one_of("overage_policy", OveragePolicy, name="price_overage_policy_is_known"),
             one_of("proration", Proration, name="price_proration_is_known"),
             exactly_when(
-                Q(model__in=TIERED),
-                Q(unit_amount__isnull=True),
-                name="price_has_tiers_or_a_unit_amount",
-                message="Flat, per-unit and package prices need an amount; tiered ones have tiers.",
+                Q(model__in=PRICED_PER_UNIT),
+                Q(unit_amount__isnull=False),
+                name="price_has_a_unit_amount_or_says_it_otherwise",
+                message="Flat, per-unit, package and matrix prices need an amount; the others say "
+                "it in tiers or as a rate.",
+            ),
+            exactly_when(
+                Q(model="percentage"),
+                Q(percent_rate__isnull=False),
+                name="price_percentage_has_a_rate",
+                message="A percentage needs a rate; the other models have none.",
+            ),
+            models.CheckConstraint(
+                name="price_per_event_only_for_a_percentage",
+                condition=Q(model="percentage")
+                | Q(
+                    fixed_amount=0,
+                    free_events=0,
+                    per_event_minimum__isnull=True,
+                    per_event_maximum__isnull=True,
+                ),
+                violation_error_message="Only a percentage charges per event.",
+            ),
+            models.CheckConstraint(
+                name="price_least_per_event_not_above_most",
+                condition=Q(per_event_minimum__isnull=True)
+                | Q(per_event_maximum__isnull=True)
+                | Q(per_event_minimum__lte=F("per_event_maximum")),
+                violation_error_message="The least per event must not be above the most.",
+            ),
+            models.CheckConstraint(
+                name="price_rate_from_0_to_100_percent",
+                condition=Q(percent_rate__isnull=True)
+                | Q(percent_rate__gte=0, percent_rate__lte=100),
+            ),
+            models.CheckConstraint(
+                name="price_matrix_has_rows",
+                condition=(Q(model="matrix") & ~Q(rows=[]) & ~Q(dimensions=[]))
+                | (~Q(model="matrix") & Q(rows=[]) & Q(dimensions=[])),
+                violation_error_message="A matrix needs dimensions and rows; the others have none.",
             ),
             exactly_when(
                 Q(model="package"),
@@ -402,8 +471,8 @@ class Price(models.Model):
                 condition=Q(model="per_unit")
                 | Q(model="flat", metric__isnull=True)
                 | (~Q(model__in=["per_unit", "flat"]) & Q(metric__isnull=False)),
-                violation_error_message="A flat fee has no metric; graduated, volume and package "
-                "prices need one.",
+                violation_error_message="A flat fee has no metric; every other model but per unit "
+                "needs one.",
             ),
             models.CheckConstraint(
                 name="price_usage_only_in_arrears",
@@ -411,9 +480,9 @@ class Price(models.Model):
                 violation_error_message="Usage is known only afterwards: bill it in arrears.",
             ),
             models.CheckConstraint(
-                name="price_flat_has_no_allowance",
-                condition=~Q(model="flat") | Q(included_quantity=0),
-                violation_error_message="A flat fee includes no units.",
+                name="price_of_no_units_has_no_allowance",
+                condition=~Q(model__in=["flat", "percentage"]) | Q(included_quantity=0),
+                violation_error_message="A flat fee and a percentage include no units.",
             ),
             models.CheckConstraint(
                 name="price_floor_not_above_cap",
@@ -431,6 +500,9 @@ class Price(models.Model):
                 "included_quantity",
                 "minimum",
                 "maximum",
+                "fixed_amount",
+                "per_event_minimum",
+                "per_event_maximum",
                 name="price_amounts_never_negative",
                 message="Amounts and quantities of a price can't be negative.",
             ),

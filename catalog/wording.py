@@ -6,7 +6,7 @@ without a table of its own gets English words with its own number format.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
@@ -20,7 +20,9 @@ from catalog.pricing import (
     DayFraction,
     Flat,
     Graduated,
+    Matrix,
     Package,
+    Percentage,
     PerUnit,
     Price,
     Step,
@@ -48,6 +50,22 @@ WORDS: dict[str, dict[str, str]] = {
         "package": "{count} package of {size} {units}",
         "packages": "{count} packages of {size} {units}",
         "flat": "flat fee",
+        "cell": "{values}",
+        "cell others": "all others",
+        "dimension": "{name} {value}",
+        "free": "{events} events free of charge",
+        "free one": "1 event free of charge",
+        "percentage": "{events} events",
+        "percentage one": "1 event",
+        "raised": "{events} events at the least of {each}",
+        "raised one": "1 event at the least of {each}",
+        "cut": "{events} events at the most of {each}",
+        "cut one": "1 event at the most of {each}",
+        "reversal": "{events} reversals",
+        "reversal one": "1 reversal",
+        "negative": "less than nothing is charged as 0",
+        "percent": "{percent} %",
+        "percent and each": "{percent} % plus {each} each",
         "cap": "limited to at most {amount}",
         "discount": "{percent} % discount",
         "part": "{label}, {days} of {of} days",
@@ -67,6 +85,15 @@ WORDS: dict[str, dict[str, str]] = {
         "rule volume": "all {units} at one price, by their number: {rule}",
         "rule volume first": "{price} up to {to}",
         "rule package": "{amount} per started package of {size} {units}",
+        "rule percentage": "{percent} % of each amount",
+        "rule percentage fee": "{percent} % of each amount plus {each}",
+        "rule each": "{each} for each event",
+        "rule least": "{rule}, at least {amount} each",
+        "rule most": "{rule}, at most {amount} each",
+        "rule free": "the first {free} events of a period are free, then {rule}",
+        "rule free one": "the first event of a period is free, then {rule}",
+        "rule cell": "{price} for {values}",
+        "rule others": "{price} for all others",
         "rule minimum": "At least {minimum}.",
         "rule maximum": "At most {maximum}.",
         "rule both": "At least {minimum}, at most {maximum}.",
@@ -95,6 +122,22 @@ WORDS: dict[str, dict[str, str]] = {
         "package": "{count} Paket zu {size} {units}",
         "packages": "{count} Pakete zu {size} {units}",
         "flat": "Pauschale",
+        "cell": "{values}",
+        "cell others": "alle übrigen",
+        "dimension": "{name} {value}",
+        "free": "{events} Vorgänge kostenlos",
+        "free one": "1 Vorgang kostenlos",
+        "percentage": "{events} Vorgänge",
+        "percentage one": "1 Vorgang",
+        "raised": "{events} Vorgänge zum Mindestpreis von {each}",
+        "raised one": "1 Vorgang zum Mindestpreis von {each}",
+        "cut": "{events} Vorgänge zum Höchstpreis von {each}",
+        "cut one": "1 Vorgang zum Höchstpreis von {each}",
+        "reversal": "{events} Rückbuchungen",
+        "reversal one": "1 Rückbuchung",
+        "negative": "weniger als nichts wird mit 0 berechnet",
+        "percent": "{percent} %",
+        "percent and each": "{percent} % zuzüglich je {each}",
         "cap": "begrenzt auf höchstens {amount}",
         "discount": "{percent} % Rabatt",
         "part": "{label}, {days} von {of} Tagen",
@@ -114,6 +157,15 @@ WORDS: dict[str, dict[str, str]] = {
         "rule volume": "alle {units} zu einem Preis nach ihrer Anzahl: {rule}",
         "rule volume first": "{price} bis {to}",
         "rule package": "{amount} je angefangenes Paket zu {size} {units}",
+        "rule percentage": "{percent} % jedes Betrags",
+        "rule percentage fee": "{percent} % jedes Betrags zuzüglich {each}",
+        "rule each": "{each} je Vorgang",
+        "rule least": "{rule}, je mindestens {amount}",
+        "rule most": "{rule}, je höchstens {amount}",
+        "rule free": "die ersten {free} Vorgänge eines Zeitraums sind kostenlos, danach {rule}",
+        "rule free one": "der erste Vorgang eines Zeitraums ist kostenlos, danach {rule}",
+        "rule cell": "{price} für {values}",
+        "rule others": "{price} für alle übrigen",
         "rule minimum": "Mindestens {minimum}.",
         "rule maximum": "Höchstens {maximum}.",
         "rule both": "Mindestens {minimum}, höchstens {maximum}.",
@@ -183,12 +235,41 @@ def _label(step: Step, names: tuple[str, str], locale: str, over: bool, exponent
             return _tier("tier", None, None, names, locale, over)
         case "package":
             return _packages(step, names, locale)
+        case "cell":
+            return _cell(step.match or (), locale)
+        case "free" | "percentage" | "raised" | "cut" | "reversal":
+            return _events(step, exponent, locale)
         case "cap" if step.limit is not None:
             return _words(locale)["cap"].format(amount=amount(step.limit, exponent, locale))
         case "discount" if step.percent is not None:
             return _words(locale)["discount"].format(percent=number(step.percent, locale))
         case kind:
             return _words(locale)[kind]
+
+
+def _cell(match: Iterable[tuple[str, str]], locale: str) -> str:
+    """Name the values that a row of a matrix is for: "region eu, size large"."""
+    words = _words(locale)
+    values = [words["dimension"].format(name=name, value=value) for name, value in match]
+    return words["cell"].format(values=", ".join(values)) if values else words["cell others"]
+
+
+def _events(step: Step, exponent: int, locale: str) -> str:
+    """Say how many events a row of a percentage is about, and at which price if it is a fixed one."""
+    key = f"{step.kind} one" if step.events == 1 else step.kind
+    return _words(locale)[key].format(
+        events=number(Decimal(step.events or 0), locale),
+        each="" if step.each is None else amount(step.each, exponent, locale),
+    )
+
+
+def percent_text(step: Step, exponent: int, locale: str) -> str:
+    """Write what a row of a percentage charges: "2.9 %", "2.9 % plus 0.30 each"."""
+    assert step.percent is not None
+    key = "percent and each" if step.each else "percent"
+    return _words(locale)[key].format(
+        percent=number(step.percent, locale), each=amount(step.each or Decimal(0), exponent, locale)
+    )
 
 
 @lru_cache(maxsize=10_000)
@@ -270,6 +351,10 @@ def _rule(price: Price, names: tuple[str, str], exponent: int, locale: str) -> s
         case Volume(tiers):
             ladder = _ladder(tiers, "rule volume first", names, exponent, locale)
             return words["rule volume"].format(units=_units(None, names, locale), rule=ladder)
+        case Percentage() as model:
+            return _percentage(model, exponent, locale)
+        case Matrix() as model:
+            return ", ".join(_table(model, exponent, locale))
     raise NotImplementedError(f"No words for the price model {price.model.name}.")
 
 
@@ -298,6 +383,32 @@ def _ladder(
         to = "" if tier.up_to is None else number(tier.up_to, locale)
         parts.append(words[key].format(price=_with_flat(price, tier, exponent, locale), to=to))
     return ", ".join(parts)
+
+
+def _percentage(model: Percentage, exponent: int, locale: str) -> str:
+    """Say rate, fee, bounds and free events, each only where there is one."""
+    words = _words(locale)
+    percent, each = number(model.percent_rate, locale), amount(model.fixed_amount, exponent, locale)
+    key = "rule percentage"
+    if model.fixed_amount:
+        key = "rule percentage fee" if model.percent_rate else "rule each"
+    rule = words[key].format(percent=percent, each=each)
+    for key, bound in (("rule least", model.minimum), ("rule most", model.maximum)):
+        if bound is not None:
+            rule = words[key].format(rule=rule, amount=amount(bound, exponent, locale))
+    if model.free_events:
+        key = "rule free one" if model.free_events == 1 else "rule free"
+        rule = words[key].format(free=number(Decimal(model.free_events), locale), rule=rule)
+    return rule
+
+
+def _table(model: Matrix, exponent: int, locale: str) -> Iterator[str]:
+    words = _words(locale)
+    for row in model.rows:
+        price = price_text(unit_price(row.unit_amount, exponent, locale), locale)
+        yield words["rule cell"].format(price=price, values=_cell(row.match.items(), locale))
+    price = price_text(unit_price(model.unit_amount, exponent, locale), locale)
+    yield words["rule others"].format(price=price)
 
 
 def _with_flat(price: str, tier: Tier, exponent: int, locale: str) -> str:

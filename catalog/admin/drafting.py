@@ -15,12 +15,12 @@ from django.forms.models import construct_instance
 from django.http import HttpRequest
 
 from catalog import services
-from catalog.drafts import PriceDraft, version_errors
+from catalog.admin import lines
+from catalog.drafts import METERED, PriceDraft, version_errors
 from catalog.models import (
     MetricStatus,
     PlanVersion,
     Price,
-    PriceModel,
     PriceTier,
     Timing,
     ValueMetric,
@@ -34,9 +34,9 @@ from config.base.admin.theme import (
     search_select,
     select,
     text_input,
+    textarea,
 )
 
-USAGE_MODELS = (PriceModel.GRADUATED, PriceModel.VOLUME, PriceModel.PACKAGE)
 NOT_A_NUMBER = "Write a number without thousands separators, with a point: 1234.50"
 
 
@@ -116,6 +116,12 @@ class PriceForm(_PartForm):
         widget=select(),
         label="When it is billed",
     )
+    rows = forms.CharField(
+        required=False,
+        widget=textarea(rows=4, spellcheck="false", placeholder="region=eu, size=large: 0.40"),
+        label="Prices per value",
+        help_text="One a line; the first that matches wins. All others pay the amount above.",
+    )
 
     class Meta:
         widgets = {
@@ -123,6 +129,11 @@ class PriceForm(_PartForm):
             "key": text_input(placeholder="base", spellcheck="false"),
             "unit_amount": number_input(),
             "package_size": number_input(),
+            "percent_rate": number_input(placeholder="2.9"),
+            "fixed_amount": number_input(),
+            "free_events": number_input(),
+            "per_event_minimum": number_input(),
+            "per_event_maximum": number_input(),
             "included_quantity": number_input(),
             "minimum": number_input(),
             "maximum": number_input(),
@@ -133,6 +144,11 @@ class PriceForm(_PartForm):
             "model": "How it is charged",
             "unit_amount": "Amount",
             "package_size": "Units in a package",
+            "percent_rate": "Rate in %",
+            "fixed_amount": "Plus for each event",
+            "free_events": "Free events",
+            "per_event_minimum": "At least per event",
+            "per_event_maximum": "At most per event",
             "included_quantity": "Included",
             "overage_policy": "Above the included",
             "minimum": "At least",
@@ -144,6 +160,11 @@ class PriceForm(_PartForm):
             "model": "",
             "unit_amount": "",
             "overage_policy": "",
+            "percent_rate": "Of every amount that the metric adds up.",
+            "fixed_amount": "",
+            "free_events": "The first in a period.",
+            "per_event_minimum": "The fixed fee included.",
+            "per_event_maximum": "The fixed fee included.",
             "included_quantity": "Units that cost nothing extra. 0: none.",
             "minimum": "Per period, used or not.",
             "maximum": "Per period, however much is used.",
@@ -154,12 +175,29 @@ class PriceForm(_PartForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         _explain_numbers(self.fields)
+        for name in ("fixed_amount", "free_events"):
+            self.fields[name].required = False
+
+    def clean_fixed_amount(self) -> Decimal:
+        return self.cleaned_data["fixed_amount"] or Decimal(0)
+
+    def clean_free_events(self) -> int:
+        return self.cleaned_data["free_events"] or 0
+
+    def clean_rows(self) -> list[dict[str, Any]]:
+        """Read the rows; the dimensions are those that they name."""
+        try:
+            rows = lines.parse_rows(self.cleaned_data["rows"])
+        except lines.UnreadableLine as wrong:
+            raise ValidationError(str(wrong)) from None
+        self.instance.dimensions = lines.dimensions_of(rows)
+        return rows
 
     def clean_timing(self) -> str:
         """Bill usage in arrears and fees in advance unless told otherwise."""
         if self.cleaned_data["timing"]:
             return str(self.cleaned_data["timing"])
-        is_usage = self.cleaned_data.get("metric") or self.cleaned_data.get("model") in USAGE_MODELS
+        is_usage = self.cleaned_data.get("metric") or self.cleaned_data.get("model") in METERED
         return str(Timing.ARREARS if is_usage else Timing.ADVANCE)
 
 
@@ -279,6 +317,9 @@ class PriceInline(EditedWithItsVersion, StackedInline[Price, PlanVersion]):
                     "model",
                     "metric",
                     ("unit_amount", "package_size"),
+                    "rows",
+                    ("percent_rate", "fixed_amount", "free_events"),
+                    ("per_event_minimum", "per_event_maximum"),
                     ("included_quantity", "overage_policy"),
                 )
             },
@@ -306,7 +347,8 @@ class PriceInline(EditedWithItsVersion, StackedInline[Price, PlanVersion]):
 def price_initial(price: Price) -> dict[str, Any]:
     """Return a stored price as the form shows it, numbers without trailing zeros."""
     names = [*PriceForm.Meta.labels, "key", "timing"]
-    return {**{name: _shown(getattr(price, name)) for name in names}, "metric": price.metric_id}
+    shown = {name: _shown(getattr(price, name)) for name in names}
+    return {**shown, "metric": price.metric_id, "rows": lines.write_rows(price.rows)}
 
 
 def tier_initial(tier: PriceTier) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -76,11 +77,42 @@ def price_words(draft: PriceDraft, currency: str) -> PriceWords:
         tiers=_tier_rows(draft, exponent),
         has_allowance=bool(price.included_quantity),
         has_flat_amounts=any(tier.flat_amount for tier in draft.tiers),
-        examples=[
-            _example(value, quantity, note, units if quantity != 1 else unit, exponent)
-            for quantity, note in example_quantities(value)
-        ],
+        examples=_examples(value, unit, units, exponent),
     )
+
+
+def _examples(value: pricing.Price, unit: str, units: str, exponent: int) -> list[Example]:
+    """Work out what usage would cost: quantities where the price turns, payments, or rows."""
+    match value.model:
+        case pricing.Percentage() as model:
+            charged = replace(value, model=replace(model, free_events=0), minimum=None)
+            payments = [Decimal(moved) for moved in (1, 10, 100, 1000)]
+            return [
+                _example(charged, pricing.Payments([moved]), "", f"one of {moved}", exponent)
+                for moved in payments
+            ]
+        case pricing.Matrix() as model:
+            rows = [*model.rows, pricing.Row({}, model.unit_amount)]
+            return [
+                _example(
+                    replace(value, included=Decimal(0), minimum=None),
+                    pricing.Cells([pricing.Cell(row.match, Decimal(1000))]),
+                    ", ".join(f"{name} {one}" for name, one in row.match.items()) or "all others",
+                    f"1,000 {units}",
+                    exponent,
+                )
+                for row in rows
+            ]
+    return [
+        _example(
+            value,
+            quantity,
+            note,
+            f"{number(quantity, LOCALE)} {units if quantity != 1 else unit}",
+            exponent,
+        )
+        for quantity, note in example_quantities(value)
+    ]
 
 
 def example_quantities(price: pricing.Price) -> list[tuple[Decimal, str]]:
@@ -122,11 +154,11 @@ def _bounds(model: pricing.Model) -> Sequence[tuple[Decimal, str]]:
 
 
 def _example(
-    price: pricing.Price, quantity: Decimal, note: str, unit: str, exponent: int
+    price: pricing.Price, usage: pricing.Usage, note: str, used: str, exponent: int
 ) -> Example:
-    rated = pricing.rate(price, quantity, exponent=exponent)
+    rated = pricing.rate(price, usage, exponent=exponent)
     return Example(
-        quantity=f"{number(quantity, LOCALE)} {unit}",
+        quantity=used,
         note=note,
         amount=amount(rated.amount, exponent, LOCALE),
         exact=amount(rated.exact, exponent, LOCALE) if rated.rounding else "",

@@ -1,17 +1,23 @@
-"""The little language of a metric's filters and word lists, as people type them.
+"""The little languages of filters, word lists and rows of prices, as people type them.
 
 model in m-large, m-small
 status eq ok
 region exists
+
+region=eu, size=large: 0.40
+region=eu: 0.20
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
+
+from catalog.money import plain
 
 OPERATORS = {
     "eq": "is exactly",
@@ -26,7 +32,7 @@ _SINGLE = ("eq", *_NUMERIC)
 
 
 class UnreadableLine(ValueError):
-    """A line that is no filter; `str()` names the line and says what is wrong."""
+    """A line that is not what it should be; `str()` names the line and says what is wrong."""
 
 
 def parse_filters(text: str) -> list[dict[str, Any]]:
@@ -34,8 +40,25 @@ def parse_filters(text: str) -> list[dict[str, Any]]:
 
     :raises UnreadableLine: for the first line that is not a filter.
     """
-    lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), start=1))
-    return [_parse_filter(number, line) for number, line in lines if line]
+    return [_parse_filter(number, line) for number, line in _lines(text)]
+
+
+def parse_rows(text: str) -> list[dict[str, Any]]:
+    """Read one row of a matrix per line: the values it is for, a colon, the price of a unit.
+
+    :raises UnreadableLine: for the first line that is not a row.
+    """
+    return [_parse_row(number, line) for number, line in _lines(text)]
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write rows so that `parse_rows` reads them back."""
+    return "\n".join(f"{_pairs(row['match'])}: {row['unit_amount']}" for row in rows)
+
+
+def dimensions_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the dimensions that rows speak of, in the order in which they name them."""
+    return list(dict.fromkeys(name for row in rows for name in row["match"]))
 
 
 def write_filters(filters: Sequence[dict[str, Any]]) -> str:
@@ -73,6 +96,36 @@ def write_words(words: Sequence[Any]) -> str:
     return ", ".join(_quoted(str(word)) for word in words)
 
 
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines that say something, with their numbers from 1."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def _parse_row(number: int, line: str) -> dict[str, Any]:
+    values, colon, price = line.rpartition(":")
+    if not colon or not _is_amount(price.strip()):
+        raise UnreadableLine(
+            f"Line {number}: end it with a colon and the price of a unit, as in region=eu: 0.20"
+        )
+    match: dict[str, str] = {}
+    for pair in parse_words(values):
+        name, sign, value = (part.strip() for part in pair.partition("="))
+        if not (name and sign and value):
+            raise UnreadableLine(f"Line {number}: write name=value, not “{pair}”.")
+        if name in match:
+            raise UnreadableLine(f"Line {number}: “{name}” stands there twice.")
+        match[name] = value
+    if not match:
+        raise UnreadableLine(f"Line {number}: say which values it is for, as in region=eu: 0.20")
+    return {"match": match, "unit_amount": plain(Decimal(price.strip()))}
+
+
+def _pairs(match: Mapping[str, str]) -> str:
+    return write_words([f"{name}={value}" for name, value in match.items()])
+
+
 def _parse_filter(number: int, line: str) -> dict[str, Any]:
     name, _, rest = line.partition(" ")
     operator, _, tail = rest.strip().partition(" ")
@@ -98,6 +151,11 @@ def _is_number(text: str) -> bool:
         return Decimal(text).is_finite()
     except InvalidOperation:
         return False
+
+
+def _is_amount(text: str) -> bool:
+    """Say whether this is a price: up to 12 digits and 12 decimals."""
+    return re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", text, re.ASCII) is not None
 
 
 def _quoted(word: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
@@ -17,9 +17,18 @@ from catalog.api.fields import Choice, CurrencyCode, KeyOf
 from catalog.api.prices import PriceSerializer, one_of_models, readers_language
 from catalog.calculator import WARNINGS, calculate
 from catalog.models import PriceModel, Timing, ValueMetric
-from catalog.pricing import WHOLE, BadDayFraction, DayFraction
+from catalog.pricing import (
+    WHOLE,
+    BadDayFraction,
+    Cell,
+    Cells,
+    DayFraction,
+    Payments,
+    StepKind,
+    Usage,
+)
 from config.base.api.fields import KeyString, QuantityString, Text
-from config.base.api.serializers import CheckedSerializer
+from config.base.api.serializers import CheckedSerializer, StrictSerializer
 from config.base.api.views import ApiView
 from config.base.errors import Fault
 
@@ -80,8 +89,26 @@ class PeriodFraction(serializers.Field[DayFraction, Any, str, Any]):
             ) from None
 
 
+NEEDED = {
+    "quantity": "Say how many units to calculate.",
+    "events": "Say which amounts to calculate, in their order.",
+    "cells": "Say how many units to calculate, under which dimension values.",
+}
+
+
+class CellSerializer(StrictSerializer):
+    """A quantity under one combination of dimension values."""
+
+    match = serializers.DictField(child=Text(max_length=255))
+    quantity = QuantityString(minimum=None)
+
+    def to_internal_value(self, data: Any) -> Cell:
+        cell = super().to_internal_value(data)
+        return Cell(cell["match"], cell["quantity"])
+
+
 class CalculationSerializer(CheckedSerializer):
-    """A quantity and the price to calculate it with; nothing of it is kept, so all digits count."""
+    """Usage and the price to calculate it with; nothing of it is kept, so all digits count."""
 
     stores = False
 
@@ -96,19 +123,35 @@ class CalculationSerializer(CheckedSerializer):
         required=False, help_text="Days of service out of the days of the period: 16/30."
     )
 
+    events = serializers.ListField(
+        child=QuantityString(minimum=None),
+        max_length=10_000,
+        required=False,
+        help_text="For a percentage: the amounts moved, in order; a reversal is negative.",
+    )
+    cells: serializers.ListSerializer[Any] = serializers.ListSerializer(
+        child=CellSerializer(),
+        max_length=1000,
+        required=False,
+        help_text="For a matrix: the quantity under each combination of dimension values.",
+    )
+
     def check_together(self, values: dict[str, Any]) -> Iterator[Fault]:
         price = self.initial_data.get("price")
-        is_flat = isinstance(price, dict) and price.get("model") == PriceModel.FLAT
-        if not is_flat and "quantity" not in self.initial_data:
-            yield Fault(("quantity",), "required", "Say how many units to calculate.")
+        model = price.get("model") if isinstance(price, dict) else None
+        wanted = {"percentage": "events", "matrix": "cells"}.get(str(model), "quantity")
+        if wanted not in self.initial_data and model != PriceModel.FLAT:
+            yield Fault((wanted,), "required", NEEDED[wanted])
+        for name in NEEDED:
+            if name != wanted and name in self.initial_data:
+                message = f"This price is calculated from its {wanted}: leave {name} out."
+                yield Fault((name,), "not_for_this_model", message)
 
 
 class StepSerializer(serializers.Serializer[Any]):
     """A row of the explanation: quantity × unit_amount + flat_amount = amount."""
 
-    kind = serializers.ChoiceField(
-        choices=["included", "unit", "tier", "volume", "package", "flat", "cap", "discount"]
-    )
+    kind = serializers.ChoiceField(choices=list(get_args(StepKind)))
     quantity = QuantityString()
     unit_amount = QuantityString()
     flat_amount = QuantityString()
@@ -120,6 +163,15 @@ class StepSerializer(serializers.Serializer[Any]):
     package_size = QuantityString(required=False)
     limit = QuantityString(required=False, help_text="The maximum that holds.")
     percent = QuantityString(required=False)
+    match = serializers.DictField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="The dimension values that a row of a matrix is for; empty for all others.",
+    )
+    events = serializers.IntegerField(required=False, help_text="Of a percentage.")
+    each = QuantityString(
+        required=False, help_text="What each of the events pays besides its share."
+    )
     period_fraction = serializers.CharField(
         required=False, help_text="The row was charged for this part of the period."
     )
@@ -179,9 +231,17 @@ class CalculatePrice(ApiView):
         body = self.read_body(CalculationSerializer)
         calculated = calculate(
             body["price"],
-            quantity=body.get("quantity", Decimal(1)),
+            usage=_usage(body),
             part=body.get("period_fraction", WHOLE),
             currency=body["currency"],
             locale=readers_language(request),
         )
         return Response(calculated)
+
+
+def _usage(body: dict[str, Any]) -> Usage:
+    if "events" in body:
+        return Payments(body["events"])
+    if "cells" in body:
+        return Cells(body["cells"])
+    return Decimal(body.get("quantity", 1))

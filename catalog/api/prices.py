@@ -16,9 +16,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from catalog import money
-from catalog.api.fields import Choice, KeyOf
-from catalog.drafts import PriceDraft, price_errors, price_value
+from catalog.api.fields import Choice, KeyOf, Names
+from catalog.drafts import METERED, PriceDraft, price_errors, price_value
 from catalog.models import (
+    PRICED_PER_UNIT,
     TIERED,
     OveragePolicy,
     Price,
@@ -36,24 +37,10 @@ from config.base.api.fields import (
     QuantityString,
     Text,
     UnitAmountString,
+    WholeNumber,
 )
 from config.base.api.serializers import CheckedSerializer, StrictSerializer
 from config.base.errors import Fault
-
-NOT_YET = ("percentage", "matrix")
-
-
-class ModelName(Choice):
-    """A price model; those that are planned are refused by name."""
-
-    default_error_messages = {
-        "not_available": "Prices of the model {model} can't be used yet. Choose one of {choices}."
-    }
-
-    def to_internal_value(self, data: Any) -> str:
-        if data in NOT_YET:
-            self.fail("not_available", model=data, choices=", ".join(self.choices))
-        return super().to_internal_value(data)
 
 
 class Percent(DecimalString):
@@ -85,6 +72,20 @@ class TierSerializer(StrictSerializer):
         return PriceTier(**super().to_internal_value(data))
 
 
+class RowSerializer(StrictSerializer):
+    """The price of a unit whose dimensions have these values; those not named may have any."""
+
+    match = serializers.DictField(child=Text(max_length=255), allow_empty=False)
+    unit_amount = UnitAmountString()
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        row = super().to_internal_value(data)
+        return {"match": row["match"], "unit_amount": money.plain(row["unit_amount"])}
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        return dict(instance)
+
+
 class PriceSerializer(CheckedSerializer):
     """One thing a plan version charges for."""
 
@@ -92,6 +93,7 @@ class PriceSerializer(CheckedSerializer):
         "tiers": [PriceTier(up_to=None, unit_amount=Decimal(0))],
         "unit_amount": Decimal(0),
         "package_size": Decimal(1),
+        "percent_rate": Decimal(0),
         "timing": Timing.ARREARS,
         "metric": ValueMetric(),
     }
@@ -99,7 +101,7 @@ class PriceSerializer(CheckedSerializer):
 
     key = KeyString(help_text="Your own name for it within the plan.")
     name = Text(max_length=200, help_text="What customers read on their invoice.")
-    model = ModelName(PriceModel)
+    model = Choice(PriceModel)
     metric = KeyOf(ValueMetric, allow_null=True, default=None, help_text="What is measured.")
     timing = Choice(
         Timing,
@@ -107,7 +109,9 @@ class PriceSerializer(CheckedSerializer):
         help_text="By default in advance without a metric, and in arrears with one.",
     )
     unit_amount = UnitAmountString(
-        allow_null=True, default=None, help_text="The fee, or the price of a unit or package."
+        allow_null=True,
+        default=None,
+        help_text="The fee, or the price of a unit or package; of a matrix, the default.",
     )
     package_size = QuantityString(
         positive=True, allow_null=True, default=None, help_text="Units in one package."
@@ -117,6 +121,29 @@ class PriceSerializer(CheckedSerializer):
         max_length=100,
         default=list,
         help_text="In rising order; the last is open.",
+    )
+    percent_rate = Percent(
+        allow_null=True, default=None, help_text="The share of every amount, such as 2.9."
+    )
+    fixed_amount = UnitAmountString(default=Decimal(0), help_text="Added for every event.")
+    free_events = WholeNumber(
+        min_value=0,
+        max_value=2_000_000_000,
+        default=0,
+        help_text="The first so many events of a period pay nothing.",
+    )
+    per_event_minimum = UnitAmountString(
+        allow_null=True, default=None, help_text="An event pays at least this, the fee included."
+    )
+    per_event_maximum = UnitAmountString(
+        allow_null=True, default=None, help_text="An event pays at most this, the fee included."
+    )
+    dimensions = Names(default=list, help_text="The metric's dimensions that the rows speak of.")
+    rows: serializers.ListSerializer[Any] = serializers.ListSerializer(
+        child=RowSerializer(),
+        max_length=500,
+        default=list,
+        help_text="In order: the first that matches gives the price, then `unit_amount`.",
     )
     included_quantity = QuantityString(
         default=Decimal(0), help_text="The allowance: units that cost nothing."
@@ -170,13 +197,22 @@ def readers_language(request: Request) -> str:
     return get_language_from_request(request._request)
 
 
-METERED = (*TIERED, PriceModel.PACKAGE)
+_PERCENTAGE, _MATRIX = (PriceModel.PERCENTAGE,), (PriceModel.MATRIX,)
 FIELDS_OF_MODELS: dict[str, tuple[str, ...]] = {
     "metric": (PriceModel.PER_UNIT, *METERED),
-    "unit_amount": (PriceModel.FLAT, PriceModel.PER_UNIT, PriceModel.PACKAGE),
+    "unit_amount": PRICED_PER_UNIT,
     "package_size": (PriceModel.PACKAGE,),
     "tiers": TIERED,
-    "included_quantity": (PriceModel.PER_UNIT, *METERED),
+    "percent_rate": _PERCENTAGE,
+    "fixed_amount": _PERCENTAGE,
+    "free_events": _PERCENTAGE,
+    "per_event_minimum": _PERCENTAGE,
+    "per_event_maximum": _PERCENTAGE,
+    "dimensions": _MATRIX,
+    "rows": _MATRIX,
+    "included_quantity": tuple(
+        model for model in PriceModel if model not in (PriceModel.FLAT, PriceModel.PERCENTAGE)
+    ),
 }
 """The models that have a field, where not all have it."""
 
@@ -224,6 +260,9 @@ def _only_for(model: PriceModel, base: type[PriceSerializer]) -> type[PriceSeria
         "unit_amount": UnitAmountString(),
         "package_size": QuantityString(positive=True),
         "tiers": serializers.ListSerializer(child=TierSerializer(), min_length=1, max_length=100),
+        "percent_rate": Percent(),
+        "dimensions": Names(required=True, min_length=1),
+        "rows": serializers.ListSerializer(child=RowSerializer(), min_length=1, max_length=500),
     }
     if model in METERED:
         needed["metric"] = KeyOf(ValueMetric, required=base.metric_needed)

@@ -13,10 +13,13 @@ from catalog.admin.examples import example_quantities, price_words
 from catalog.admin.lines import (
     OPERATORS,
     UnreadableLine,
+    dimensions_of,
     filters_in_words,
     parse_filters,
+    parse_rows,
     parse_words,
     write_filters,
+    write_rows,
     write_words,
 )
 from catalog.drafts import PriceDraft
@@ -121,3 +124,77 @@ def test_an_example_says_what_rounding_hides() -> None:
     ]
     assert said.rule.startswith("100,000 calls included, then 2.00 per 1,000")
     assert [tier.units for tier in said.tiers] == ["up to 50,000", "above 50,000"]
+
+
+def test_a_line_is_a_row_of_prices() -> None:
+    rows = parse_rows('region=eu, size=large: 0.40\n\n"city=Köln, Süd": 1\n at=10:30 : 2.50')
+    assert rows == [
+        {"match": {"region": "eu", "size": "large"}, "unit_amount": "0.4"},
+        {"match": {"city": "Köln, Süd"}, "unit_amount": "1"},
+        {"match": {"at": "10:30"}, "unit_amount": "2.5"},
+    ]
+    assert parse_rows(write_rows(rows)) == rows
+    assert dimensions_of(rows) == ["region", "size", "city", "at"]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("region=eu", "end it with a colon"),
+        ("region=eu: dear", "end it with a colon"),
+        ("region=eu: -1", "end it with a colon"),
+        ("region=eu: 1e5", "end it with a colon"),
+        ("region: 1", "write name=value"),
+        ("region=: 1", "write name=value"),
+        ("region=eu, region=us: 1", "stands there twice"),
+        (": 1", "say which values"),
+    ],
+)
+def test_an_unreadable_row_is_named(line: str, why: str) -> None:
+    with pytest.raises(UnreadableLine, match=f"Line 2: .*{why}"):
+        parse_rows(f"region=eu: 1\n{line}")
+
+
+def _shown_examples(price: Price) -> list[tuple[str, str, str]]:
+    said = price_words(PriceDraft(price), "EUR")
+    return [(one.quantity, one.note, one.amount) for one in said.examples]
+
+
+def test_a_percentage_is_shown_on_single_payments() -> None:
+    price = Price(
+        key="card",
+        name="Card fees",
+        model="percentage",
+        timing="arrears",
+        percent_rate=D("2.9"),
+        fixed_amount=D("0.30"),
+        free_events=3,
+        metric=ValueMetric(name="Volume", unit="euro", unit_plural="euros"),
+    )
+    assert _shown_examples(price) == [
+        ("one of 1", "", "0.33"),
+        ("one of 10", "", "0.59"),
+        ("one of 100", "", "3.20"),
+        ("one of 1000", "", "29.30"),
+    ]
+    assert price_words(PriceDraft(price), "EUR").rule == (
+        "The first 3 events of a period are free, then 2.9 % of each amount plus 0.30."
+    )
+
+
+def test_a_matrix_is_shown_row_by_row() -> None:
+    price = Price(
+        key="compute",
+        name="Compute",
+        model="matrix",
+        timing="arrears",
+        unit_amount=D("0.10"),
+        dimensions=["region"],
+        rows=[{"match": {"region": "eu"}, "unit_amount": "0.2"}],
+        metric=ValueMetric(name="Hours", unit="hour", unit_plural="hours"),
+    )
+    assert _shown_examples(price) == [
+        ("1,000 hours", "region eu", "200.00"),
+        ("1,000 hours", "all others", "100.00"),
+    ]
+    assert price_words(PriceDraft(price), "EUR").rule == "0.20 for region eu, 0.10 for all others."

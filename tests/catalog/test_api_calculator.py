@@ -286,7 +286,16 @@ class TestWithAMetric:
         ({"price": ...}, {("/price", "required")}),
         ({"price": []}, {("/price", "invalid")}),
         ({"price": {}}, {("/price/model", "required")}),
-        ({"price": {"model": "matrix"}}, {("/price/model", "not_available")}),
+        (
+            {"price": {"model": "matrix"}},
+            {
+                ("/price/unit_amount", "required"),
+                ("/price/dimensions", "required"),
+                ("/price/rows", "required"),
+                ("/cells", "required"),
+                ("/quantity", "not_for_this_model"),
+            },
+        ),
         ({"price": {"model": "graduated"}}, {("/price/tiers", "required")}),
         (
             {"price": {"model": "volume", "timing": "advance", "tiers": [{"unit_amount": "1"}]}},
@@ -299,7 +308,7 @@ class TestWithAMetric:
         ({"period_fraction": "-1/30"}, {("/period_fraction", "invalid")}),
         ({"period_fraction": 0.5}, {("/period_fraction", "invalid")}),
         ({"period_fraction": "9999999/9999999"}, {("/period_fraction", "invalid")}),
-        ({"events": ["10.00"]}, {("/events", "unknown_field")}),
+        ({"events": ["10.00"]}, {("/events", "not_for_this_model")}),
         (
             {"quantity": "x", "currency": "x", "period_fraction": "x"},
             {
@@ -328,3 +337,44 @@ def test_every_digit_counts_on_every_database(caller: Caller) -> None:
     answer = caller().post(CALCULATE, body).json()
     assert answer["exact"] == "1524157875321140192207281219466.003964071431672002468"
     assert answer["amount"] == "1524157875321140192207281219466.00"
+
+
+CARD = {"model": "percentage", "percent_rate": "2.9", "fixed_amount": "0.30"}
+SIZES = {
+    "model": "matrix",
+    "dimensions": ["region", "size"],
+    "rows": [
+        {"match": {"region": "eu", "size": "large"}, "unit_amount": "0.40"},
+        {"match": {"region": "eu"}, "unit_amount": "0.20"},
+    ],
+    "unit_amount": "0.10",
+    "included_quantity": "5",
+}
+
+
+def test_a_percentage_of_payments(caller: Caller) -> None:
+    body = {"currency": "EUR", "price": CARD, "events": ["100.00", "50.00", "-20.00"]}
+    answer = caller().post(CALCULATE, body).json()
+    assert (answer["amount"], answer["used"]) == ("4.37", "130")
+    assert [(step["kind"], step["label"], step["amount"]) for step in answer["steps"]] == [
+        ("percentage", "2 events", "4.95"),
+        ("reversal", "1 reversal", "-0.58"),
+    ]
+    assert (answer["steps"][0]["percent"], answer["steps"][0]["each"]) == ("2.9", "0.3")
+
+
+def test_a_price_per_combination_of_values(caller: Caller) -> None:
+    cells = [
+        {"match": {"region": "us", "size": "small"}, "quantity": "10"},
+        {"match": {"region": "eu", "size": "large"}, "quantity": "10"},
+        {"match": {"region": "eu", "size": "small"}, "quantity": "10"},
+    ]
+    body = {"currency": "EUR", "price": SIZES, "cells": cells}
+    answer = caller().post(CALCULATE, body).json()
+    assert answer["amount"] == "5.00"
+    assert [(step["label"], step["quantity"], step["amount"]) for step in answer["steps"]] == [
+        ("included in your plan", "5", "0"),
+        ("region eu, size large", "5", "2"),
+        ("region eu", "10", "2"),
+        ("all others", "10", "1"),
+    ]

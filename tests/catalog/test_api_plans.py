@@ -160,8 +160,18 @@ def test_every_model_comes_back_as_it_was_sent(caller: Caller) -> None:
         (FLAT | {"minimum": "0.00001"}, {("minimum", "too_long")}),
         (FLAT | {"discount_percent": "100.1"}, {("discount_percent", "too_large")}),
         (FLAT | {"prorate": "weeks"}, {("prorate", "invalid_choice")}),
-        (FLAT | {"model": "percentage"}, {("model", "not_available")}),
-        (FLAT | {"model": "matrix"}, {("model", "not_available")}),
+        (
+            FLAT | {"model": "percentage"},
+            {
+                ("unit_amount", "not_for_this_model"),
+                ("percent_rate", "required"),
+                ("metric", "required"),
+            },
+        ),
+        (
+            FLAT | {"model": "matrix"},
+            {("dimensions", "required"), ("rows", "required"), ("metric", "required")},
+        ),
         (FLAT | {"model": "free"}, {("model", "invalid_choice")}),
         (FLAT | {"model": None}, {("model", "null")}),
         (FLAT | {"colour": "red"}, {("colour", "unknown_field")}),

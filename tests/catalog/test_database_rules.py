@@ -90,6 +90,14 @@ def redefine_published_metric() -> None:
     ValueMetric.objects.filter(pk=usage.pk).update(event_type="another")
 
 
+PERCENTAGE: dict[str, Any] = {
+    "model": "percentage",
+    "unit_amount": None,
+    "percent_rate": 1,
+    "metric": "one",
+    "timing": "arrears",
+}
+
 RULES: dict[str, Callable[[], Any]] = {
     "metric_kind_is_known": metric(kind="x"),
     "metric_aggregation_is_known": metric(aggregation="median", value_property="v"),
@@ -124,14 +132,21 @@ RULES: dict[str, Callable[[], Any]] = {
     "price_timing_is_known": price(timing="x"),
     "price_overage_policy_is_known": price(overage_policy="x"),
     "price_proration_is_known": price(proration="x"),
-    "price_has_tiers_or_a_unit_amount": price(unit_amount=None),
+    "price_has_a_unit_amount_or_says_it_otherwise": price(unit_amount=None),
+    "price_percentage_has_a_rate": price(percent_rate=1),
+    "price_per_event_only_for_a_percentage": price(free_events=1),
+    "price_least_per_event_not_above_most": price(
+        **PERCENTAGE, per_event_minimum=2, per_event_maximum=1
+    ),
+    "price_rate_from_0_to_100_percent": price(**{**PERCENTAGE, "percent_rate": 101}),
+    "price_matrix_has_rows": price(rows=[{"match": {"a": "b"}, "unit_amount": "1"}]),
     "price_package_has_a_size": price(package_size=10),
     "price_package_size_is_positive": price(
         model="package", package_size=0, metric="one", timing="arrears"
     ),
     "price_model_has_the_metric_it_needs": price(metric="one", timing="arrears"),
     "price_usage_only_in_arrears": price(model="per_unit", metric="one"),
-    "price_flat_has_no_allowance": price(included_quantity=1),
+    "price_of_no_units_has_no_allowance": price(included_quantity=1),
     "price_floor_not_above_cap": price(minimum=2, maximum=1),
     "price_discount_from_0_to_100_percent": price(discount_percent=101),
     "price_amounts_never_negative": price(minimum=-1),

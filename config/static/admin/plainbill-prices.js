@@ -4,7 +4,13 @@
 
 (() => {
   const TIERED = ["graduated", "volume"];
-  const AMOUNT = { flat: "Fee", per_unit: "Price of one unit", package: "Price of one package" };
+  const AMOUNT = {
+    flat: "Fee",
+    per_unit: "Price of one unit",
+    package: "Price of one package",
+    matrix: "Price of all other units",
+  };
+  const PER_EVENT = ["percent_rate", "fixed_amount", "free_events", "per_event_minimum", "per_event_maximum"];
 
   const priceOf = (element) => element.closest(".form-group.group\\/parent, .form-group");
   const field = (price, name) => price.querySelector(`:scope > .form-row [name$="-${name}"]`);
@@ -13,7 +19,9 @@
     const input = field(price, name);
     const row = input?.closest(".field-line") ?? input?.parentElement?.parentElement;
     row?.classList.toggle("pb-hidden", !wanted);
-    if (input && !wanted && input.tagName === "INPUT") input.value = name === "included_quantity" ? "0" : "";
+    if (input && !wanted && ["INPUT", "TEXTAREA"].includes(input.tagName)) {
+      input.value = name === "included_quantity" ? "0" : "";
+    }
     if (input && !wanted && name === "metric") input.value = "";
   }
 
@@ -21,11 +29,14 @@
     const model = field(price, "model")?.value;
     if (model === undefined) return;
     const tiered = TIERED.includes(model);
-    show(price, "unit_amount", !tiered);
+    const percentage = model === "percentage";
+    show(price, "unit_amount", !tiered && !percentage);
+    show(price, "rows", model === "matrix");
+    PER_EVENT.forEach((name) => show(price, name, percentage));
     show(price, "package_size", model === "package");
     show(price, "metric", model !== "flat");
-    show(price, "included_quantity", model !== "flat");
-    show(price, "overage_policy", model !== "flat");
+    show(price, "included_quantity", model !== "flat" && !percentage);
+    show(price, "overage_policy", model !== "flat" && !percentage);
     price.querySelector(":scope > .form-nested")?.classList.toggle("pb-hidden", !tiered);
     const label = price.querySelector(":scope > .form-row label[for$='-unit_amount']");
     if (label && AMOUNT[model]) label.textContent = AMOUNT[model];
