@@ -1,7 +1,8 @@
-"""From rounded lines to an invoice's totals: charges, tax, total [pure].
+"""From rounded lines to an invoice's totals: charges, coupons, tax, total [pure].
 
-Each line is rounded already (R17); tax is rounded once per category and rate, on the sum of its
-lines (R29; EN 16931 BR-CO-10, 13, 15, 17). Nothing here knows a database, a clock or a setting.
+Each line is rounded already (R17); coupons are shared among lines to the cent (R22a); tax is
+rounded once per category and rate, on the sum of its lines less their allowances (R29; EN 16931
+BR-CO-10, 11, 13, 15, 17). Nothing here knows a database, a clock or a setting.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from catalog.money import EXACT, ZERO, round_half_up
+from catalog.money import EXACT, ZERO, round_half_up, split
 
 
 class Tax(NamedTuple):
@@ -34,6 +35,20 @@ class Taxed(NamedTuple):
 
     net: Decimal
     tax: Tax
+
+
+class Coupon(NamedTuple):
+    """What is taken off before tax: an amount, or a percentage of what is left to reduce."""
+
+    amount: Decimal | None = None
+    percent: Decimal | None = None
+
+
+class Reduction(NamedTuple):
+    """What one coupon takes off: in all, and of each line, in their order; the shares add up."""
+
+    total: Decimal
+    shares: tuple[Decimal, ...]
 
 
 class Subtotal(NamedTuple):
@@ -64,8 +79,33 @@ def tax_for(*, seller_status: str, standard_rate: Decimal, buyer_status: str) ->
     return Tax("S", standard_rate) if standard_rate else Tax("Z", ZERO, "Zero rated")
 
 
+def reduce(nets: Sequence[Decimal], coupons: Sequence[Coupon], *, exponent: int) -> list[Reduction]:
+    """Take coupons off lines, in the order given; no line, and so no sum, falls below zero (R22a).
+
+    `nets` are the rounded lines that coupons reduce; what is not above zero is left alone. Each
+    coupon finds what those before it left. Its share of each line is by largest remainder.
+    """
+    left = [net if net > 0 else ZERO for net in nets]
+    reductions = []
+    for amount, percent in coupons:
+        reducible = _sum(left)
+        if percent is not None:
+            wanted = round_half_up(Fraction(reducible) * Fraction(percent) / 100, exponent)
+        else:
+            assert amount is not None
+            wanted = amount
+        total = round_half_up(min(wanted, reducible), exponent)
+        shares = split(total, left, exponent)
+        left = [EXACT.subtract(net, share) for net, share in zip(left, shares, strict=True)]
+        reductions.append(Reduction(total, tuple(shares)))
+    return reductions
+
+
 def totals(lines: Sequence[Taxed], *, exponent: int) -> Totals:
-    """Add up lines and tax them per category and rate; all amounts have `exponent` decimals."""
+    """Add up lines and tax them per category and rate; all amounts have `exponent` decimals.
+
+    An allowance is given as a negative line of its category and rate.
+    """
     bases: dict[tuple[str, Decimal], tuple[Tax, Decimal]] = {}
     for net, tax in lines:
         key = (tax.category, tax.rate)
