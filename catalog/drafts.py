@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from catalog import pricing
+from catalog.metrics import filter_faults
 from catalog.models import (
     PRICED_PER_UNIT,
     TIERED,
     Aggregation,
+    Interval,
     PlanVersion,
     Price,
     PriceModel,
@@ -74,20 +76,56 @@ def version_errors(drafts: Sequence[PriceDraft]) -> list[Fault]:
     return errors
 
 
+def interval_errors(version: PlanVersion, drafts: Sequence[PriceDraft]) -> Iterator[Fault]:
+    """Find prices whose own interval does not divide the plan's (R4); paths start with "prices"."""
+    unit, whole = _length(version.interval, version.interval_count)
+    for i, (price, _) in enumerate(drafts):
+        if price.interval:
+            own_unit, own = _length(price.interval, price.interval_count)
+            if own_unit != unit or whole % own:
+                message = "The plan's interval must be a whole number of the price's: a month fits "
+                message += "into a quarter and a year, a day into a week."
+                yield Fault(("prices", i, "interval"), "does_not_divide", message)
+
+
+_DAYS = {Interval.DAY.value: 1, Interval.WEEK.value: 7}
+_MONTHS = {Interval.MONTH.value: 1, Interval.QUARTER.value: 3, Interval.YEAR.value: 12}
+
+
+def _length(interval: str, count: int) -> tuple[str, int]:
+    if interval in _DAYS:
+        return "day", _DAYS[interval] * count
+    return "month", _MONTHS[interval] * count
+
+
+def _never_reached(drafts: Sequence[PriceDraft]) -> Iterator[Fault]:
+    """Find prices of a metric below one that takes all its usage (R13)."""
+    takes_all: dict[Any, Price] = {}
+    for i, (price, _) in enumerate(drafts):
+        if price.metric is None:
+            continue
+        metric = price.metric.pk or id(price.metric)
+        if (before := takes_all.get(metric)) is not None:
+            message = (
+                f"“{before.name}” above it takes all usage of “{price.metric}”: give that one "
+            )
+            message += "a filter, or put this one first."
+            yield Fault(("prices", i, "metric"), "never_reached", message)
+        elif not price.filters:
+            takes_all[metric] = price
+
+
 def unbillable(version: PlanVersion, drafts: Sequence[PriceDraft]) -> list[Fault]:
-    """List what a draft may say but no close can bill yet, so that it is not published unbilled."""
-    errors = []
+    """List what a draft may say but no close can bill, so that it is not published unbilled."""
+    errors = list(_never_reached(drafts))
     if version.minimum_commitment:
         message = "A minimum commitment can't be billed yet: use a price's minimum instead."
         errors.append(Fault(("minimum_commitment",), "not_available", message))
-    measured: set[int] = set()
     for i, (price, _) in enumerate(drafts):
-        if price.metric and price.metric.pk in measured:
-            message = f"Another price charges for “{price.metric}” already, so its usage would be "
-            message += "paid twice: only one price per metric can be billed yet."
-            errors.append(Fault(("prices", i, "metric"), "not_available", message))
-        if price.metric:
-            measured.add(price.metric.pk)
+        for field in ("filters", "interval"):
+            if getattr(price, field):
+                message = "This can be drafted, but not billed yet."
+                errors.append(Fault(("prices", i, field), "not_available", message))
         if price.model in (PriceModel.PERCENTAGE, PriceModel.MATRIX):
             message = f"A {price.model} price can be calculated, but not billed yet."
             errors.append(Fault(("prices", i, "model"), "not_available", message))
@@ -155,6 +193,15 @@ def _shape_errors(draft: PriceDraft, *, metric_needed: bool) -> Iterator[Fault]:
 def _metric_errors(price: Price, named: str, *, metric_needed: bool) -> Iterator[Fault]:
     """Find what keeps the price's metric, or the lack of one, from fitting its model."""
     metric, path = price.metric, ("metric",)
+    for i, condition in enumerate(price.filters):
+        for inner, *fault in filter_faults(condition):
+            yield Fault(("filters", i, *inner), *fault)
+        if metric is not None and condition["property"] not in metric.dimensions:
+            message = f"“{metric}” has no dimension “{condition['property']}”."
+            yield Fault(("filters", i, "property"), "unknown_dimension", message)
+    if price.filters and metric is None and metric_needed:
+        message = "Only usage can be filtered: choose a metric, or leave the filters out."
+        yield Fault(("filters",), "without_metric", message)
     if metric is None:
         if metric_needed and price.model in METERED:
             yield Fault(path, "required", f"A {named} price needs a metric to measure.")

@@ -53,7 +53,9 @@ def metric_errors(metric: ValueMetric) -> list[Fault]:
     if metric.unit_divisor <= 0:
         errors.append(Fault(("unit_divisor",), "not_positive", "The divisor must be above zero."))
     for i, condition in enumerate(metric.filters):
-        errors += [Fault(("filters", i, *path), *fault) for path, *fault in _faults_of(condition)]
+        errors += [
+            Fault(("filters", i, *path), *fault) for path, *fault in filter_faults(condition)
+        ]
     return errors
 
 
@@ -89,7 +91,7 @@ def _belongs(
         yield Fault((field,), "required", f"The aggregation {aggregation} needs its {label}.")
 
 
-def _faults_of(condition: Mapping[str, Any]) -> Iterator[Fault]:
+def filter_faults(condition: Mapping[str, Any]) -> Iterator[Fault]:
     """Find fault with a filter whose values don't fit its operator."""
     operator, values = condition["operator"], condition.get("values", ())
     if operator == "exists" and values:

@@ -343,7 +343,24 @@ class Price(models.Model):
         related_name="prices",
         help_text="What is measured. Empty for a base fee or seats.",
     )
+    filters = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Only usage whose dimensions meet all of these. Of several prices on one metric "
+        "the first that usage meets takes it.",
+    )
     model = models.CharField(max_length=20, choices=PriceModel, help_text="How usage is charged.")
+    interval = models.CharField(
+        max_length=10,
+        choices=Interval,
+        blank=True,
+        help_text="How often it is charged. Empty: as often as the plan bills.",
+    )
+    interval_count = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text="Every how many of them.",
+    )
     timing = models.CharField(
         max_length=10, choices=Timing, help_text="Usage can only be billed in arrears."
     )
@@ -410,6 +427,16 @@ class Price(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["version", "key"], name="price_key_once_per_version"),
             one_of("model", PriceModel, name="price_model_is_known"),
+            one_of("interval", Interval, blank=True, name="price_interval_is_known"),
+            models.CheckConstraint(
+                name="price_interval_count_in_range",
+                condition=Q(interval_count__gte=1, interval_count__lte=1000),
+            ),
+            models.CheckConstraint(
+                name="price_filters_usage_only",
+                condition=Q(filters=[]) | Q(metric__isnull=False),
+                violation_error_message="Only usage can be filtered: choose a metric.",
+            ),
             one_of("timing", Timing, name="price_timing_is_known"),
             one_of("overage_policy", OveragePolicy, name="price_overage_policy_is_known"),
             one_of("proration", Proration, name="price_proration_is_known"),

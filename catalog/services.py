@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from django.db import transaction
 
 from catalog import money
-from catalog.drafts import PriceDraft, drafts_of, unbillable, version_errors
+from catalog.drafts import PriceDraft, drafts_of, interval_errors, unbillable, version_errors
 from catalog.metrics import metric_errors
 from catalog.models import (
     MetricStatus,
@@ -246,7 +246,7 @@ def _check_metric(metric: ValueMetric, changes: Mapping[str, Any] | None = None)
 
 
 def _check(version: PlanVersion, prices: Sequence[PriceDraft]) -> None:
-    errors = version_errors(prices)
+    errors = [*version_errors(prices), *interval_errors(version, prices)]
     if version.currency not in money.CURRENCIES:
         errors.insert(
             0,

@@ -116,6 +116,13 @@ class PriceForm(_PartForm):
         widget=select(),
         label="When it is billed",
     )
+    filters = forms.CharField(
+        required=False,
+        widget=textarea(rows=2, spellcheck="false", placeholder="region in eu-central, eu-west"),
+        label="Only usage where",
+        help_text="One condition a line, on dimensions of the metric. Of several prices on one "
+        "metric the first that usage meets takes it.",
+    )
     rows = forms.CharField(
         required=False,
         widget=textarea(rows=4, spellcheck="false", placeholder="region=eu, size=large: 0.40"),
@@ -155,6 +162,8 @@ class PriceForm(_PartForm):
             "maximum": "At most",
             "discount_percent": "Discount in %",
             "proration": "Part of a period",
+            "interval": "Charged every",
+            "interval_count": "How many of them",
         }
         help_texts = {
             "model": "",
@@ -170,12 +179,14 @@ class PriceForm(_PartForm):
             "maximum": "Per period, however much is used.",
             "discount_percent": "Off the amount, after “at most”.",
             "proration": "What a part of a period costs.",
+            "interval": "Empty: as often as the plan bills.",
+            "interval_count": "",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         _explain_numbers(self.fields)
-        for name in ("fixed_amount", "free_events"):
+        for name in ("fixed_amount", "free_events", "interval_count"):
             self.fields[name].required = False
 
     def clean_fixed_amount(self) -> Decimal:
@@ -183,6 +194,15 @@ class PriceForm(_PartForm):
 
     def clean_free_events(self) -> int:
         return self.cleaned_data["free_events"] or 0
+
+    def clean_interval_count(self) -> int:
+        return self.cleaned_data["interval_count"] or 1
+
+    def clean_filters(self) -> list[dict[str, Any]]:
+        try:
+            return lines.parse_filters(self.cleaned_data["filters"])
+        except lines.UnreadableLine as wrong:
+            raise ValidationError(str(wrong)) from None
 
     def clean_rows(self) -> list[dict[str, Any]]:
         """Read the rows; the dimensions are those that they name."""
@@ -315,7 +335,7 @@ class PriceInline(EditedWithItsVersion, StackedInline[Price, PlanVersion]):
                 "fields": (
                     ("name", "key"),
                     "model",
-                    "metric",
+                    ("metric", "filters"),
                     ("unit_amount", "package_size"),
                     "rows",
                     ("percent_rate", "fixed_amount", "free_events"),
@@ -327,7 +347,11 @@ class PriceInline(EditedWithItsVersion, StackedInline[Price, PlanVersion]):
         (
             "Limits, discount and timing",
             {
-                "fields": (("minimum", "maximum", "discount_percent"), ("timing", "proration")),
+                "fields": (
+                    ("minimum", "maximum", "discount_percent"),
+                    ("timing", "proration"),
+                    ("interval", "interval_count"),
+                ),
                 "classes": ["collapse"],
             },
         ),
@@ -348,7 +372,12 @@ def price_initial(price: Price) -> dict[str, Any]:
     """Return a stored price as the form shows it, numbers without trailing zeros."""
     names = [*PriceForm.Meta.labels, "key", "timing"]
     shown = {name: _shown(getattr(price, name)) for name in names}
-    return {**shown, "metric": price.metric_id, "rows": lines.write_rows(price.rows)}
+    return {
+        **shown,
+        "metric": price.metric_id,
+        "filters": lines.write_filters(price.filters),
+        "rows": lines.write_rows(price.rows),
+    }
 
 
 def tier_initial(tier: PriceTier) -> dict[str, Any]:

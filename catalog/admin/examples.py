@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from catalog import money, pricing
+from catalog.admin.lines import filters_in_words
 from catalog.drafts import PriceDraft, price_value
 from catalog.models import TIERED, PlanVersion, PriceModel
 from catalog.wording import amount, describe, number
@@ -51,9 +52,12 @@ class PriceWords(NamedTuple):
 
 def every(version: PlanVersion) -> str:
     """Say how often a version bills: "monthly", "every 3 months"."""
-    if version.interval_count == 1:
-        return _INTERVALS.get(version.interval, "yearly")
-    return f"every {version.interval_count} {version.interval}s"
+    return interval_in_words(version.interval, version.interval_count)
+
+
+def interval_in_words(interval: str, count: int) -> str:
+    """Say how often something happens: "monthly", "every 3 months"."""
+    return _INTERVALS.get(interval, "yearly") if count == 1 else f"every {count} {interval}s"
 
 
 def in_currency(value: Decimal, currency: str) -> str:
@@ -190,6 +194,11 @@ def _tier_rows(draft: PriceDraft, exponent: int) -> list[TierRow]:
 def _notes(draft: PriceDraft) -> list[str]:
     price = draft.price
     notes = [price.get_timing_display()]
+    if price.filters:
+        notes.append(f"Only usage where {' and '.join(filters_in_words(price.filters))}")
+    if price.interval:
+        own = interval_in_words(price.interval, price.interval_count)
+        notes.append(f"Charged {own}; allowance, tiers and limits are for that time")
     if price.included_quantity:
         notes.append(f"Above the allowance: {_lower_first(price.get_overage_policy_display())}")
     notes.append(

@@ -17,10 +17,12 @@ from rest_framework.request import Request
 
 from catalog import money
 from catalog.api.fields import Choice, KeyOf, Names
+from catalog.api.filters import FilterSerializer
 from catalog.drafts import METERED, PriceDraft, price_errors, price_value
 from catalog.models import (
     PRICED_PER_UNIT,
     TIERED,
+    Interval,
     OveragePolicy,
     Price,
     PriceModel,
@@ -103,6 +105,20 @@ class PriceSerializer(CheckedSerializer):
     name = Text(max_length=200, help_text="What customers read on their invoice.")
     model = Choice(PriceModel)
     metric = KeyOf(ValueMetric, allow_null=True, default=None, help_text="What is measured.")
+    filters: serializers.ListSerializer[Any] = serializers.ListSerializer(
+        child=FilterSerializer(),
+        max_length=20,
+        default=list,
+        help_text="Only usage whose dimensions meet all of these; of several prices on one metric "
+        "the first that usage meets takes it.",
+    )
+    interval = Choice(
+        Interval,
+        allow_null=True,
+        default=None,
+        help_text="How often it is charged; null: as often as the plan bills.",
+    )
+    interval_count = WholeNumber(min_value=1, max_value=1000, default=1)
     timing = Choice(
         Timing,
         required=False,
@@ -200,6 +216,7 @@ def readers_language(request: Request) -> str:
 _PERCENTAGE, _MATRIX = (PriceModel.PERCENTAGE,), (PriceModel.MATRIX,)
 FIELDS_OF_MODELS: dict[str, tuple[str, ...]] = {
     "metric": (PriceModel.PER_UNIT, *METERED),
+    "filters": (PriceModel.PER_UNIT, *METERED),
     "unit_amount": PRICED_PER_UNIT,
     "package_size": (PriceModel.PACKAGE,),
     "tiers": TIERED,

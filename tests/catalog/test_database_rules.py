@@ -129,6 +129,11 @@ RULES: dict[str, Callable[[], Any]] = {
     "version_commitment_never_negative": version(minimum_commitment=-1),
     "price_key_once_per_version": price(key="base"),
     "price_model_is_known": price(model="x", metric="one", timing="arrears"),
+    "price_interval_is_known": price(interval="fortnight"),
+    "price_interval_count_in_range": price(interval_count=0),
+    "price_filters_usage_only": price(
+        filters=[{"property": "region", "operator": "exists", "values": []}]
+    ),
     "price_timing_is_known": price(timing="x"),
     "price_overage_policy_is_known": price(overage_policy="x"),
     "price_proration_is_known": price(proration="x"),

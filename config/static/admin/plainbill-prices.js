@@ -35,6 +35,7 @@
     PER_EVENT.forEach((name) => show(price, name, percentage));
     show(price, "package_size", model === "package");
     show(price, "metric", model !== "flat");
+    show(price, "filters", model !== "flat");
     show(price, "included_quantity", model !== "flat" && !percentage);
     show(price, "overage_policy", model !== "flat" && !percentage);
     price.querySelector(":scope > .form-nested")?.classList.toggle("pb-hidden", !tiered);
