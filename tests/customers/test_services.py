@@ -168,8 +168,8 @@ def test_a_contact_is_added_once_per_customer() -> None:
     acme, other = make.customer("acme"), make.customer("other")
     services.add_contact(contact=Contact(customer=acme, email="ann@acme.example"), actor=SYSTEM)
     services.add_contact(contact=Contact(customer=other, email="ann@acme.example"), actor=SYSTEM)
+    again = Contact(customer=acme, email="Ann@acme.example")
     with pytest.raises(ValidationError):
-        again = Contact(customer=acme, email="Ann@acme.example")
         services.add_contact(contact=again, actor=SYSTEM)
     assert AuditEntry.objects.filter(subject_type="customers.contact").count() == 2
 

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import socket
 import sys
 from argparse import ArgumentParser
-from decimal import Decimal
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from billing import demo
-from billing.documents import PdfEngineMissing, document_path, store_document
-from billing.models import Invoice
-from catalog import wording
-from catalog.drafts import drafts_of, price_value
-from catalog.models import PlanVersion, Price
-from catalog.money import exponent
-from catalog.pricing import Rated, rate
-
-LOGIN = "demo"
+from billing.demo import company, doors, papers, report
+from billing.demo.story import LOGIN
+from billing.documents import PdfEngineMissing
+from config.base.errors import KeyTaken
 
 
 class Command(BaseCommand):
@@ -47,100 +40,70 @@ class Command(BaseCommand):
         if options["serve"] and _is_taken(port):
             raise CommandError(f"Port {port} is taken: choose another one, such as --port 8001.")
         call_command("migrate", verbosity=0)
-        try:
-            invoices = demo.build(now=timezone.now(), whatever_is_there=options["among_others"])
-        except demo.OtherCustomers as refusal:
-            raise CommandError(f"{refusal} Use --among-others if that is what you want.") from None
-        password = _login()
-        self._show_plan()
-        self._show_invoices(invoices)
-        self._print_invoices(invoices)
-        self._show_doors(port, password)
+        folder = Path(settings.DATA_DIR) / "demo"
+        told = self._build(among_others=options["among_others"])
+        refusal = self._write_papers(told, folder)
+        self._show(told, folder, url=f"http://127.0.0.1:{port}")
         if options["serve"]:
             self.stdout.flush()
             _serve(port)
+        if refusal:
+            raise CommandError(refusal)
 
-    def _show_plan(self) -> None:
-        version = PlanVersion.objects.with_prices().get(plan__key=demo.PLAN, number=1)
-        self.stdout.write(f"\nPlan {version.plan}, version {version.number}, published:\n")
-        for price in version.prices.all():
-            self._show_price(price, version)
-
-    def _show_price(self, price: Price, version: PlanVersion) -> None:
-        [draft] = drafts_of([price])
-        value, decimals = price_value(draft), exponent(version.currency)
-        unit = price.metric.unit if price.metric else ""
-        plural = price.metric.unit_plural if price.metric else ""
-        rule = wording.describe(
-            value, unit=unit, unit_plural=plural, exponent=decimals, locale="en"
-        )
-        self.stdout.write(f"  {price.name}: {rule}")
-        quantity = Decimal({"calls": "187340", "storage": "82.5"}.get(price.key, "1"))
-        rated = rate(value, quantity, exponent=decimals)
-        for step in rated.steps:
-            label = wording.label(
-                step,
-                unit=unit,
-                unit_plural=plural,
-                locale="en",
-                over=bool(value.included),
-                exponent=decimals,
-            )
-            times = wording.price_text(wording.unit_price(step.unit_amount, decimals, "en"), "en")
-            self.stdout.write(
-                f"      {label:<32}{wording.number(step.quantity, 'en'):>10} × {times:<16}"
-                f"{wording.amount(step.amount, decimals, 'en'):>10}"
-            )
-        self.stdout.write(f"      {_total(rated, version.currency):>71}\n")
-
-    def _show_invoices(self, invoices: list[Invoice]) -> None:
-        self.stdout.write("Invoices")
-        heads = ("number", "customer", "issued", "net", "tax", "total")
-        self.stdout.write("  {:<17}{:<22}{:<12}{:>10}{:>10}{:>10}".format(*heads))
-        for invoice in sorted(invoices, key=lambda one: one.number or "~"):
-            amounts = (invoice.net_total, invoice.tax_total, invoice.total)
-            places = exponent(invoice.currency)
-            net, tax, total = (wording.amount(a, places, "en") for a in amounts)
-            self.stdout.write(
-                f"  {invoice.number or 'draft':<17}{invoice.customer.name:<22}"
-                f"{str(invoice.issue_date or '-'):<12}{net:>10}{tax:>10}{total:>10} {invoice.currency}"
-            )
-
-    def _print_invoices(self, invoices: list[Invoice]) -> None:
-        folder = Path(settings.DATA_DIR) / "demo"
-        folder.mkdir(exist_ok=True)
+    def _build(self, *, among_others: bool) -> demo.Told:
         try:
-            for invoice in invoices:
-                if invoice.number:
-                    stored = document_path(store_document(invoice.pk).sha256)
-                    shutil.copyfile(stored, folder / f"{invoice.number}.pdf")
+            return demo.build(now=timezone.now(), among_others=among_others, tell=self._tell)
+        except demo.OtherCustomers as refusal:
+            raise CommandError(f"{refusal} Use --among-others if that is what you want.") from None
+        except KeyTaken as refusal:
+            raise CommandError(f"{refusal} The demo needs it: use an empty database.") from None
+        except ValidationError as refusal:
+            raise CommandError(f"{' '.join(refusal.messages)} Use an empty database.") from None
+
+    def _write_papers(self, told: demo.Told, folder: Path) -> str:
+        """Write the PDFs; return what this machine lacks for it, said already, or nothing."""
+        try:
+            papers.write_papers(told, folder=folder, now=timezone.now(), tell=self._tell)
         except PdfEngineMissing as refusal:
-            raise CommandError(str(refusal)) from None
-        self.stdout.write(f"  as PDF in {folder}/\n")
+            self._tell(str(refusal))
+            return str(refusal)
+        return ""
 
-    def _show_doors(self, port: int, password: str) -> None:
-        url = f"http://127.0.0.1:{port}"
-        self.stdout.write(
-            f"\nAdmin   {url}/admin/   sign in as {LOGIN} with the password {password}\n"
-            f"API     {url}/api/v1/docs   make a key: "
-            ".venv/bin/python manage.py create_api_key NAME --scope catalog:read\n"
-        )
+    def _show(self, told: demo.Told, folder: Path, *, url: str) -> None:
+        name = company.ISSUER["name"]
+        self._section(f"{name} on {told.day.day} {told.day:%B %Y}", report.overview(told))
+        self._section("Invoiced so far", report.totals(told))
+        self._section("Check one by hand", report.worked_example(told))
+        self._section("Where everything is", _doors(folder, url=url))
+
+    def _section(self, title: str, lines: Iterable[str]) -> None:
+        self.stdout.write(f"\n{title}")
+        for line in lines:
+            self.stdout.write(line)
+
+    def _tell(self, progress: str) -> None:
+        """Say how far it is, apart from what is printed at the end."""
+        self.stderr.write(f"  {progress}", str)
+        self.stderr.flush()
 
 
-def _total(rated: Rated, currency: str) -> str:
-    return f"{wording.amount(rated.amount, rated.exponent, 'en')} {currency}"
+def _doors(folder: Path, *, url: str) -> Iterator[str]:
+    """Yield how to look at the demo from every side; make what that needs."""
+    password, key = doors.administrator(folder), _shown(doors.api_key(folder))
+    known = f"password {password}" if password else "see manage.py changepassword"
+    yield f"  Admin       {url}/admin/   user {LOGIN}, {known}"
+    yield f"  Quarantine  {url}/admin/metering/quarantinedevent/"
+    yield f"              {report.quarantine()}"
+    yield f"  API         {url}/api/v1/docs"
+    yield f'              curl -H "Authorization: Bearer $(cat {key})" \\'
+    yield f"                '{url}/api/v1/customers/fernwood/usage?metric=api_calls'"
+    yield f"  Invoices    {_shown(folder)}/   {len(list(folder.glob('*.pdf')))} PDFs"
 
 
-def _login() -> str:
-    """Make the demo's administrator once; its password is kept where only the owner can read it."""
-    kept = Path(settings.DATA_DIR) / "demo-password"
-    if not kept.exists():
-        kept.touch(mode=0o600)
-        kept.write_text(secrets.token_urlsafe(9))
-    password = kept.read_text()
-    if not User.objects.filter(username=LOGIN).exists():
-        User.objects.create_superuser(LOGIN, "demo@northlight.example", password)
-    return password
+def _shown(path: Path) -> str:
+    """Write a path as seen from where the command was called, if it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _is_taken(port: int) -> bool:

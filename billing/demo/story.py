@@ -1,0 +1,305 @@
+"""The demo company's half year, lived day by day up to the reference day.
+
+Founding it is one transaction, which also fixes the reference. Every later step can run twice and
+does its work once, so a story that was interrupted is told again from its first day and ends the
+same. Once it is complete, nothing runs any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import groupby
+from typing import NamedTuple
+
+from django.db import transaction
+
+from billing.demo import company, usage
+from billing.demo.company import BUYERS, OFFERS, Buyer, Deal
+from billing.models import BillingRun, Invoice, InvoiceStatus, Purpose, RunStatus
+from billing.services import runs
+from billing.services.closing import to_close
+from billing.services.issuing import hold_for_review, issue_invoices
+from catalog import services as catalog
+from catalog.models import Plan, PlanVersion, ValueMetric
+from config.base import audit
+from config.base.audit import SYSTEM, Actor
+from config.base.errors import Refusal
+from config.base.models import ActorKind, AuditEntry
+from customers import services as customers
+from customers.models import Contact, Customer, Issuer, Subscription
+from customers.periods import first_instant, local_date, month_after, zone
+from metering.services.ingestion import ingest
+
+LOGIN = "demo"
+PERSON = Actor(ActorKind.USER, LOGIN)  # who decides things in the story
+BEGUN, COMPLETE = "began the demo", "completed the demo"
+MORNING = time(10)  # UTC, when everywhere the day before is over and may be closed
+LAST_ZONE = "America/Los_Angeles"
+REVIEW_DAYS = 3
+NOTICE_DAYS = 12
+
+Tell = Callable[[str], None]
+
+
+class OtherCustomers(Refusal):
+    """The database holds customers that are not the demo's."""
+
+    code = "other_customers"
+
+
+class Told(NamedTuple):
+    """A moment in the company's own time, and whose it is."""
+
+    reference: datetime
+    issuer_id: int
+
+    @property
+    def day(self) -> date:
+        """The reference day, where the company is."""
+        return local_date(self.reference, zone(company.ISSUER["time_zone"]))
+
+
+def build(*, now: datetime, among_others: bool = False, tell: Tell = lambda _: None) -> Told:
+    """Found the demo company, live its half year and bill it; once.
+
+    Its reference is `now` at the first call; a later call changes nothing, or completes what an
+    earlier one began. `tell` hears of each month as it passes.
+
+    :raises OtherCustomers: if there are other customers before it is founded, unless told that
+        they don't matter.
+    :raises KeyTaken, ValidationError: if something else has a name of the demo's.
+    """
+    told = _begun() or _found(now=now, among_others=among_others, tell=tell)
+    if not AuditEntry.objects.filter(action=COMPLETE, subject_id=told.issuer_id).exists():
+        _live(told, tell=tell)
+        issuer = Issuer.objects.get(pk=told.issuer_id)
+        audit.record(actor=SYSTEM, action=COMPLETE, subject=issuer)
+    return told
+
+
+def _begun() -> Told | None:
+    entry = AuditEntry.objects.filter(action=BEGUN).first()
+    if entry is None:
+        return None
+    _, reference = entry.changes["reference"]
+    return Told(datetime.fromisoformat(reference), entry.subject_id)
+
+
+@transaction.atomic
+def _found(*, now: datetime, among_others: bool, tell: Tell) -> Told:
+    """Write down what is sold and who buys it, and fix the reference: all of it or nothing."""
+    if Customer.objects.exists() and not among_others:
+        raise OtherCustomers("This database has customers of its own: the demo stays out of it.")
+    issuer = _issuer()
+    told = Told(now, issuer.pk)
+    changes = {"reference": [None, now.isoformat()]}
+    audit.record(actor=SYSTEM, action=BEGUN, subject=issuer, changes=changes)
+    versions = _offer(told)
+    for buyer in BUYERS:
+        _subscribe(buyer, issuer, versions, told.day)
+    currencies = {offer.currency for offer in OFFERS}
+    tell(
+        f"{issuer.name} sells {len(company.PLANS)} plans in {len(currencies)} currencies "
+        f"to {len(BUYERS)} customers"
+    )
+    return told
+
+
+def _issuer() -> Issuer:
+    first = Issuer.objects.order_by("pk").first()
+    if first and first.missing and not Customer.objects.exists():
+        return customers.change_issuer(issuer_id=first.pk, fields=company.ISSUER, actor=SYSTEM)
+    return customers.create_issuer(issuer=Issuer(**company.ISSUER), actor=SYSTEM)
+
+
+def _offer(told: Told) -> dict[tuple[str, str, bool], PlanVersion]:
+    """Publish every offer; return the versions by plan, currency and whether they have a trial."""
+    metrics = {
+        key: catalog.create_metric(metric=ValueMetric(key=key, **details), actor=SYSTEM)
+        for key, details in company.METRICS.items()
+    }
+    plans = {
+        key: catalog.create_plan(
+            plan=Plan(key=key, name=name, description=description), actor=SYSTEM
+        )
+        for key, (name, description) in company.PLANS.items()
+    }
+    begun = company.first_day(told.day)
+    versions = {}
+    for offer in OFFERS:
+        draft = catalog.draft_version(
+            plan_id=plans[offer.plan].pk,
+            version=PlanVersion(currency=offer.currency, trial_days=offer.trial_days),
+            prices=company.prices(offer, metrics),
+            actor=SYSTEM,
+        )
+        ago = timedelta(days=offer.published_days_ago)
+        day = told.day - ago if ago else begun - timedelta(days=14)
+        at = datetime.combine(day, MORNING, UTC)
+        version = catalog.publish_version(version_id=draft.pk, at=at, actor=PERSON)
+        versions[offer.plan, offer.currency, bool(offer.trial_days)] = version
+    return versions
+
+
+def _subscribe(
+    buyer: Buyer,
+    issuer: Issuer,
+    versions: dict[tuple[str, str, bool], PlanVersion],
+    reference: date,
+) -> None:
+    customer = customers.create_customer(
+        customer=Customer(key=buyer.key, issuer=issuer, **buyer.details), actor=SYSTEM
+    )
+    for name, email in buyer.contacts:
+        contact = Contact(customer=customer, name=name, email=email)
+        customers.add_contact(contact=contact, actor=SYSTEM)
+    for deal in buyer.deals:
+        customers.subscribe(
+            key=_key(buyer, deal),
+            customer=customer,
+            version=versions[deal.plan, customer.currency, deal.has_trial],
+            starts_on=deal.start.on(reference),
+            alignment=deal.start.alignment,
+            anchor_on=None if deal.has_trial else deal.start.anchor(reference),
+            quantities={"seats": Decimal(deal.seats)} if deal.seats else None,
+            actor=SYSTEM,
+        )
+
+
+def _live(told: Told, *, tell: Tell) -> None:
+    """Live through every day: usage comes in, things are decided, what is due is billed."""
+    for month, days in groupby(_days(told), key=lambda day: _month_of(day, told)):
+        events = sum(_live_through(day, told) for day in days)
+        invoices = Invoice.objects.filter(issuer=told.issuer_id, status=InvoiceStatus.ISSUED)
+        tell(f"{month:%B %Y}: {events:,} usage events, {invoices.count()} invoices issued by then")
+
+
+def _live_through(day: date, told: Told) -> int:
+    """Live through a day until the next morning, or the reference; return its number of events."""
+    events = _use(day, told)
+    _decide(day, told)
+    morning = datetime.combine(day + timedelta(days=1), MORNING, UTC)
+    at = min(morning, told.reference)
+    _bill(as_of=at)
+    _approve(at, told)
+    return events
+
+
+def _days(told: Told) -> Iterator[date]:
+    """Yield every day of the story, and the day after, which has begun already further east."""
+    day = min(buyer.since(told.day) for buyer in BUYERS)
+    while day <= told.day + timedelta(days=1):
+        yield day
+        day += timedelta(days=1)
+
+
+def _month_of(day: date, told: Told) -> date:
+    """Return the first of the month in which a day is told of: what overhangs goes with the next."""
+    return min(max(day, company.first_day(told.day)), told.day).replace(day=1)
+
+
+def _use(day: date, told: Told) -> int:
+    """Take in a day's events from everywhere, once that day is over in the last zone; count them."""
+    events = [
+        event
+        for buyer in BUYERS
+        for event in (
+            *usage.used_on(day, buyer, reference=told.day),
+            *usage.gone_wrong(day, buyer, reference=told.day),
+        )
+        if event.time and event.time <= told.reference
+    ]
+    over = first_instant(day + timedelta(days=1), zone(LAST_ZONE))
+    ingest(events, received_at=min(over, told.reference))
+    return len(events)
+
+
+def _decide(day: date, told: Told) -> None:
+    """Let customers add and drop seats, and one of them leave."""
+    for buyer in BUYERS:
+        for deal in buyer.deals:
+            for days_ago, seats in deal.seats_later:
+                if day == told.day - timedelta(days=days_ago):
+                    _change_seats(_subscription(buyer, deal), seats, day)
+            if deal.ended_months_ago is not None:
+                ends_on = month_after(told.day.replace(day=1), -deal.ended_months_ago)
+                if day == ends_on - timedelta(days=NOTICE_DAYS):
+                    _end(_subscription(buyer, deal), ends_on, day)
+
+
+def _change_seats(subscription: Subscription, seats: int, day: date) -> None:
+    if not subscription.quantities.filter(starts_on=day).exists():
+        customers.change_quantity(
+            subscription_id=subscription.pk,
+            price_key="seats",
+            quantity=Decimal(seats),
+            starts_on=day,
+            today=day,
+            actor=PERSON,
+        )
+
+
+def _end(subscription: Subscription, ends_on: date, day: date) -> None:
+    if subscription.ends_on is None:
+        customers.end_subscription(
+            subscription_id=subscription.pk, ends_on=ends_on, today=day, actor=PERSON
+        )
+
+
+def _bill(*, as_of: datetime) -> None:
+    """Close and issue what is due, as the worker would; a run that was interrupted first."""
+    for run in BillingRun.objects.filter(as_of=as_of, status=RunStatus.RUNNING):
+        _carry_out(run)
+    for customer in _due(as_of):
+        _carry_out(runs.start_run(as_of=as_of, now=as_of, actor=SYSTEM, customer=customer))
+
+
+def _carry_out(run: BillingRun) -> None:
+    for chunk in runs.chunks(run):
+        runs.close_chunk(run_id=run.pk, subscription_ids=chunk, now=run.as_of)
+    runs.finish_if_done(run_id=run.pk, now=run.as_of)
+
+
+def _due(as_of: datetime) -> list[Customer | None]:
+    """Return whom to run for: nobody, everybody (None), or among others each of the demo's own."""
+    due = set(to_close(as_of=as_of).values_list("customer_id", flat=True))
+    due |= set(Invoice.objects.to_issue(at=as_of).values_list("customer_id", flat=True))
+    if due and Customer.objects.count() == len(BUYERS):
+        return [None]
+    own = Customer.objects.filter(key__in=[buyer.key for buyer in BUYERS], pk__in=due)
+    return list(own.order_by("pk"))
+
+
+def _approve(at: datetime, told: Told) -> None:
+    """Let a person look at what is not issued by itself, and issue it some days later.
+
+    The last of them stays in review, for whoever looks at the demo.
+    """
+    waiting = Invoice.objects.filter(
+        issuer=told.issuer_id,
+        auto_issue_at=None,
+        status__in=[InvoiceStatus.DRAFT, InvoiceStatus.REVIEW],
+    ).prefetch_related("charges__period")
+    for invoice in waiting:
+        if invoice.status == InvoiceStatus.DRAFT:
+            hold_for_review(invoice_id=invoice.pk, actor=PERSON)
+        drawn = _drawn_on(invoice)
+        is_last = month_after(drawn, 1) >= told.day
+        if at.date() >= drawn + timedelta(days=REVIEW_DAYS) and not is_last:
+            issue_invoices(invoice_ids=[invoice.pk], as_of=at, actor=PERSON)
+
+
+def _drawn_on(invoice: Invoice) -> date:
+    [charge] = invoice.charges.all()
+    period = charge.period
+    return period.start_date if charge.purpose == Purpose.OPENING else period.end_date
+
+
+def _key(buyer: Buyer, deal: Deal) -> str:
+    return f"{buyer.key}-{deal.plan}"
+
+
+def _subscription(buyer: Buyer, deal: Deal) -> Subscription:
+    return Subscription.objects.get(key=_key(buyer, deal))
