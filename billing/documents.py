@@ -26,6 +26,10 @@ from billing.presentation import InvoiceView, present
 from config.base.errors import Refusal
 
 FONTS = Path(__file__).with_name("fonts")
+# A browser's own viewer needs styles; nothing in a PDF may fetch or run.
+PDF_POLICY = (
+    "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+)
 
 # One font configuration serves the whole process, and Pango's is not made for two threads at once.
 _rendering = Lock()

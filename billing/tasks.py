@@ -6,26 +6,20 @@ or late changes nothing. Chunks are bounded, and so is the time until a run that
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
 from celery import current_app, shared_task
 from django.db import transaction
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from billing.models import BillingRun, RunStatus
 from billing.services import runs
 from config.base.audit import SYSTEM
-from config.base.tasks import deliver_outbox
+from config.base.tasks import deliver_outbox, nudge
 
 GIVEN_UP_AFTER = timedelta(hours=6)  # the next run takes up what is left, so this loses nothing
-_IMPATIENT = {"socket_timeout": 1, "socket_connect_timeout": 1, "max_retries": 0}
-
-logger = logging.getLogger(__name__)
 
 
 def nudge_run(run_id: int) -> None:
@@ -33,13 +27,13 @@ def nudge_run(run_id: int) -> None:
 
     A broker that does not answer within a second is left to the sweep.
     """
-    transaction.on_commit(lambda: _nudge(advance_run, run_id), robust=True)
+    transaction.on_commit(lambda: nudge(advance_run, run_id), robust=True)
 
 
 def nudge_outbox() -> None:
     """After the commit, let a worker deliver the outbox; without a broker, it waits to be asked."""
     if not current_app.conf.task_always_eager:
-        transaction.on_commit(lambda: _nudge(deliver_outbox), robust=True)
+        transaction.on_commit(lambda: nudge(deliver_outbox), robust=True)
 
 
 @shared_task  # type: ignore[untyped-decorator]
@@ -100,15 +94,3 @@ def _trouble_noted(run_id: int) -> Iterator[None]:
     except Exception as trouble:
         runs.note_trouble(run_id=run_id, trouble=trouble)
         raise
-
-
-def _nudge(task: Any, *args: int) -> None:
-    """Send a task on a connection of its own, which gives up sooner than a worker's would."""
-    if current_app.conf.task_always_eager:
-        task(*args)
-        return
-    try:
-        with current_app.connection_for_write(transport_options=_IMPATIENT) as connection:
-            task.apply_async(args, connection=connection, retry=False)
-    except OperationalError:
-        logger.warning("the broker can't be reached; the sweep will find %s", task.name)

@@ -14,4 +14,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api")),
     path("docs/", include("config.docs")),
+    path("portal/", include("config.portal")),
 ]

@@ -1,4 +1,4 @@
-"""The issuer that a new installation begins with, so that it can invoice at once."""
+"""Who sells: the issuer that a new installation begins with, and the one a customer knows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.apps import AppConfig
 from django.apps import apps as installed_apps
 from django.db import connections
 
-from customers.models import FIRST_NAME, Issuer
+from customers.models import FIRST_NAME, Customer, Issuer
 
 
 def create_first_issuer(
@@ -19,3 +19,11 @@ def create_first_issuer(
         return  # migrating some apps only
     if not Issuer.objects.using(using).exists():
         Issuer(name=FIRST_NAME, legal_name=FIRST_NAME).save(using=using)
+
+
+def issuer_of(customer: Customer | None) -> Issuer | None:
+    """Return in whose name a customer is spoken to: its issuer, or the only one; None if undecided."""
+    if customer and customer.issuer:
+        return customer.issuer
+    issuers = list(Issuer.objects.all()[:2])
+    return issuers[0] if len(issuers) == 1 else None

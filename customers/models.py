@@ -8,10 +8,15 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower
 
 from catalog.models import PlanVersion
-from config.base.constraints import never_negative, one_of
+from config.base.constraints import exactly_when, never_negative, one_of
 from config.base.fields import ExactDecimalField, KeyField, quantity_field
 from customers.periods import Alignment
-from customers.querysets import SubscriptionQuerySet
+from customers.querysets import (
+    ContactQuerySet,
+    PortalSessionQuerySet,
+    SignInLinkQuerySet,
+    SubscriptionQuerySet,
+)
 
 FIRST_NAME = "Your company"  # until somebody says who sells
 
@@ -164,6 +169,8 @@ class Contact(models.Model):
     email = models.EmailField()
     receives_invoices = models.BooleanField(default=True, help_text="Gets every invoice by mail.")
 
+    objects = ContactQuerySet.as_manager()
+
     class Meta:
         ordering = ("customer_id", "email")
         constraints = (
@@ -171,9 +178,88 @@ class Contact(models.Model):
                 F("customer"), Lower("email"), name="contact_once_per_customer_and_address"
             ),
         )
+        indexes = (models.Index(Lower("email"), name="contact_by_address"),)
 
     def __str__(self) -> str:
         return self.email
+
+
+class SignInLink(models.Model):
+    """A way into the portal, used once: asked for by mail address, or made by staff.
+
+    Asked for with an address that nobody has, it is the same row without a contact, and leads
+    nowhere. Token, code, browser and address are kept as keyed hashes only.
+    """
+
+    contact = models.ForeignKey(
+        Contact, on_delete=models.CASCADE, null=True, related_name="sign_in_links"
+    )
+    email = models.EmailField(blank=True, help_text="The contact's when the link was written.")
+    token_hash = models.CharField(max_length=64, null=True, unique=True)  # noqa: DJ001 - until the mail is written
+    code_hash = models.CharField(max_length=64, blank=True)
+    browser_hash = models.CharField(
+        max_length=64, blank=True, help_text="Where it was asked for. Empty: made by staff."
+    )
+    address_hash = models.CharField(max_length=64, blank=True)
+    network = models.CharField(max_length=45, blank=True, help_text="Whence it was asked for.")
+    created_at = models.DateTimeField(db_index=True)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+    guesses = models.PositiveSmallIntegerField(default=0, help_text="Codes tried with it.")
+
+    objects = SignInLinkQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("id",)
+        default_permissions = ()
+        indexes = (models.Index(fields=["browser_hash"], name="sign_in_link_by_browser"),)
+        constraints = (
+            models.CheckConstraint(
+                name="sign_in_link_expires_after_it_is_made",
+                condition=Q(expires_at__gt=F("created_at")),
+            ),
+            models.CheckConstraint(
+                name="sign_in_link_leads_to_an_address",
+                condition=Q(token_hash=None) | Q(contact__isnull=False) & ~Q(email=""),
+            ),
+            models.CheckConstraint(
+                name="sign_in_link_used_only_once_written",
+                condition=Q(used_at=None) | Q(token_hash__isnull=False),
+            ),
+            exactly_when(
+                Q(browser_hash=""),
+                Q(address_hash=""),
+                name="sign_in_link_asked_for_in_a_browser_by_address",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.email or 'nobody'}, {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class PortalSession(models.Model):
+    """A contact who is signed in to the portal in one browser; gone once signed out.
+
+    It holds while the contact keeps the address that it was signed in with.
+    """
+
+    contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="sessions")
+    email = models.EmailField(help_text="The contact's when it signed in.")
+    key_hash = models.CharField(max_length=64, unique=True)
+    language = models.CharField(
+        max_length=2, blank=True, help_text="Chosen in the portal. Empty: the customer's."
+    )
+    created_at = models.DateTimeField()
+    seen_at = models.DateTimeField(db_index=True)
+
+    objects = PortalSessionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("id",)
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.email} since {self.created_at:%Y-%m-%d %H:%M}"
 
 
 class Subscription(models.Model):

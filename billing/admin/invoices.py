@@ -20,7 +20,7 @@ from billing import tasks
 from billing.admin import words
 from billing.admin.reading import reading
 from billing.admin.steps import STEPS, Answers, Refused, Step, each, sift
-from billing.documents import DocumentDamaged, PdfEngineMissing, pdf_of
+from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing, pdf_of
 from billing.models import Invoice
 from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.theme import display
@@ -29,10 +29,6 @@ from config.base.audit import Actor
 AT_ONCE = 1000
 SHOWN = 100
 WAIVE = "billing.waive_invoice"
-# A browser's own viewer needs styles; nothing in a PDF may fetch or run.
-PDF_POLICY = (
-    "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-)
 
 
 @admin.register(Invoice)

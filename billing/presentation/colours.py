@@ -8,6 +8,7 @@ from billing.presentation.views import Palette
 
 DEFAULT = "#0f5c5c"
 INK = "#16191d"
+NIGHT = "#1b1f24"  # what stands below text on a dark page
 _READABLE = 4.5  # the contrast WCAG 2 asks of text, level AA
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -25,10 +26,34 @@ def palette(accent: object) -> Palette:
     )
 
 
+def on_dark(accent: object) -> Palette:
+    """Mix the same colours for a dark page: the accent as much lighter as reading it takes."""
+    base = palette(accent).accent
+    readable = next(
+        mixed
+        for share in range(100, -1, -5)
+        if _contrast(mixed := _mix(base, share=share / 100), NIGHT) >= _READABLE
+    )
+    return Palette(
+        accent=readable,
+        text=readable,
+        tint=_blend(readable, NIGHT, share=0.12),
+    )
+
+
 def contrast_with_white(colour: str) -> float:
     """Return WCAG's contrast ratio to white, from 1 for white to 21 for black."""
+    return _contrast(colour, "#ffffff")
+
+
+def _contrast(one: str, other: str) -> float:
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
     red, green, blue = (_linear(part / 255) for part in _parts(colour))
-    return 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def _linear(part: float) -> float:
@@ -37,7 +62,12 @@ def _linear(part: float) -> float:
 
 def _mix(colour: str, *, share: float) -> str:
     """Mix a share of the colour into white."""
-    return "#" + "".join(f"{255 - int((255 - part) * share):02x}" for part in _parts(colour))
+    return _blend(colour, "#ffffff", share=share)
+
+
+def _blend(colour: str, ground: str, *, share: float) -> str:
+    pairs = zip(_parts(colour), _parts(ground), strict=True)
+    return "#" + "".join(f"{under - int((under - part) * share):02x}" for part, under in pairs)
 
 
 def _parts(colour: str) -> tuple[int, int, int]:

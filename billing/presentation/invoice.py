@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import models
 
+from billing.composition import Composed
 from billing.models import Invoice, InvoiceLine, InvoiceStatus, LineKind, TaxSubtotal
 from billing.presentation.colours import palette
 from billing.presentation.lines import is_shown, line_view, usage_view
@@ -34,17 +35,24 @@ _PLAIN_REASONS = {"", "Not subject to tax", "Reverse charge", "Exempt from tax",
 Party = Mapping[str, Any]
 
 
-def present(invoice: Invoice, *, locale: str | None = None, portal_url: str = "") -> InvoiceView:
+def present(
+    invoice: Invoice,
+    *,
+    locale: str | None = None,
+    portal_url: str = "",
+    composed: Composed | None = None,
+) -> InvoiceView:
     """Word and format an invoice in its buyer's language, or in that of `locale`.
 
-    Give an invoice that `Invoice.objects.with_lines()` loaded: then nothing is asked of the
-    database. `portal_url` is where its buyer can see it on line; empty: nowhere.
+    Give an invoice that `Invoice.objects.with_lines()` loaded, or an unsaved one with what it is
+    `composed` of and `created_at` set: then nothing is asked of the database. `portal_url` is
+    where its buyer can see it on line; empty: nowhere.
     """
     seller, buyer = _party(invoice.seller, invoice.issuer), _party(invoice.buyer, invoice.customer)
     reader = Reader(locale or str(buyer.get("locale") or "en"), invoice.currency)
     today = invoice.issue_date or invoice.created_at.date()
-    lines = list(invoice.lines.all())
-    taxes = list(invoice.taxes.all())
+    lines = composed.lines if composed else list(invoice.lines.all())
+    taxes = composed.taxes if composed else list(invoice.taxes.all())
     usage = [line for line in lines if line.kind == LineKind.USAGE and _has_usage(line)]
     number = invoice.number or ""
     heading = reader.say("invoice" if number else "draft_title")
@@ -57,8 +65,8 @@ def present(invoice: Invoice, *, locale: str | None = None, portal_url: str = ""
         title=" · ".join(filter(None, [f"{heading} {number}".strip(), clean(seller["name"])])),
         number=number,
         mark=_mark(invoice, reader),
-        seller=_party_view(seller, reader),
-        buyer=_party_view(buyer, reader),
+        seller=party_view(seller, reader),
+        buyer=party_view(buyer, reader),
         identity=tuple(_identity(invoice, lines, seller, buyer, reader)),
         payment=_payment(invoice, seller, reader),
         portal_url=portal_url,
@@ -91,7 +99,8 @@ def _mark(invoice: Invoice, reader: Reader) -> str:
     return reader.say(named.get(InvoiceStatus(invoice.status), "draft")).upper()
 
 
-def _party_view(party: Party, reader: Reader) -> PartyView:
+def party_view(party: Party, reader: Reader) -> PartyView:
+    """Word a party, as it was frozen or as its row says, for letterhead and window."""
     legal_name = clean(party.get("legal_name") or party.get("name"))
     street = [clean(party.get("line1")), clean(party.get("line2"))]
     town = _town(party)
@@ -199,11 +208,17 @@ def _has_usage(line: InvoiceLine) -> bool:
 def _usage(
     lines: Iterable[InvoiceLine], invoice: Invoice, seller: Party, reader: Reader
 ) -> Iterator[UsageView]:
-    """Tell the hour in the zone of the line's period, or else the seller's."""
-    zones = {charge.period_id: charge.period.time_zone for charge in invoice.charges.all()}
+    zones = zones_of(invoice)
     default = str(seller.get("time_zone") or "UTC")
     for line in lines:
         yield usage_view(line, reader, zone=zones.get(line.period_id, default))
+
+
+def zones_of(invoice: Invoice) -> dict[int, str]:
+    """Return where the days of an invoice's periods begin, by period; nothing of an unsaved one."""
+    if invoice.pk is None:
+        return {}
+    return {charge.period_id: charge.period.time_zone for charge in invoice.charges.all()}
 
 
 def _more(count: int, reader: Reader) -> str:
@@ -267,7 +282,7 @@ def _questions(invoice: Invoice, seller: Party, reader: Reader) -> Iterator[str]
 
 
 def _footer(seller: Party, reader: Reader) -> Iterator[str]:
-    view = _party_view(seller, reader)
+    view = party_view(seller, reader)
     yield " · ".join(view.lines)
     vat_id, entry = clean(seller.get("vat_id")), clean(seller.get("register_entry"))
     facts = [

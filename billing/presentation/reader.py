@@ -146,6 +146,16 @@ class Reader:
         text = format_interval(start, last, "yMMMd", locale=self.dates)
         return str(text).replace("\u2009", " ")
 
+    def stretch(self, start: date, end: date) -> str:
+        """Name a whole calendar month, "November 2026"; any other stretch by its days."""
+        if start.day == end.day == 1 and (end - start).days <= 31:
+            return str(format_date(start, "LLLL y", locale=self.dates))
+        return self.span(start, end)
+
+    def last_day(self, end: date) -> str:
+        """Write the day before `end`."""
+        return self.long_date(end - timedelta(days=1))
+
     def moment(self, at: datetime, zone: str) -> str:
         """Write the minute in a time zone: "1 Dec 2026, 01:00"."""
         local = at.astimezone(_zone(zone))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -20,6 +20,19 @@ def client_address(request: HttpRequest) -> str | None:
         hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
         peer = hops[-count] if len(hops) >= count and any(hops) else peer
     return peer if _is_address(peer) else None
+
+
+def network_of(request: HttpRequest) -> str:
+    """Return whose line a request came over: its address, of IPv6 the /64; empty if unknown."""
+    caller = client_address(request)
+    if caller is None:
+        return ""
+    address = ip_address(caller.partition("%")[0])
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ip_network((address, 64), strict=False).network_address)
 
 
 def _is_address(text: str | None) -> bool:

@@ -1,7 +1,7 @@
 """What the database refuses among the customers: each named rule, fired once."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from customers.models import (
     Contact,
     Customer,
     Issuer,
+    SignInLink,
     Subscription,
     SubscriptionPhase,
     SubscriptionQuantity,
@@ -21,6 +22,7 @@ from tests import factories as make
 
 pytestmark = pytest.mark.django_db
 
+MOMENT = datetime(2026, 11, 1, tzinfo=UTC)
 NOV, DEC, JAN = date(2026, 11, 1), date(2026, 12, 1), date(2027, 1, 1)
 
 
@@ -71,6 +73,19 @@ def same_contact_twice() -> None:
     contact("AP@acme.test", acme)
 
 
+def link(**fields: Any) -> SignInLink:
+    """Write a link as staff make it."""
+    person = contact("ap@acme.test", make.customer())
+    defaults = {
+        "contact": person,
+        "email": person.email,
+        "token_hash": "t",
+        "created_at": MOMENT,
+        "expires_at": MOMENT + timedelta(minutes=15),
+    }
+    return SignInLink.objects.create(**{**defaults, **fields})
+
+
 def seats(**fields: Any) -> SubscriptionQuantity:
     defaults = {"price_key": "seats", "starts_on": NOV, "quantity": 1}
     fields.setdefault("subscription", make.subscription())
@@ -95,6 +110,10 @@ RULES: dict[str, Callable[[], Any]] = {
     "customer_pays_within_a_year": lambda: make.customer(payment_terms_days=366),
     "customer_key_never_changes": renamed(Customer, make.customer),
     "contact_once_per_customer_and_address": same_contact_twice,
+    "sign_in_link_expires_after_it_is_made": lambda: link(expires_at=MOMENT),
+    "sign_in_link_leads_to_an_address": lambda: link(contact=None),
+    "sign_in_link_used_only_once_written": lambda: link(token_hash=None, used_at=MOMENT),
+    "sign_in_link_asked_for_in_a_browser_by_address": lambda: link(browser_hash="b"),
     "subscription_ends_after_it_starts": lambda: Subscription.objects.filter(
         pk=make.subscription().pk
     ).update(ends_on=NOV),

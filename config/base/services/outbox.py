@@ -48,13 +48,14 @@ def put(*, kind: str, key: str, payload: Mapping[str, Any], due_at: datetime) ->
     )
 
 
-def deliver_due(*, at: datetime, limit: int = 1000) -> tuple[int, int]:
+def deliver_due(*, at: datetime, limit: int = 1000, kind: str = "") -> tuple[int, int]:
     """Deliver messages that are due, oldest first; return how many succeeded and how many did not.
 
-    A failed one is tried again later; after 10 attempts it is given up, with its last error.
+    Only those of one kind, if given. A failed one is tried again later; after 10 attempts it is
+    given up, with its last error.
     """
     succeeded = failed = 0
-    while succeeded + failed < limit and (message := _claim_next(at=at)):
+    while succeeded + failed < limit and (message := _claim_next(at=at, kind=kind)):
         if _deliver(message, at=at):
             succeeded += 1
         else:
@@ -63,8 +64,9 @@ def deliver_due(*, at: datetime, limit: int = 1000) -> tuple[int, int]:
 
 
 @transaction.atomic
-def _claim_next(*, at: datetime) -> Outbox | None:
-    message = _locked(Outbox.objects.filter(status=OutboxStatus.PENDING, due_at__lte=at)).first()
+def _claim_next(*, at: datetime, kind: str) -> Outbox | None:
+    due = Outbox.objects.filter(status=OutboxStatus.PENDING, due_at__lte=at)
+    message = _locked(due.filter(kind=kind) if kind else due).first()
     if message:
         message.attempts += 1
         message.due_at = at + CLAIMED_FOR

@@ -3,11 +3,13 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from config.base.services import idempotency
+from config.base.services import pruning
 
 
 class Command(BaseCommand):
-    help = "Delete idempotency keys older than 24 hours, as the worker does every hour."
+    help = (
+        "Delete what has served its time, such as idempotency keys, as the worker does every hour."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(f"{idempotency.prune(at=timezone.now())} idempotency keys deleted.")
+        pruning.prune(at=timezone.now(), told=self.stdout.write)

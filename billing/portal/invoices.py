@@ -1,0 +1,209 @@
+"""Invoices as their payer reads them: the list, one with every line explained, the PDF."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from celery import current_app
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from billing import tasks
+from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing, pdf_of
+from billing.models import Invoice, InvoiceStatus
+from billing.models.invoices import NUMBERED
+from billing.portal import words
+from billing.portal.lines import explained
+from billing.presentation import present
+from billing.presentation.invoice import zones_of
+from billing.presentation.reader import Reader
+from billing.querysets import InvoiceQuerySet
+from billing.services.upcoming import running_periods
+from config.base.errors import Refusal
+from customers.models import Subscription
+from customers.periods import local_date, zone
+from customers.portal import Visitor, page, signed_in
+
+PER_PAGE = 25
+AGAIN_AFTER = 3  # seconds until the page asks for the PDF again
+
+
+@require_safe
+@signed_in
+def invoices(request: HttpRequest, visitor: Visitor) -> HttpResponse:
+    """List what was issued to this customer, the newest first."""
+    pages = Paginator(issued_to(visitor), PER_PAGE)
+    shown = pages.get_page(request.GET.get("page"))
+    say = words.of(visitor.locale)
+    reader = Reader(visitor.locale, visitor.customer.currency)
+    number, of = (reader.number(Decimal(n)) for n in (shown.number, pages.num_pages))
+    context = {
+        "words": say,
+        "invoices": [row(invoice, visitor) for invoice in shown],
+        "page_of": say["page_of"].format(page=number, pages=of) if pages.num_pages > 1 else "",
+        "newer": shown.previous_page_number() if shown.has_previous() else None,
+        "older": shown.next_page_number() if shown.has_next() else None,
+    }
+    return page(request, "invoices.html", context, visitor=visitor, current="invoices")
+
+
+@require_safe
+@signed_in
+def invoice(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
+    """Show an invoice with every line's explanation in place."""
+    found = _issued(visitor, uuid)
+    view = present(found, locale=visitor.locale)
+    reader = Reader(visitor.locale, found.currency)
+    seller_zone = str(found.seller.get("time_zone") or "UTC")
+    lines = explained(
+        list(found.lines.all()), view.lines, reader, zones=zones_of(found), zone=seller_zone
+    )
+    context = {
+        "words": words.of(visitor.locale),
+        "view": view,
+        "lines": lines,
+        "status": status_of(found, reader, today=today(visitor)),
+        "title": f"{view.heading} {view.number}",
+        "pdf_url": reverse("portal:pdf", args=(found.uuid,)),
+    }
+    return page(request, "invoice.html", context, visitor=visitor, current="invoices")
+
+
+@require_safe
+@signed_in
+def pdf(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
+    """Download the document; where workers make it and it is not made yet, ask one and wait."""
+    found = _issued(visitor, uuid)
+    is_queued = not current_app.conf.task_always_eager
+    if is_queued and found.status == InvoiceStatus.ISSUED and not found.documents.all():
+        tasks.nudge_outbox()
+        response = _no_pdf(request, visitor, found, "pdf_wait", status=202)
+        response.headers["Refresh"] = response.headers["Retry-After"] = str(AGAIN_AFTER)
+        return response
+    try:
+        content = pdf_of(found)
+    except (PdfEngineMissing, DocumentDamaged):
+        return _no_pdf(request, visitor, found, "pdf_none", status=503)
+    return HttpResponse(
+        content,
+        content_type="application/pdf",
+        headers={
+            "Content-Disposition": f'attachment; filename="{found.number}.pdf"',
+            "Content-Security-Policy": PDF_POLICY,
+        },
+    )
+
+
+@require_safe
+@signed_in
+def upcoming(request: HttpRequest, visitor: Visitor, key: str) -> HttpResponse:
+    """Show the invoice on its way as it would be now, in the shape that it will have."""
+    paid = Subscription.objects.paid_by(visitor.customer).with_terms()
+    subscription = paid.filter(key=key).first()
+    if subscription is None:
+        raise Http404
+    now = timezone.now()
+    try:
+        running = running_periods(subscriptions=[subscription], at=now)
+    except Refusal:
+        running = []
+    if not running:
+        raise Http404
+    [found] = running
+    draft, say, period = found.invoice, words.of(visitor.locale), found.period
+    draft.created_at = now
+    reader = Reader(visitor.locale, draft.currency)
+    view = present(draft, locale=visitor.locale, composed=found.composed)
+    key = "upcoming_lead" if draft.auto_issue_at else "upcoming_lead_person"
+    context = {
+        "words": say,
+        "view": view,
+        "lines": explained(
+            found.composed.lines, view.lines, reader, zones={}, zone=period.time_zone
+        ),
+        "title": say["upcoming"],
+        "lead": say[key].format(
+            moment=reader.moment(now, period.time_zone),
+            date=draft.auto_issue_at and reader.local_date(draft.auto_issue_at, period.time_zone),
+        ),
+        "plan": period.phase.plan_version.plan.name,
+        "used_by": _used_by(subscription, visitor),
+    }
+    return page(request, "upcoming.html", context, visitor=visitor, current="usage")
+
+
+def issued_to(visitor: Visitor) -> InvoiceQuerySet:
+    """Return the invoices this customer was sent, void ones too, the newest first; no drafts."""
+    sent = Invoice.objects.filter(customer=visitor.customer, status__in=NUMBERED)
+    return sent.prefetch_related("charges__period").order_by("-issue_date", "-pk")
+
+
+def row(invoice: Invoice, visitor: Visitor) -> dict[str, Any]:
+    """Return an invoice as a row of a list, from `issued_to`."""
+    reader = Reader(visitor.locale, invoice.currency)
+    assert invoice.issue_date is not None
+    assert invoice.due_date is not None
+    return {
+        "number": invoice.number,
+        "url": reverse("portal:invoice", args=(invoice.uuid,)),
+        "period": _period(invoice, reader),
+        "issued": reader.day(invoice.issue_date),
+        "total": reader.money(invoice.total),
+        "status": status_of(invoice, reader, today=today(visitor)),
+    }
+
+
+def status_of(invoice: Invoice, reader: Reader, *, today: date) -> dict[str, str]:
+    """Say how an invoice stands on a day: its kind for the eye, and in words."""
+    say = words.of(reader.tag)
+    assert invoice.due_date is not None
+    if invoice.status == InvoiceStatus.VOID:
+        return {"kind": "void", "text": say["status_void"]}
+    if not invoice.total:
+        return {"kind": "settled", "text": say["status_settled"]}
+    kind = "overdue" if invoice.due_date < today else "due"
+    return {"kind": kind, "text": say[f"status_{kind}"].format(date=reader.day(invoice.due_date))}
+
+
+def today(visitor: Visitor) -> date:
+    """Return the customer's day."""
+    return local_date(timezone.now(), zone(visitor.customer.time_zone))
+
+
+def _issued(visitor: Visitor, uuid: UUID) -> Invoice:
+    sent = Invoice.objects.with_lines().filter(customer=visitor.customer, status__in=NUMBERED)
+    found = sent.filter(uuid=uuid).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _no_pdf(
+    request: HttpRequest, visitor: Visitor, invoice: Invoice, why: str, *, status: int
+) -> HttpResponse:
+    say = words.of(visitor.locale)
+    context = {
+        "words": say,
+        "title": say[why],
+        "lead": say[f"{why}_lead"],
+        "back": reverse("portal:invoice", args=(invoice.uuid,)),
+    }
+    return page(request, "no_pdf.html", context, visitor=visitor, current="invoices", status=status)
+
+
+def _period(invoice: Invoice, reader: Reader) -> str:
+    """Write the days of the period that it closed, or opened."""
+    charge = next(iter(invoice.charges.all()), None)
+    return reader.span(charge.period.start_date, charge.period.end_date) if charge else ""
+
+
+def _used_by(subscription: Subscription, visitor: Visitor) -> str:
+    if subscription.customer_id == visitor.customer.pk:
+        return ""
+    return words.of(visitor.locale)["used_by"].format(name=subscription.customer.name)

@@ -1,0 +1,111 @@
+"""What a customer pays for, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from billing.portal import words
+from billing.portal.invoices import today
+from billing.presentation.reader import Reader, clean
+from catalog import wording
+from catalog.drafts import PriceDraft, price_value
+from catalog.models import PlanVersion, Price, Timing
+from customers.models import Subscription
+from customers.portal import Visitor, page, signed_in
+from customers.quantities import quantity_on
+from customers.terms import in_force
+
+SHOWN = 10
+
+
+@require_safe
+@signed_in
+def plan(request: HttpRequest, visitor: Visitor) -> HttpResponse:
+    """Say of each subscription that is not over what it costs."""
+    now = timezone.now()
+    mine = Subscription.objects.paid_by(visitor.customer).not_over(on=today(visitor))
+    found = list(mine.with_terms().order_by("pk")[:SHOWN])
+    phases = {one.pk: in_force(one, at=now) for one in found}
+    versions = PlanVersion.objects.with_prices().in_bulk(
+        phase.plan_version_id for phase in phases.values()
+    )
+    context = {
+        "words": words.of(visitor.locale),
+        "subscriptions": [
+            _subscription(one, versions[phases[one.pk].plan_version_id], visitor) for one in found
+        ],
+    }
+    return page(request, "plan.html", context, visitor=visitor, current="plan")
+
+
+def sentence_of(price: Price, reader: Reader) -> str:
+    """Say the rule of a price, loaded with metric and tiers."""
+    return wording.describe(
+        price_value(PriceDraft(price, list(price.tiers.all()))),
+        unit=price.metric.unit if price.metric else "",
+        unit_plural=price.metric.unit_plural if price.metric else "",
+        exponent=reader.exponent,
+        locale=reader.tag,
+    )
+
+
+def _subscription(
+    subscription: Subscription, version: PlanVersion, visitor: Visitor
+) -> dict[str, Any]:
+    say = words.of(visitor.locale)
+    reader = Reader(visitor.locale, version.currency)
+    is_user = subscription.customer_id == visitor.customer.pk
+    return {
+        "plan": version.plan.name,
+        "about": clean(version.plan.description),
+        "facts": list(_facts(subscription, version, reader, today_=today(visitor))),
+        "used_by": "" if is_user else say["used_by"].format(name=subscription.customer.name),
+        "all_in": say["all_in"].format(currency=version.currency),
+        "prices": [
+            {
+                "name": clean(price.name),
+                "timing": say["advance" if price.timing == Timing.ADVANCE else "arrears"],
+                "sentence": sentence_of(price, reader),
+                "now": _now(subscription, price, visitor, reader),
+            }
+            for price in version.prices.all()
+        ],
+    }
+
+
+def _facts(
+    subscription: Subscription, version: PlanVersion, reader: Reader, *, today_: Any
+) -> Iterator[str]:
+    say, count = words.of(reader.tag), version.interval_count
+    if count == 1:
+        yield say["every"].format(interval=say[version.interval])
+    else:
+        number = reader.number(Decimal(count))
+        yield say["every_many"].format(count=number, interval=say[f"{version.interval}s"])
+    begins = "plan_from" if subscription.starts_on > today_ else "plan_since"
+    yield say[begins].format(date=reader.long_date(subscription.starts_on))
+    if subscription.ends_on:
+        yield say["plan_until"].format(date=reader.last_day(subscription.ends_on))
+    if version.minimum_commitment:
+        yield say["commitment"].format(amount=reader.money(version.minimum_commitment))
+
+
+def _now(subscription: Subscription, price: Price, visitor: Visitor, reader: Reader) -> str:
+    """Say how many of a price without a metric there are today, where that is not simply one."""
+    if price.metric:
+        return ""
+    stated = [
+        (row.starts_on, row.quantity)
+        for row in subscription.quantities.all()
+        if row.price_key == price.key
+    ]
+    if not stated:
+        return ""
+    quantity = quantity_on(today(visitor), stated)
+    return words.of(reader.tag)["now"].format(quantity=reader.number(quantity))

@@ -1,0 +1,31 @@
+"""The portal's routes behind the door."""
+
+from django.urls import path, register_converter
+
+from billing.portal import account, colours, invoices, plan, usage
+
+
+class Hexadecimal:
+    """A colour without its "#"."""
+
+    regex = "[0-9a-f]{6}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(Hexadecimal, "colour")
+
+urlpatterns = [
+    path("", usage.dashboard, name="usage"),
+    path("upcoming/<str:key>/", invoices.upcoming, name="upcoming"),
+    path("invoices/", invoices.invoices, name="invoices"),
+    path("invoices/<uuid:uuid>/", invoices.invoice, name="invoice"),
+    path("invoices/<uuid:uuid>/pdf/", invoices.pdf, name="pdf"),
+    path("plan/", plan.plan, name="plan"),
+    path("account/", account.account, name="account"),
+    path("colours/<colour:accent>.css", colours.colours, name="colours"),
+]

@@ -1,0 +1,175 @@
+"""The first page: what was used so far, what is included, and what the next invoice comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from billing.models import BillingPeriod, InvoiceLine, LineKind, PeriodStatus
+from billing.portal import words
+from billing.portal.invoices import issued_to, row, today
+from billing.portal.plan import sentence_of
+from billing.presentation.lines import is_shown, line_view, usage_view
+from billing.presentation.reader import Reader, sentence
+from billing.services.upcoming import Running, running_periods
+from config.base.errors import Refusal
+from customers.models import Subscription
+from customers.periods import local_date, zone
+from customers.portal import Visitor, page, signed_in
+from customers.querysets import SubscriptionQuerySet
+
+SUBSCRIPTIONS = 10
+LAST_INVOICES = 3
+
+
+@require_safe
+@signed_in
+def dashboard(request: HttpRequest, visitor: Visitor) -> HttpResponse:
+    """Show each subscription's running period, and the last invoices."""
+    now = timezone.now()
+    say = words.of(visitor.locale)
+    subscriptions = list(running_for(visitor).with_terms().order_by("pk")[:SUBSCRIPTIONS])
+    trouble = False
+    try:
+        found = running_periods(subscriptions=subscriptions, at=now)
+    except Refusal:
+        found, trouble = [], True
+    later = [one for one in subscriptions if one.starts_on > today(visitor)]
+    context = {
+        "words": say,
+        "customer": visitor.customer.name,
+        "running": [_running(one, visitor, now=now) for one in found],
+        "title": _title(found, visitor),
+        "trouble": trouble,
+        "starting": [_starting(one, visitor) for one in later] if not found else [],
+        "invoices": [row(invoice, visitor) for invoice in issued_to(visitor)[:LAST_INVOICES]],
+        "expected": _expected(found, visitor),
+    }
+    return page(request, "usage.html", context, visitor=visitor, current="usage")
+
+
+def running_for(visitor: Visitor) -> SubscriptionQuerySet:
+    """Return what this customer uses or pays for and is not over, or not billed to its end."""
+    mine = Subscription.objects.filter(Q(customer=visitor.customer) | Q(payer=visitor.customer))
+    unbilled = BillingPeriod.objects.filter(subscription=OuterRef("pk")).exclude(
+        status__in=[PeriodStatus.CLOSED, PeriodStatus.WAIVED]
+    )
+    return mine.filter(Q(ends_on=None) | Q(ends_on__gt=today(visitor)) | Exists(unbilled))
+
+
+def _title(found: Iterable[Running], visitor: Visitor) -> str:
+    """Name the month where every period that runs is that month."""
+    say = words.of(visitor.locale)
+    spans = {(one.period.start_date, one.period.end_date) for one in found}
+    if len(spans) != 1:
+        return say["usage"]
+    [(start, end)] = spans
+    reader = Reader(visitor.locale, visitor.customer.currency)
+    return say["so_far"].format(when=sentence(reader.stretch(start, end)))
+
+
+def _running(one: Running, visitor: Visitor, *, now: datetime) -> dict[str, Any]:
+    """Return what the page says of one subscription; money only to who pays."""
+    period, say = one.period, words.of(visitor.locale)
+    reader = Reader(visitor.locale, one.composed.currency)
+    subscription = period.subscription
+    pays = (subscription.payer or subscription.customer) == visitor.customer
+    uses = subscription.customer == visitor.customer
+    here = local_date(now, zone(period.time_zone))
+    shown = [line for line in one.composed.lines if is_shown(line)]
+    return {
+        "plan": period.phase.plan_version.plan.name,
+        "span": reader.span(period.start_date, period.end_date),
+        "as_of": say["as_of"].format(moment=reader.moment(now, period.time_zone)),
+        "days_left": _days_left(period, here, reader),
+        "trial": _trial(period, reader),
+        "money": _money(one, reader) if pays else None,
+        "paid_by": "" if pays else subscription.payer and subscription.payer.name,
+        "used_by": "" if uses else say["used_by"].format(name=subscription.customer.name),
+        "metrics": [_metric(line, period, reader, pays=pays) for line in one.usage if uses or pays],
+        "fees": [
+            line_view(line, reader, today=here)
+            for line in shown
+            if line.kind != LineKind.USAGE and pays
+        ],
+        "net_heading": reader.say("net_in", currency=reader.currency),
+    }
+
+
+def _money(one: Running, reader: Reader) -> dict[str, str]:
+    """Say what the next invoice comes to, and when it is issued."""
+    say, totals, draft = words.of(reader.tag), one.composed.totals, one.invoice
+    key = "net_and_tax" if totals.tax else "net_only"
+    issued = draft.auto_issue_at
+    return {
+        "total": reader.money(totals.total),
+        "parts": say[key].format(net=reader.money(totals.net), tax=reader.money(totals.tax)),
+        "issued": reader.local_date(issued or one.period.usage_cutoff, one.period.time_zone),
+        "issued_how": say["issued_on_its_own" if issued else "issued_by_person"],
+        "url": reverse("portal:upcoming", args=(one.period.subscription.key,)),
+    }
+
+
+def _metric(
+    line: InvoiceLine, period: BillingPeriod, reader: Reader, *, pays: bool
+) -> dict[str, Any]:
+    """Return one metric's card: what was used of what is included, and what more would cost."""
+    say = words.of(reader.tag)
+    view = usage_view(line, reader, zone=period.time_zone)
+    included = Decimal(line.explanation["included"])
+    left = max(included - line.quantity, Decimal(0))
+    money = reader.money(line.net)
+    return {
+        "view": view,
+        "left": reader.units(left, line.unit, line.unit_plural) if included else "",
+        "net": "" if not pays else say["not_charged"] if period.is_trial else money,
+        "within": say["within"].format(left=reader.units(left, line.unit, line.unit_plural))
+        if included and not view.is_over
+        else "",
+        "price": sentence_of(line.price, reader) if pays else "",
+    }
+
+
+def _trial(period: BillingPeriod, reader: Reader) -> str:
+    if not period.is_trial:
+        return ""
+    last = reader.long_date(period.end_date - timedelta(days=1))
+    return words.of(reader.tag)["trial_note"].format(date=last)
+
+
+def _days_left(period: BillingPeriod, today: date, reader: Reader) -> str:
+    say, left = words.of(reader.tag), (period.end_date - today).days - 1
+    if left < 0:
+        return say["ended"]
+    if left == 0:
+        return say["last_day"]
+    return (
+        say["day_left"]
+        if left == 1
+        else say["days_left"].format(count=reader.number(Decimal(left)))
+    )
+
+
+def _starting(subscription: Subscription, visitor: Visitor) -> str:
+    reader = Reader(visitor.locale, visitor.customer.currency)
+    plan = subscription.phases.all()[0].plan_version.plan.name
+    date_ = reader.long_date(subscription.starts_on)
+    return words.of(visitor.locale)["starts"].format(plan=plan, date=date_)
+
+
+def _expected(found: Iterable[Running], visitor: Visitor) -> str:
+    """Say when the first invoice may come."""
+    days = [(one.invoice.auto_issue_at, one.period.time_zone) for one in found]
+    dated = sorted((at, place) for at, place in days if at)
+    if not dated:
+        return ""
+    reader = Reader(visitor.locale, visitor.customer.currency)
+    return words.of(visitor.locale)["no_invoices_next"].format(date=reader.local_date(*dated[0]))
