@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, F, Q, When
 
 from config.base.constraints import exactly_when, one_of
 from customers.models import Customer, Subscription
@@ -169,6 +171,65 @@ class EventAdjustment(models.Model):
         return f"{self.get_kind_display()}: {self.reason}"
 
 
+class QuarantineGroup(NamedTuple):
+    """Open events that wait for one reason and about one thing: see `about`. `sample` is a row's id."""
+
+    code: str
+    about: str
+    events: int
+    first_received_at: datetime
+    last_received_at: datetime
+    sample: int
+
+
+class QuarantinedEventQuerySet(models.QuerySet["QuarantinedEvent"]):
+    def waiting(self) -> QuarantinedEventQuerySet:
+        """Keep those that nobody fixed or dismissed yet."""
+        return self.filter(status=QuarantineStatus.OPEN)
+
+    def about(self, code: str, about: str) -> QuarantinedEventQuerySet:
+        """Keep those with this reason that are about this subject, type or source."""
+        return self.filter(code=code, **{_ABOUT.get(code, "subject"): about})
+
+    def groups(self, *, limit: int) -> list[QuarantineGroup]:
+        """Return the largest groups, by reason and what it is about, the largest first."""
+        by_code = [When(code=code, then=F(name)) for code, name in _ABOUT.items()]
+        rows = (
+            self.order_by()
+            .annotate(thing=Case(*by_code, default=F("subject")))
+            .values_list("code", "thing")
+            .annotate(
+                n=models.Count("pk"),
+                first=models.Min("received_at"),
+                last=models.Max("received_at"),
+                sample=models.Min("pk"),
+            )
+            .order_by("-n", "code", "thing")
+        )
+        return [QuarantineGroup(*row) for row in rows[:limit]]
+
+    def of_customers(self, customers: models.QuerySet[Customer]) -> QuarantinedEventQuerySet:
+        """Keep those whose subject is one of these customers, or one of their subscriptions."""
+        subscriptions = Subscription.objects.filter(customer__in=customers.values("pk"))
+        return self.filter(
+            Q(subject__in=customers.values("key")) | Q(subject__in=subscriptions.values("key"))
+        )
+
+    def of_nobody(self) -> QuarantinedEventQuerySet:
+        """Keep those that no customer can be told of, since nobody has their key."""
+        return self.filter(code=QuarantineCode.UNKNOWN_CUSTOMER)
+
+
+_ABOUT = {
+    QuarantineCode.UNKNOWN_TYPE.value: "type",
+    QuarantineCode.MISSING_VALUE.value: "type",
+    QuarantineCode.BAD_VALUE.value: "type",
+    QuarantineCode.FUTURE_TIME.value: "source",
+    QuarantineCode.CONFLICT.value: "source",
+}
+"""What an event in quarantine is about, by reason; else its subject."""
+
+
 class QuarantinedEvent(models.Model):
     """An event that could not be counted, until somebody fixes or dismisses it (R8)."""
 
@@ -177,6 +238,8 @@ class QuarantinedEvent(models.Model):
     payload_hash = models.BinaryField(max_length=16)
     source = models.CharField(max_length=255)
     event_id = models.CharField(max_length=255)
+    type = models.CharField(max_length=255)
+    subject = models.CharField(max_length=255, blank=True, help_text="Empty if it names nobody.")
     raw = models.TextField(help_text="The event as it was sent, as JSON.")
     code = models.CharField(max_length=30, choices=QuarantineCode)
     detail = models.TextField(help_text="What is wrong, in a sentence.")
@@ -188,12 +251,19 @@ class QuarantinedEvent(models.Model):
     resolved_at = models.DateTimeField(null=True)
     received_at = models.DateTimeField(help_text="When it arrived.")
 
+    objects = QuarantinedEventQuerySet.as_manager()
+
     class Meta:
         verbose_name = "event in quarantine"
         verbose_name_plural = "events in quarantine"
         ordering = ("-id",)
         indexes = (
             models.Index(fields=["status", "code", "id"], name="quarantine_by_status_and_code"),
+            models.Index(
+                fields=["code", "subject", "type"],
+                condition=Q(status="open"),
+                name="quarantine_open_by_subject",
+            ),
         )
         constraints = (
             one_of("code", QuarantineCode, name="quarantine_code_is_known"),
@@ -222,3 +292,8 @@ class QuarantinedEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_id} from {self.source}"
+
+    @property
+    def about(self) -> str:
+        """The subject, type or source that its reason is about."""
+        return str(getattr(self, _ABOUT.get(self.code, "subject")))

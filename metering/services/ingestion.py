@@ -30,6 +30,8 @@ RESENT = "Sent again, and counted."
 _CHANGED = (
     "payload_hash",
     "raw",
+    "type",
+    "subject",
     "received_at",
     "code",
     "detail",
@@ -230,6 +232,7 @@ def _try_again(
         if not same:
             row.received_at = at
         row.payload_hash, row.raw = event.payload_hash, written(event)
+        row.type, row.subject = event.type, event.subject or ""
         changed.append(row)
     lead_to_event(counted)
     store_events(counted, received_at=at)
@@ -283,6 +286,8 @@ def _quarantined(event: Event, code: str, detail: str, at: datetime) -> Quaranti
         payload_hash=event.payload_hash,
         source=event.source,
         event_id=event.id,
+        type=event.type,
+        subject=event.subject or "",
         raw=written(event),
         code=code,
         detail=detail,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from django.db import transaction
 from config.base import audit
 from config.base.audit import Actor
 from config.base.errors import Fault, Invalid, Refusal
+from config.base.models import AuditEntry
 from metering import properties
 from metering.events import Event, NotAnEvent, read_event
 from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
@@ -67,43 +68,42 @@ def replay(
                 "Dismiss it, or let the sender use a new id."
             )
     open_rows = [row for row in rows if row.status == QuarantineStatus.OPEN]
-    events = [_fixed(row, fixes) for row in open_rows]
+    before = [audit.state(row) for row in open_rows]
+    resolution = f"Fixed: {properties.canonical(fixes)}" if fixes else "Tried again."
+    _try_again(open_rows, fixes, resolution=resolution, at=at, actor=actor)
+    _keep(open_rows, before, actor=actor)
+    return rows
+
+
+def _try_again(
+    rows: Sequence[QuarantinedEvent],
+    fixes: Mapping[str, Any],
+    *,
+    resolution: str,
+    at: datetime,
+    actor: Actor,
+) -> None:
+    """Store what can be counted as fixed, and set the rows to what became of them."""
+    events = [_fixed(row, fixes) for row in rows]
     surroundings = Surroundings(events)
-    ids = iter(reserve_ids(len(events)))
+    reserved = iter(reserve_ids(len(events)))
     counted = []
-    for row, event in zip(open_rows, events, strict=True):
+    for row, event in zip(rows, events, strict=True):
         time = event.time or row.received_at
         verdict = surroundings.check(event, time=time, at=at)
-        before = audit.state(row)
         if verdict.code:
             row.code, row.detail = verdict.code, verdict.detail
-            action = "tried again"
-        else:
+            continue
+        if event.payload_hash != bytes(row.payload_hash):
             replace_payload(event.key, event.payload_hash)
-            counted.append(
-                Counted(
-                    next(ids),
-                    event,
-                    verdict.customer_id,
-                    verdict.subscription_id,
-                    time,
-                    verdict.metrics,
-                )
-            )
-            row.status, row.resolved_by, row.resolved_at = (
-                QuarantineStatus.REPLAYED,
-                actor.name,
-                at,
-            )
-            row.resolution = f"Fixed: {properties.canonical(fixes)}" if fixes else "Tried again."
-            action = "replayed"
-        row.save()
-        changes = audit.changes(before, audit.state(row))
-        if changes:
-            audit.record(actor=actor, action=action, subject=row, changes=changes)
+        customer_id, subscription_id = verdict.customer_id, verdict.subscription_id
+        counted.append(
+            Counted(next(reserved), event, customer_id, subscription_id, time, verdict.metrics)
+        )
+        row.status, row.resolution = QuarantineStatus.REPLAYED, resolution
+        row.resolved_by, row.resolved_at = actor.name, at
     lead_to_event(counted)
     store_events(counted, received_at=at)
-    return rows
 
 
 @transaction.atomic
@@ -118,26 +118,47 @@ def dismiss(
     if not reason.strip():
         raise Invalid([Fault(("reason",), "required", "Say why it is dismissed.")])
     rows = _locked(ids)
+    before = [audit.state(row) for row in rows]
     for row in rows:
         if row.status != QuarantineStatus.OPEN:
             raise AlreadyResolved(f"{row} was {row.get_status_display().lower()} before.")
-        before = audit.state(row)
         row.status, row.resolution = QuarantineStatus.DISMISSED, reason.strip()
         row.resolved_by, row.resolved_at = actor.name, at
-        row.save()
-        audit.record(
-            actor=actor,
-            action="dismissed",
-            subject=row,
-            changes=audit.changes(before, audit.state(row)),
-            note=row.resolution,
-        )
+    _keep(rows, before, actor=actor, note=reason.strip())
     return rows
 
 
 def _locked(ids: Iterable[int]) -> list[QuarantinedEvent]:
     rows = QuarantinedEvent.objects.filter(pk__in=list(ids)).select_for_update()
     return list(rows.order_by("key", "pk"))
+
+
+def _keep(
+    rows: Sequence[QuarantinedEvent],
+    before: Sequence[Mapping[str, Any]],
+    *,
+    actor: Actor,
+    note: str = "",
+) -> None:
+    """Save rows with an entry in the trail for each that changed."""
+    changed, entries = [], []
+    for row, former in zip(rows, before, strict=True):
+        if changes := audit.changes(former, audit.state(row)):
+            changed.append(row)
+            action = _DONE[QuarantineStatus(row.status)]
+            entries.append(
+                audit.entry(actor=actor, action=action, subject=row, changes=changes, note=note)
+            )
+    QuarantinedEvent.objects.bulk_update(changed, _CHANGED, batch_size=100)
+    AuditEntry.objects.bulk_create(entries)
+
+
+_CHANGED = ("code", "detail", "status", "resolution", "resolved_by", "resolved_at")
+_DONE = {
+    QuarantineStatus.OPEN: "tried again",
+    QuarantineStatus.REPLAYED: "replayed",
+    QuarantineStatus.DISMISSED: "dismissed",
+}
 
 
 def _fixed(row: QuarantinedEvent, fixes: Mapping[str, Any]) -> Event:

@@ -25,6 +25,8 @@ def quarantined(**fields: Any) -> QuarantinedEvent:
         "payload_hash": b"1" * 16,
         "source": "gateway",
         "event_id": "evt-1",
+        "type": "api.call",
+        "subject": "acme",
         "raw": "{}",
         "code": "unknown_customer",
         "detail": "There is no customer “acme”.",
