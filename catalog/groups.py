@@ -2,7 +2,7 @@
 
 from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants, may
 
-_EVERYTHING = "valuemetric plan planversion price pricetier"
+_EVERYTHING = "valuemetric metricanswer metricdecision plan planversion price pricetier"
 _DRAFTS = [
     *may("view", _EVERYTHING),
     *may("add change", "plan planversion"),

@@ -53,8 +53,35 @@ class RoundingMode(models.TextChoices):
 
 class MetricStatus(models.TextChoices):
     CANDIDATE = "candidate", "Candidate"
+    DEPRIORITISED = "deprioritised", "Deprioritised"
     ACTIVE = "active", "In use"
     RETIRED = "retired", "Retired"
+
+
+class CostTrend(models.TextChoices):
+    FALLING = "falling", "Falling"
+    FLAT = "flat", "Flat"
+    RISING = "rising", "Rising"
+
+
+class Question(models.TextChoices):
+    """What a metric must stand before anybody is charged by it."""
+
+    MEASURABLE = "measurable", "Can it be measured reliably?"
+    VALUE = "value", "Does it grow with the value the customer gets?"
+    UNDERSTANDABLE = "understandable", "Would a non-technical buyer understand it?"
+
+
+class Answer(models.TextChoices):
+    YES = "yes", "Yes"
+    NO = "no", "No"
+    UNSURE = "unsure", "Not sure yet"
+
+
+class Decision(models.TextChoices):
+    DEPRIORITISED = "deprioritised", "Deprioritised"
+    CANDIDATE = "candidate", "Back among the candidates"
+    ADOPTED = "adopted", "To be priced"
 
 
 class Interval(models.TextChoices):
@@ -181,6 +208,17 @@ class ValueMetric(models.Model):
     unit_cost = unit_amount_field(
         null=True, blank=True, help_text="What one unit costs you; never shown to customers."
     )
+    internal_name = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="What you call it among yourselves; never shown to customers.",
+    )
+    cost_trend = models.CharField(
+        max_length=10, choices=CostTrend, blank=True, help_text="Where the cost of one is going."
+    )
+    review_on = models.DateField(
+        null=True, blank=True, help_text="When to look at its worksheet again; you are reminded."
+    )
     status = models.CharField(
         max_length=20, choices=MetricStatus, default=MetricStatus.CANDIDATE, editable=False
     )
@@ -194,6 +232,7 @@ class ValueMetric(models.Model):
             one_of("aggregation", Aggregation, name="metric_aggregation_is_known"),
             one_of("rounding_mode", RoundingMode, name="metric_rounding_mode_is_known"),
             one_of("status", MetricStatus, name="metric_status_is_known"),
+            one_of("cost_trend", CostTrend, blank=True, name="metric_cost_trend_is_known"),
             one_of("value_is", ValueIs, blank=True, name="metric_value_is_known"),
             one_of("time_unit", TimeUnit, blank=True, name="metric_time_unit_is_known"),
             exactly_when(
@@ -233,6 +272,51 @@ class ValueMetric(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class MetricAnswer(models.Model):
+    """What somebody answered to a question of a metric's worksheet; the latest of each counts."""
+
+    metric = models.ForeignKey(ValueMetric, on_delete=models.CASCADE, related_name="answers")
+    question = models.CharField(max_length=20, choices=Question)
+    answer = models.CharField(max_length=10, choices=Answer)
+    evidence = models.TextField(blank=True, help_text="What the answer rests on.")
+    notes = models.TextField(blank=True)
+    answered_by = models.CharField(max_length=255)
+    answered_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("metric_id", "-id")
+        constraints = (
+            one_of("question", Question, name="answer_question_is_known"),
+            one_of("answer", Answer, name="answer_is_known"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.metric}: {self.get_question_display()} {self.get_answer_display()}"
+
+
+class MetricDecision(models.Model):
+    """What was decided of a metric, by whom and why; the latest holds."""
+
+    metric = models.ForeignKey(ValueMetric, on_delete=models.CASCADE, related_name="decisions")
+    decision = models.CharField(max_length=20, choices=Decision)
+    reason = models.TextField()
+    is_automatic = models.BooleanField(
+        default=False, help_text="It followed from the answers; better answers take it back."
+    )
+    decided_by = models.CharField(max_length=255)
+    decided_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("metric_id", "-id")
+        constraints = (
+            one_of("decision", Decision, name="decision_is_known"),
+            models.CheckConstraint(name="decision_has_a_reason", condition=~Q(reason="")),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.metric}: {self.get_decision_display()}"
 
 
 class Plan(models.Model):

@@ -53,6 +53,8 @@ GUARDS = [
         "UPDATE",
         f"({immutable(*ValueMetric.DEFINITION)}) AND {_METRIC_IS_PUBLISHED}",
     ),
+    Guard("metric_answer_never_changes", "catalog_metricanswer", "UPDATE", "TRUE"),
+    Guard("metric_decision_never_changes", "catalog_metricdecision", "UPDATE", "TRUE"),
     Guard("plan_key_never_changes", "catalog_plan", "UPDATE", immutable("key")),
     Guard(
         "version_frozen_once_published",

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 
 from catalog import services
 from catalog.admin import lines
+from catalog.admin.worksheet import WorksheetPages, worksheet_panel
 from catalog.models import LEVELS, Aggregation, TimeUnit, ValueIs, ValueMetric, VersionStatus
 from catalog.money import plain
 from config.base.admin.audited import AuditedAdmin
@@ -70,6 +71,9 @@ class MetricForm(forms.ModelForm[ValueMetric]):
             "rounding_mode": "Round",
             "rounding_scale": "Decimals kept",
             "unit_cost": "What one costs you",
+            "internal_name": "Your own name for it",
+            "cost_trend": "Where that is going",
+            "review_on": "Look at it again on",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -110,11 +114,11 @@ class MetricForm(forms.ModelForm[ValueMetric]):
 
 
 @admin.register(ValueMetric)
-class ValueMetricAdmin(AuditedAdmin[ValueMetric]):
+class ValueMetricAdmin(WorksheetPages, AuditedAdmin[ValueMetric]):
     form = MetricForm
     list_display = ("name", "key", "measured", "state", "prices_count")
     list_filter = ("status", "kind", "aggregation")
-    search_fields = ("name", "key", "event_type")
+    search_fields = ("name", "internal_name", "key", "event_type")
     search_help_text = "Search by name, key or type of event"
     empty_hint = (
         "A metric says what you charge for, in your customers’ words: API calls, gigabytes stored, "
@@ -147,8 +151,22 @@ class ValueMetricAdmin(AuditedAdmin[ValueMetric]):
             "Rounding, before the allowance is subtracted",
             {"fields": ("unit_divisor", "rounding_mode", "rounding_scale")},
         ),
-        ("For you", {"fields": ("dimensions", "unit_cost")}),
+        (
+            "For you",
+            {
+                "fields": (
+                    "dimensions",
+                    "internal_name",
+                    ("unit_cost", "cost_trend"),
+                    "review_on",
+                ),
+                "description": "Nothing of this is ever shown to customers.",
+            },
+        ),
     )
+    panels = [worksheet_panel]
+    actions = ("compare",)
+    actions_detail = ("answer", "decide")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ValueMetric]:
         published = Count("prices", filter=~Q(prices__version__status=VersionStatus.DRAFT))
@@ -223,7 +241,12 @@ class ValueMetricAdmin(AuditedAdmin[ValueMetric]):
     @display(
         description="State",
         ordering="status",
-        label={"Candidate": "info", "In use": "success", "Retired": "warning"},
+        label={
+            "Candidate": "info",
+            "Deprioritised": "warning",
+            "In use": "success",
+            "Retired": "warning",
+        },
     )
     def state(self, metric: ValueMetric) -> str:
         return metric.get_status_display()

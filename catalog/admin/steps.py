@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from django.urls import reverse
+from django.utils import timezone
 
 from catalog.models import Plan, PlanVersion, ValueMetric, VersionStatus
+from catalog.worksheet import due_for_review
 from config.base.dashboard import Need, Step, Viewer, said
 
 
@@ -46,7 +48,18 @@ def catalog_steps() -> list[Step]:
 
 
 def catalog_needs(user: Viewer, at: datetime) -> Iterator[Need]:
-    """Drafts of versions, which nobody can buy until they are published."""
+    """Drafts of versions, which nobody can buy until they are published, and due reviews."""
+    if user.has_perm("catalog.change_valuemetric"):
+        today = timezone.localdate(at)
+        if due := due_for_review(on=today):
+            words = said(
+                len(due), "value metric is due for review", "value metrics are due for review"
+            )
+            yield Need(
+                45,
+                f"{words}, {due[0].name} first.",
+                f"{reverse('admin:catalog_valuemetric_changelist')}?review_on__lte={today}",
+            )
     if not user.has_perm("catalog.change_planversion"):
         return
     if drafts := PlanVersion.objects.filter(status=VersionStatus.DRAFT).count():

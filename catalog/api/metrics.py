@@ -7,8 +7,10 @@ from copy import copy
 from decimal import Decimal
 from typing import Any
 
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import mixins, serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -18,14 +20,20 @@ from catalog.api.filters import FilterSerializer
 from catalog.metrics import fill_in, metric_errors
 from catalog.models import (
     Aggregation,
+    Answer,
+    CostTrend,
+    Decision,
     MetricKind,
     MetricStatus,
+    Question,
     RoundingMode,
     TimeUnit,
     ValueIs,
     ValueMetric,
 )
+from catalog.worksheet import Answered, Worksheet, answer_questions, decide, worksheets
 from config.base.api.fields import (
+    CalendarDate,
     KeyString,
     QuantityString,
     Text,
@@ -129,6 +137,18 @@ class MetricSerializer(CheckedSerializer):
     unit_cost = UnitAmountString(
         required=False, allow_null=True, help_text="What one unit costs you."
     )
+    internal_name = Text(
+        max_length=200,
+        required=False,
+        allow_blank=True,
+        help_text="Your own name for it; never shown to customers.",
+    )
+    cost_trend = Choice(
+        CostTrend, required=False, allow_null=True, help_text="Where the cost of one is going."
+    )
+    review_on = CalendarDate(
+        required=False, allow_null=True, help_text="When to look at its worksheet again."
+    )
     status = Choice(MetricStatus, read_only=True)
     created_at = serializers.DateTimeField(read_only=True)
 
@@ -158,6 +178,50 @@ class ChangedMetricSerializer(MetricSerializer):
 
     def validate_key(self, key: str) -> str:
         return unchanged_key(key, self.instance)
+
+
+class AnswerSerializer(StrictSerializer):
+    """An answer to one of the three questions."""
+
+    answer = Choice(Answer)
+    evidence = Text(
+        max_length=5000,
+        lines=True,
+        required=False,
+        allow_blank=True,
+        help_text="What it rests on; a `no` needs it.",
+    )
+    notes = Text(max_length=5000, lines=True, required=False, allow_blank=True)
+    answered_by = serializers.CharField(read_only=True)
+    answered_at = serializers.DateTimeField(read_only=True)
+
+
+class AnswersSerializer(StrictSerializer):
+    """The three questions a metric must stand; a question left out keeps its answer."""
+
+    measurable = AnswerSerializer(required=False, help_text=Question.MEASURABLE.label)
+    value = AnswerSerializer(required=False, help_text=Question.VALUE.label)
+    understandable = AnswerSerializer(required=False, help_text=Question.UNDERSTANDABLE.label)
+
+
+class DecisionSerializer(StrictSerializer):
+    """What was decided of a metric, and why."""
+
+    decision = Choice(Decision)
+    reason = Text(max_length=5000, lines=True)
+    is_automatic = serializers.BooleanField(
+        read_only=True, help_text="It followed from the answers."
+    )
+    decided_by = serializers.CharField(read_only=True)
+    decided_at = serializers.DateTimeField(read_only=True)
+
+
+class WorksheetSerializer(serializers.Serializer[Any]):
+    """Where a metric stands: the latest answers, and all decisions, the newest first."""
+
+    status = Choice(MetricStatus)
+    answers = AnswersSerializer()
+    decisions = DecisionSerializer(many=True)
 
 
 class MetricFilters(Filters):
@@ -196,3 +260,52 @@ class MetricViewSet(
         fields = self.read_body(ChangedMetricSerializer, instance=metric, partial=True)
         metric = services.change_metric(metric_id=metric.pk, fields=fields, actor=self.actor)
         return Response(self.get_serializer(metric).data)
+
+    @extend_schema(responses=WorksheetSerializer)
+    @action(detail=True, methods=["get"])
+    def worksheet(self, request: Request, key: str) -> Response:
+        """Show the worksheet: three questions, their answers, and what was decided."""
+        [sheet] = worksheets([self.get_object()])
+        return self._sheet(sheet)
+
+    @extend_schema(request=AnswersSerializer, responses=WorksheetSerializer)
+    @worksheet.mapping.post
+    def answer(self, request: Request, key: str) -> Response:
+        """Answer questions; a candidate that fails more than one of them is deprioritised."""
+        metric = self.get_object()
+        given = self.read_body(AnswersSerializer)
+        answers = {
+            Question(question): Answered(
+                Answer(said["answer"]), said.get("evidence", ""), said.get("notes", "")
+            )
+            for question, said in given.items()
+        }
+        return self._sheet(
+            answer_questions(
+                metric_id=metric.pk, answers=answers, at=timezone.now(), actor=self.actor
+            )
+        )
+
+    @extend_schema(request=DecisionSerializer, responses=WorksheetSerializer)
+    @action(detail=True, methods=["post"])
+    def decide(self, request: Request, key: str) -> Response:
+        """Decide what becomes of a metric, whatever its answers say, and say why."""
+        metric = self.get_object()
+        decided = self.read_body(DecisionSerializer)
+        metric = decide(
+            metric_id=metric.pk,
+            decision=Decision(decided["decision"]),
+            reason=decided["reason"],
+            at=timezone.now(),
+            actor=self.actor,
+        )
+        [sheet] = worksheets([metric])
+        return self._sheet(sheet)
+
+    def _sheet(self, sheet: Worksheet) -> Response:
+        shown = {
+            "status": sheet.metric.status,
+            "answers": {question.value: answer for question, answer in sheet.answers.items()},
+            "decisions": sheet.decisions,
+        }
+        return Response(WorksheetSerializer(shown).data)

@@ -7,7 +7,15 @@ import pytest
 from django.apps import apps
 from django.db import IntegrityError, models, transaction
 
-from catalog.models import Plan, PlanVersion, Price, PriceTier, ValueMetric
+from catalog.models import (
+    MetricAnswer,
+    MetricDecision,
+    Plan,
+    PlanVersion,
+    Price,
+    PriceTier,
+    ValueMetric,
+)
 from catalog.triggers import GUARDS
 from tests import factories as make
 
@@ -58,6 +66,21 @@ def tiers(*rows: dict[str, Any]) -> Callable[[], Any]:
             PriceTier.objects.create(price=ladder, **{"unit_amount": 1, **row})
 
     return write
+
+
+def answered(**fields: Any) -> MetricAnswer:
+    values = {"question": "value", "answer": "yes", "answered_by": "anna", "answered_at": make.AT}
+    return MetricAnswer.objects.create(metric=make.metric(), **{**values, **fields})
+
+
+def decided(**fields: Any) -> MetricDecision:
+    values = {
+        "decision": "candidate",
+        "reason": "why",
+        "decided_by": "anna",
+        "decided_at": make.AT,
+    }
+    return MetricDecision.objects.create(metric=make.metric(), **{**values, **fields})
 
 
 def second_current_version() -> None:
@@ -114,6 +137,17 @@ RULES: dict[str, Callable[[], Any]] = {
     "metric_divisor_is_positive": metric(unit_divisor=0),
     "metric_rounding_scale_at_most_ten": metric(rounding_scale=11),
     "metric_unit_cost_never_negative": metric(unit_cost=-1),
+    "metric_cost_trend_is_known": metric(cost_trend="x"),
+    "answer_question_is_known": lambda: answered(question="x"),
+    "answer_is_known": lambda: answered(answer="x"),
+    "metric_answer_never_changes": lambda: MetricAnswer.objects.filter(pk=answered().pk).update(
+        answer="no"
+    ),
+    "decision_is_known": lambda: decided(decision="x"),
+    "decision_has_a_reason": lambda: decided(reason=""),
+    "metric_decision_never_changes": lambda: MetricDecision.objects.filter(pk=decided().pk).update(
+        reason="another"
+    ),
     "version_number_once_per_plan": lambda: PlanVersion.objects.create(
         plan=make.draft().plan, number=1, currency="EUR"
     ),
