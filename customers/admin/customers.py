@@ -8,9 +8,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Count, QuerySet
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, F, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from config.base.admin.audited import AuditedAdmin, Panel, PanelMaker
@@ -19,6 +21,67 @@ from config.base.audit import Actor
 from customers import services
 from customers.admin.party import PartyForm
 from customers.models import Contact, Customer, Subscription
+from customers.periods import DateOutOfRange
+from customers.services import signing_in
+from customers.terms import periods
+
+SHOWN = 20
+MINUTES = int(signing_in.LASTS.total_seconds() // 60)
+SIGN_IN_LINK = "admin:customers_contact_sign_in_link"
+
+
+def facts_panel(request: HttpRequest, customer: Customer) -> Panel:
+    """Say who they are and on which terms they buy, for whoever has them on the phone."""
+    terms = f"{customer.payment_terms_days} days to pay"
+    return Panel(
+        "At a glance",
+        "admin/customers/facts_panel.html",
+        {
+            "facts": [
+                ("Registered as", customer.legal_name),
+                ("Key", customer.key),
+                ("Pays in", f"{customer.currency}, {terms}"),
+                (
+                    "Tax",
+                    ", ".join(filter(None, [customer.get_tax_status_display(), customer.vat_id])),
+                ),
+                ("Invoices go to", customer.email or "nobody: there is no e-mail address"),
+                ("Address", _address(customer) or "none: invoices need one"),
+                ("Order number", customer.purchase_order),
+                ("Time zone, language", f"{customer.time_zone}, {customer.locale}"),
+                ("Segment", customer.segment),
+                ("Bought from", customer.issuer.name if customer.issuer else ""),
+                ("Customer since", f"{customer.created_at:%-d %b %Y}"),
+            ],
+            "manual_approval": customer.manual_approval,
+            "may_change": request.user.has_perm("customers.change_customer"),
+        },
+    )
+
+
+def contacts_panel(request: HttpRequest, customer: Customer) -> Panel | None:
+    """List the people who may sign in to the portal."""
+    if not request.user.has_perm("customers.view_contact"):
+        return None
+    may_change = request.user.has_perm("customers.change_contact")
+    return Panel(
+        "Contacts",
+        "admin/customers/contacts_panel.html",
+        {
+            "contacts": [
+                {
+                    "name": contact.name,
+                    "email": contact.email,
+                    "receives_invoices": contact.receives_invoices,
+                    "link_url": reverse(SIGN_IN_LINK, args=(customer.pk, contact.pk))
+                    if may_change
+                    else "",
+                }
+                for contact in customer.contacts.all()[:SHOWN]
+            ],
+            "may_change": may_change,
+        },
+    )
 
 
 def subscriptions_panel(request: HttpRequest, customer: Customer) -> Panel | None:
@@ -26,12 +89,17 @@ def subscriptions_panel(request: HttpRequest, customer: Customer) -> Panel | Non
     if not request.user.has_perm("customers.view_subscription"):
         return None
     today = timezone.localdate()
-    rows = Subscription.objects.filter(customer=customer).with_terms().order_by("-pk")
+    mine = Subscription.objects.filter(customer=customer)
+    rows = list(mine.with_terms().order_by(F("ends_on").desc(nulls_first=True), "-pk")[: SHOWN + 1])
+    listed = reverse("admin:customers_subscription_changelist")
     return Panel(
         "Subscriptions",
         "admin/customers/subscriptions_panel.html",
         {
-            "subscriptions": [_subscription_row(subscription, today) for subscription in rows],
+            "subscriptions": [
+                _subscription_row(subscription, today) for subscription in rows[:SHOWN]
+            ],
+            "all_url": f"{listed}?customer__id__exact={customer.pk}" if len(rows) > SHOWN else "",
             "add_url": f"{reverse('admin:customers_subscription_add')}?customer={customer.pk}"
             if request.user.has_perm("customers.add_subscription")
             else None,
@@ -39,8 +107,8 @@ def subscriptions_panel(request: HttpRequest, customer: Customer) -> Panel | Non
     )
 
 
-CUSTOMER_PANELS: list[PanelMaker] = [subscriptions_panel]
-"""Boxes on a customer's page; higher apps append theirs in AppConfig.ready."""
+CUSTOMER_PANELS: list[PanelMaker] = [facts_panel, contacts_panel, subscriptions_panel]
+"""Boxes on a customer's page, in their order; higher apps append theirs in AppConfig.ready."""
 
 
 class CustomerForm(PartyForm):
@@ -81,6 +149,7 @@ class CustomerAdmin(AuditedAdmin[Customer]):
     show_full_result_count = False
     inlines = [ContactInline]
     panels = CUSTOMER_PANELS
+    panels_first = True
     empty_hint = (
         "Add the first customer, then subscribe it to a published plan. "
         "Customers can also come in through the API."
@@ -117,7 +186,8 @@ class CustomerAdmin(AuditedAdmin[Customer]):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
-        return super().get_queryset(request).annotate(subscribed=Count("subscriptions"))
+        rows = super().get_queryset(request).select_related("issuer")
+        return rows.annotate(subscribed=Count("subscriptions"))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return () if obj is None else ("key",)
@@ -140,6 +210,47 @@ class CustomerAdmin(AuditedAdmin[Customer]):
         self.message_user(request, f"{obj} is there. Now subscribe it to a plan.", messages.SUCCESS)
         return HttpResponseRedirect(self.url("change", obj.pk))
 
+    def get_urls(self) -> list[URLPattern]:
+        link = path(
+            "<int:customer_id>/contacts/<int:contact_id>/sign-in-link/",
+            self.admin_site.admin_view(self.sign_in_link),
+            name="customers_contact_sign_in_link",
+        )
+        return [link, *super().get_urls()]
+
+    def sign_in_link(self, request: HttpRequest, customer_id: int, contact_id: int) -> HttpResponse:
+        """Make a link with which a contact signs in to the portal, and show it once."""
+        if not request.user.has_perm("customers.change_contact"):
+            raise PermissionDenied
+        customer = self.visible_row(request, str(customer_id))
+        contact = Contact.objects.filter(customer=customer_id, pk=contact_id).first()
+        if customer is None or contact is None:
+            return self.missing(request, str(customer_id))
+        if request.method != "POST":
+            return self.confirm(
+                request,
+                customer,
+                title=f"Make a portal sign-in link for {contact}?",
+                sentences=[
+                    f"Whoever opens it is {contact} at {customer}, and reads usage and invoices: "
+                    "hand it over as you would a key.",
+                    f"It works once, within {MINUTES} minutes, in any browser.",
+                ],
+                button="Make the link",
+            )
+        made = signing_in.make_sign_in_link(
+            contact_id=contact.pk, at=timezone.now(), actor=Actor.user(request.user)
+        )
+        context = {
+            **self.page_context(request, f"Sign-in link for {contact}", customer),
+            "link": made,
+            "minutes": MINUTES,
+            "back": self.url("change", customer.pk),
+        }
+        response = TemplateResponse(request, "admin/customers/sign_in_link.html", context)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
     @display(description="Subscriptions", ordering="subscribed")
     def subscription_count(self, customer: Any) -> str:
         return str(customer.subscribed or "—")
@@ -153,8 +264,8 @@ def _subscription_row(subscription: Subscription, today: date) -> dict[str, Any]
         "url": reverse("admin:customers_subscription_change", args=(subscription.pk,)),
         "plan": str(running[-1].plan_version) if running else "—",
         "starts_on": subscription.starts_on,
-        "ends_on": subscription.ends_on,
         "state": state_of(subscription, today),
+        "next": next_boundary(subscription, today),
     }
 
 
@@ -165,3 +276,29 @@ def state_of(subscription: Subscription, today: date) -> str:
     if subscription.ends_on is not None and subscription.ends_on <= today:
         return "Ended"
     return "Active"
+
+
+def next_boundary(subscription: Subscription, today: date) -> str:
+    """Say what happens next: "starts 1 Dec 2026", "renews …", "trial ends …", "ends …"; or "".
+
+    Load `with_terms`.
+    """
+    if subscription.starts_on > today:
+        return f"starts {subscription.starts_on:%-d %b %Y}"
+    try:
+        found = next(periods(subscription, since=today), None)
+    except DateOutOfRange:
+        return ""
+    if found is None:
+        return f"ended {subscription.ends_on:%-d %b %Y}" if subscription.ends_on else ""
+    _, period = found
+    what = "trial ends" if period.trial else "renews"
+    if period.end == subscription.ends_on:
+        what = "ends"
+    return f"{what} {period.end:%-d %b %Y}"
+
+
+def _address(customer: Customer) -> str:
+    town = f"{customer.postal_code} {customer.city}".strip()
+    lines = (customer.line1, customer.line2, town, customer.region, customer.country)
+    return ", ".join(filter(None, lines))

@@ -22,13 +22,42 @@ from config.base.admin.audited import AuditedAdmin, Panel, PanelMaker
 from config.base.admin.theme import display
 from config.base.audit import Actor
 from customers import services
-from customers.admin.customers import state_of
+from customers.admin.customers import next_boundary, state_of
 from customers.admin.subscribing import SubscribeForm, counted_prices, offered_versions
 from customers.models import PeriodAlignment, Subscription, SubscriptionPhase
 from customers.periods import Alignment, DateOutOfRange
 from customers.terms import periods
 
-NEXT_PERIODS = 12
+NEXT_PERIODS = 6
+
+
+def facts_panel(request: HttpRequest, subscription: Subscription) -> Panel:
+    """Say whose it is, on what, and what happens next."""
+    today = timezone.localdate()
+    customer = reverse("admin:customers_customer_change", args=(subscription.customer_id,))
+    payer = subscription.payer
+    facts = [
+        ("Customer", subscription.customer.name, customer),
+        ("Plan", plan_of(subscription, today), ""),
+        ("State", state_of(subscription, today), ""),
+        ("Next", next_boundary(subscription, today), ""),
+        ("First day", f"{subscription.starts_on:%-d %b %Y}", ""),
+        ("Last day", _written(_day_before(subscription.ends_on)), ""),
+        (
+            "Paid by",
+            payer.name if payer else "",
+            reverse("admin:customers_customer_change", args=(payer.pk,)) if payer else "",
+        ),
+        ("Sold by", subscription.issuer.name if subscription.issuer else "", ""),
+    ]
+    return Panel("At a glance", "admin/customers/linked_facts_panel.html", {"facts": facts})
+
+
+def plan_of(subscription: Subscription, today: date) -> str:
+    """Name the plan version of today, or of the first day; load `with_terms`."""
+    phases = list(subscription.phases.all())
+    running = [phase for phase in phases if phase.starts_on <= today] or phases[:1]
+    return str(running[-1].plan_version) if running else "—"
 
 
 def phases_panel(request: HttpRequest, subscription: Subscription) -> Panel:
@@ -92,7 +121,7 @@ def periods_panel(request: HttpRequest, subscription: Subscription) -> Panel:
     )
 
 
-SUBSCRIPTION_PANELS: list[PanelMaker] = [phases_panel, periods_panel]
+SUBSCRIPTION_PANELS: list[PanelMaker] = [facts_panel, phases_panel, periods_panel]
 """Boxes on a subscription's page; higher apps append theirs in AppConfig.ready."""
 
 
@@ -168,10 +197,7 @@ class SubscriptionAdmin(AuditedAdmin[Subscription]):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None:
-            shown = ["customer_page", "plan", "state", "starts_on"]
-            shown += ["last_day"] if obj.ends_on else []
-            shown += [name for name in ("issuer", "payer") if getattr(obj, f"{name}_id")]
-            return ((None, {"fields": shown}),)
+            return ()  # the boxes say all of it
         counted = [name for one in counted_prices(offered_versions()).values() for name in one]
         sets: list[Any] = [
             ("Who subscribes to what", {"fields": ("customer", "plan_version", "key")}),
@@ -232,10 +258,7 @@ class SubscriptionAdmin(AuditedAdmin[Subscription]):
 
     @display(description="Plan")
     def plan(self, subscription: Subscription) -> str:
-        today = timezone.localdate()
-        phases = list(subscription.phases.all())
-        running = [phase for phase in phases if phase.starts_on <= today] or phases[:1]
-        return str(running[-1].plan_version) if running else "—"
+        return plan_of(subscription, timezone.localdate())
 
     @display(
         description="State",
@@ -247,6 +270,10 @@ class SubscriptionAdmin(AuditedAdmin[Subscription]):
     @display(description="Last day", ordering="ends_on", empty_value="open-ended")
     def last_day(self, subscription: Subscription) -> date | None:
         return _day_before(subscription.ends_on)
+
+
+def _written(day: date | None) -> str:
+    return "" if day is None else f"{day:%-d %b %Y}"
 
 
 def _day_before(day: date | None) -> date | None:

@@ -49,6 +49,8 @@ class AuditedAdmin(ModelAdmin[Row]):
 
     panels: ClassVar[list[PanelMaker]] = []
     """Boxes under the form; higher apps append theirs in AppConfig.ready."""
+    panels_first: ClassVar[bool] = False
+    """Whether a row is read before it is edited: its boxes come first, the form is folded away."""
     empty_hint: ClassVar[str] = ""
     """What an empty list says to do next."""
     complaint_fields: ClassVar[Mapping[str, str]] = {}
@@ -56,7 +58,7 @@ class AuditedAdmin(ModelAdmin[Row]):
     list_per_page = 50
     compressed_fields = True
     warn_unsaved_form = True
-    change_form_after_template = "admin/panels.html"
+    change_form_template = "admin/change_form_and_panels.html"
 
     def create(self, row: Row, *, actor: Actor) -> None:
         """Save a new row and record it."""
@@ -166,6 +168,7 @@ class AuditedAdmin(ModelAdmin[Row]):
     ) -> Any:
         made = [] if obj is None else [make(request, obj) for make in self.panels]
         context["panels"] = [panel for panel in made if panel is not None]
+        context["panels_first"] = self.panels_first and obj is not None
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def history_view(
