@@ -15,7 +15,7 @@ class BillingConfig(AppConfig):
         from config.base.dashboard import COMING, NEEDS, PANELS, STEPS, WAITING  # noqa: PLC0415
         from config.base.groups import grant_after_migrate  # noqa: PLC0415
         from config.base.guards import install_after_migrate  # noqa: PLC0415
-        from customers.admin import CUSTOMER_PANELS  # noqa: PLC0415
+        from customers.admin import CUSTOMER_PANELS, SUBSCRIPTION_PANELS  # noqa: PLC0415
 
         post_migrate.connect(install_after_migrate(GUARDS), sender=self, weak=False)
         post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)
@@ -26,5 +26,9 @@ class BillingConfig(AppConfig):
         WAITING["billing.invoice"] = overview.invoices_waiting
         WAITING["billing.billingperiod"] = overview.periods_parked
         WAITING["billing.billingperiod.due"] = overview.periods_due
-        CUSTOMER_PANELS += [customer_panels.upcoming_panel, customer_panels.invoices_panel]
+        CUSTOMER_PANELS += [
+            customer_panels.customer_running_panel,
+            customer_panels.invoices_panel,
+        ]
+        SUBSCRIPTION_PANELS.insert(0, customer_panels.subscription_running_panel)
         FINDERS.extend(finders.FINDERS)

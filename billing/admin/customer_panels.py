@@ -1,7 +1,8 @@
-"""What a customer's page says about money: what is coming, and the last invoices."""
+"""What the pages of customers and subscriptions say about money: what is coming, and what was."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
@@ -10,38 +11,47 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin import words
-from billing.composition import Composed
-from billing.models import BillingPeriod, Invoice
-from billing.presentation.lines import is_shown, line_view
+from billing.models import Invoice, PeriodStatus
+from billing.presentation.lines import is_shown, line_view, usage_view
 from billing.presentation.reader import Reader
-from billing.services.upcoming import upcoming_invoices
+from billing.services.upcoming import Running, running_periods
 from config.base.admin.audited import Panel
 from config.base.admin.complaints import REFUSED, complaints
 from customers.models import Customer, Subscription
+from customers.querysets import SubscriptionQuerySet
 
 SHOWN = 10
 
 
-def upcoming_panel(request: HttpRequest, customer: Customer) -> Panel | None:
-    """Show each subscription's running period and what it comes to so far, line by line.
+def customer_running_panel(request: HttpRequest, customer: Customer) -> Panel | None:
+    """Show each subscription's running period: usage against allowance, and what it comes to so far.
 
     The first ten subscriptions; the number of queries does not depend on how many there are.
     """
+    mine = Subscription.objects.filter(customer=customer).filter(
+        Q(ends_on=None) | Q(ends_on__gt=timezone.localdate())
+    )
+    return _running_panel(request, mine)
+
+
+def subscription_running_panel(request: HttpRequest, subscription: Subscription) -> Panel | None:
+    """Show a subscription's running period: usage against allowance, and what it comes to so far."""
+    return _running_panel(request, Subscription.objects.filter(pk=subscription.pk))
+
+
+def _running_panel(request: HttpRequest, asked: SubscriptionQuerySet) -> Panel | None:
     if not request.user.has_perm("billing.view_invoice"):
         return None
     now = timezone.now()
-    mine = Subscription.objects.filter(customer=customer).filter(
-        Q(ends_on=None) | Q(ends_on__gt=timezone.localdate(now))
-    )
-    subscriptions = list(mine.with_terms().order_by("pk")[: SHOWN + 1])
+    subscriptions = list(asked.with_terms().order_by("pk")[: SHOWN + 1])
     context: dict[str, Any] = {"left_out": len(subscriptions) > SHOWN, "trouble": ""}
     try:
-        found = upcoming_invoices(subscriptions=subscriptions[:SHOWN], at=now)
+        found = running_periods(subscriptions=subscriptions[:SHOWN], at=now)
     except REFUSED as refusal:
         context["trouble"] = " ".join(message for _, message in complaints(refusal))
         found = []
-    context["upcoming"] = [_upcoming(*one) for one in found]
-    return Panel("Upcoming invoices", "admin/billing/upcoming_panel.html", context)
+    context["running"] = [_running(one, now=now) for one in found]
+    return Panel("This period so far", "admin/billing/running_panel.html", context)
 
 
 def invoices_panel(request: HttpRequest, customer: Customer) -> Panel | None:
@@ -77,19 +87,25 @@ def invoices_panel(request: HttpRequest, customer: Customer) -> Panel | None:
     )
 
 
-def _upcoming(period: BillingPeriod, invoice: Invoice, composed: Composed) -> dict[str, Any]:
+def _running(one: Running, *, now: datetime) -> dict[str, Any]:
+    period, composed = one.period, one.composed
     reader = Reader(words.LOCALE, composed.currency)
-    today = timezone.localdate()
     return {
         "subscription": period.subscription.key,
         "url": words.page("customers_subscription", period.subscription_id),
         "period": words.span(period.start_date, period.end_date),
         "is_trial": period.is_trial,
-        "is_parked": period.status == "parked",
+        "is_parked": period.status == PeriodStatus.PARKED,
         "net": words.money(composed.totals.net, composed.currency),
         "total": words.money(composed.totals.total, composed.currency),
         "currency": composed.currency,
+        "usage": [
+            {"name": line.description, "said": usage_view(line, reader, zone=period.time_zone)}
+            for line in one.usage
+        ],
         "lines": [
-            line_view(line, reader, today=today) for line in composed.lines if is_shown(line)
+            line_view(line, reader, today=timezone.localdate(now))
+            for line in composed.lines
+            if is_shown(line)
         ],
     }

@@ -43,14 +43,15 @@ def money(value: Decimal, currency: str) -> str:
 
 
 def totals(amounts: Iterable[tuple[str, Decimal]]) -> str:
-    """Add up (currency, amount) per currency: "1,234.50 EUR and 99.00 USD"."""
+    """Add up (currency, amount) per currency: "1,234.50 EUR, 80.00 GBP and 99.00 USD"."""
     by_currency: dict[str, list[Decimal]] = {}
     for currency, value in amounts:
         by_currency.setdefault(currency, []).append(value)
     sums = {currency: exact_sum(values) for currency, values in sorted(by_currency.items())}
-    return " and ".join(
+    *most, last = [
         money(total, currency) for currency, total in sums.items() if isinstance(total, Decimal)
-    )
+    ] or [""]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def number(value: Decimal | int) -> str:
