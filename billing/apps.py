@@ -30,5 +30,5 @@ class BillingConfig(AppConfig):
             customer_panels.customer_running_panel,
             customer_panels.invoices_panel,
         ]
-        SUBSCRIPTION_PANELS.insert(0, customer_panels.subscription_running_panel)
+        SUBSCRIPTION_PANELS.insert(1, customer_panels.subscription_running_panel)
         FINDERS.extend(finders.FINDERS)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from urllib.parse import urlencode
 
 from django.db.models import Count, Max, Q
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from config.base.admin.audited import Panel
 from config.base.admin.find import Finder, Hit, as_uuid, first
 from config.base.dashboard import Figure, Need, Viewer, said, waiting
+from customers.models import Customer
 from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus, UsageEvent
 
 LATEST = 10_000
+SUBJECTS = 20
 _WHY = {
     QuarantineCode.UNKNOWN_CUSTOMER: ("names a customer", "name a customer", "nobody knows"),
     QuarantineCode.UNKNOWN_TYPE: ("is of a type", "are of a type", "no metric counts"),
@@ -48,6 +53,28 @@ def quarantine_needs(user: Viewer, at: datetime) -> Iterator[Need]:
 
 def quarantine_waiting() -> int:
     return waiting(QuarantinedEvent.objects.filter(status=QuarantineStatus.OPEN))
+
+
+def quarantine_panel(request: HttpRequest, customer: Customer) -> Panel | None:
+    """List the events that name this customer and wait in quarantine; nothing where none does."""
+    if not request.user.has_perm("metering.view_quarantinedevent"):
+        return None
+    mine = QuarantinedEvent.objects.waiting().of_customers(Customer.objects.filter(pk=customer.pk))
+    groups = mine.order_by("code", "subject").values_list("code", "subject")
+    listed = reverse("admin:metering_quarantinedevent_changelist")
+    rows = [
+        {
+            "reason": QuarantineCode(code).label,
+            "subject": subject,
+            "count": f"{count:,}",
+            "url": f"{listed}?"
+            + urlencode({"status__exact": "open", "code__exact": code, "subject__exact": subject}),
+        }
+        for code, subject, count in groups.annotate(count=Count("pk"))[:SUBJECTS]
+    ]
+    if not rows:
+        return None
+    return Panel("Events that don’t count yet", "admin/metering/waiting_panel.html", {"rows": rows})
 
 
 def usage_figures(user: Viewer, at: datetime) -> Iterator[Figure]:
