@@ -25,6 +25,7 @@ from catalog.admin.examples import every, in_currency, price_words
 from catalog.admin.hooks import PUBLISH_NOTES, SUBSCRIBERS
 from catalog.admin.plans import plan_link
 from catalog.drafts import drafts_of, version_errors
+from catalog.linter import warnings
 from catalog.models import MetricStatus, Plan, PlanVersion, Price, VersionStatus
 from catalog.money import CURRENCIES
 from config.base.admin.audited import AuditedAdmin, Panel
@@ -197,12 +198,21 @@ class PlanVersionAdmin(AuditedAdmin[PlanVersion]):
             return super().response_add(request, obj, post_url_continue)
         said = f"{obj} is saved as a draft. Nobody gets it until it is published."
         self.message_user(request, said, messages.SUCCESS)
+        self._warn(request, obj)
         return HttpResponseRedirect(self.url("change", obj.pk))
 
     def response_change(self, request: HttpRequest, obj: PlanVersion) -> HttpResponse:
         self.message_user(request, f"The draft {obj} is saved.", messages.SUCCESS)
+        self._warn(request, obj)
         then = self.url("changelist") if "_save" in request.POST else self.url("change", obj.pk)
         return HttpResponseRedirect(then)
+
+    def _warn(self, request: HttpRequest, version: PlanVersion) -> None:
+        """Say what is hardly meant in the prices just saved; nothing of it is in the way."""
+        saved = PlanVersion.objects.with_prices().get(pk=version.pk)
+        for warning in warnings(saved, drafts_of(list(saved.prices.all()))):
+            where = saved.prices.all()[int(warning.path[1])].name
+            self.message_user(request, f"{where}: {warning.message}", messages.WARNING)
 
     # Actions
 
@@ -267,6 +277,7 @@ class PlanVersionAdmin(AuditedAdmin[PlanVersion]):
             terms=_terms(version),
             prices=[price_words(draft, version.currency) for draft in drafts],
             consequences=_consequences(version),
+            warnings=[warning.message for warning in warnings(version, drafts)],
             seen=fingerprint(version),
         )
 

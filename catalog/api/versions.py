@@ -9,7 +9,12 @@ from typing import Any
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+)
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -18,6 +23,8 @@ from rest_framework.response import Response
 from catalog import services
 from catalog.api.fields import Choice, CurrencyCode
 from catalog.api.prices import PriceSerializer
+from catalog.drafts import drafts_of
+from catalog.linter import warnings
 from catalog.models import Interval, Plan, PlanVersion, VersionStatus
 from config.base.api.fields import AmountString, WholeNumber
 from config.base.api.paging import Filters
@@ -57,6 +64,14 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
+class LintSerializer(serializers.Serializer[Any]):
+    """Something to look at again; `pointer` leads to the field."""
+
+    pointer = serializers.CharField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
 class VersionSerializer(CheckedSerializer):
     """The terms of a plan in one currency, with all prices."""
 
@@ -75,6 +90,9 @@ class VersionSerializer(CheckedSerializer):
         default=list,
         help_text="In the order of the invoice.",
     )
+    warnings = serializers.SerializerMethodField(
+        help_text="What is possible, but hardly meant, in plain words."
+    )
     status = Choice(VersionStatus, read_only=True)
     is_current = serializers.BooleanField(
         read_only=True, help_text="New subscriptions in this currency get it."
@@ -83,6 +101,17 @@ class VersionSerializer(CheckedSerializer):
     published_at = serializers.DateTimeField(read_only=True, allow_null=True)
     published_by = serializers.CharField(read_only=True, help_text="Who published it, if it is.")
     retired_at = serializers.DateTimeField(read_only=True, allow_null=True)
+
+    @extend_schema_field(LintSerializer(many=True))
+    def get_warnings(self, version: PlanVersion) -> list[dict[str, str]]:
+        return [
+            {
+                "pointer": "/" + "/".join(map(str, warning.path)),
+                "code": warning.code,
+                "detail": warning.message,
+            }
+            for warning in warnings(version, drafts_of(list(version.prices.all())))
+        ]
 
     def check_together(self, values: dict[str, Any]) -> Iterable[Fault]:
         """Find prices of one key, also among prices that are otherwise at fault."""
