@@ -45,7 +45,7 @@ def read_snapshots(wanted: Sequence[Wanted], *, at: datetime) -> list[dict[int, 
             metrics[metric.pk] = metric
             places[metric.pk].append(place)
     for pk, metric in metrics.items():
-        spans = [_span(wanted[place], pk) for place in places[pk]]
+        spans = [span_of(wanted[place], pk) for place in places[pk]]
         for place, measured in zip(places[pk], measure(metric, spans), strict=True):
             period = wanted[place].period
             before = latest.get((period.pk, pk))
@@ -61,7 +61,8 @@ def read_snapshots(wanted: Sequence[Wanted], *, at: datetime) -> list[dict[int, 
     return found
 
 
-def _span(wanted: Wanted, metric_id: int) -> Span:
+def span_of(wanted: Wanted, metric_id: int) -> Span:
+    """Return what of a metric counts for a period."""
     period = wanted.period
     return Span(
         customer_id=period.subscription.customer_id,

@@ -62,7 +62,12 @@ def invoice(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
     reader = Reader(visitor.locale, found.currency)
     seller_zone = str(found.seller.get("time_zone") or "UTC")
     lines = explained(
-        list(found.lines.all()), view.lines, reader, zones=zones_of(found), zone=seller_zone
+        list(found.lines.all()),
+        view.lines,
+        reader,
+        user=visitor.customer,
+        zones=zones_of(found),
+        zone=seller_zone,
     )
     context = {
         "words": words.of(visitor.locale),
@@ -125,7 +130,12 @@ def upcoming(request: HttpRequest, visitor: Visitor, key: str) -> HttpResponse:
         "words": say,
         "view": view,
         "lines": explained(
-            found.composed.lines, view.lines, reader, zones={}, zone=period.time_zone
+            found.composed.lines,
+            view.lines,
+            reader,
+            user=visitor.customer,
+            zones={},
+            zone=period.time_zone,
         ),
         "title": say["upcoming"],
         "lead": say[key].format(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
+
+from django.urls import reverse
 
 from billing.models import InvoiceLine, LineKind
 from billing.portal import words
 from billing.presentation.lines import is_shown, usage_view
 from billing.presentation.reader import Reader
 from billing.presentation.views import LineView
+from customers.models import Customer
 
 
 def explained(
@@ -18,16 +23,22 @@ def explained(
     views: Sequence[LineView],
     reader: Reader,
     *,
+    user: Customer,
     zones: Mapping[int, str],
     zone: str,
 ) -> list[dict[str, Any]]:
     """Pair each line that an invoice shows with what explains it, in its order.
 
-    `zones` says by period where its days begin, `zone` where that is not said.
+    `zones` says by period where its days begin, `zone` where that is not said. Whose usage is
+    `user`'s own leads to its days.
     """
     shown = [line for line in lines if is_shown(line)]
     return [
-        {"view": view, "facts": list(_facts(line, view, reader, zones.get(line.period_id, zone)))}
+        {
+            "view": view,
+            "facts": list(_facts(line, view, reader, zones.get(line.period_id, zone))),
+            "days_url": _days_url(line) if line.subscription.customer_id == user.pk else "",
+        }
         for line, view in zip(shown, views, strict=True)
     ]
 
@@ -45,7 +56,23 @@ def _facts(
         text = say["allowance_of"].format(included=usage.included, over=usage.over)
         yield say["allowance"], text if included else say["allowance_none"]
     if not view.rows and view.unit_price:
-        text = say["no_rows"].format(quantity=view.quantity, price=view.unit_price, amount=view.net)
-        yield say["explain"], text
-    check = {LineKind.USAGE: "check_usage", LineKind.MINIMUM: "check_minimum"}
-    yield say["how"], say[check.get(LineKind(line.kind), "check_fee")]
+        yield say["how"], f"{view.quantity} × {view.unit_price} = {view.net}"
+    else:
+        yield say["how"], say[_check(line)]
+
+
+def _check(line: InvoiceLine) -> str:
+    if line.kind == LineKind.MINIMUM:
+        return "check_minimum"
+    if line.kind != LineKind.USAGE:
+        return "check_fee"
+    return "check_usage" if Decimal(line.explanation["overage"]) else "check_within"
+
+
+def _days_url(line: InvoiceLine) -> str:
+    """Lead to the days that a line measured."""
+    if line.kind != LineKind.USAGE or line.price.metric is None:
+        return ""
+    last = line.service_end - timedelta(days=1)
+    query = urlencode({"from": line.service_start, "to": last})
+    return f"{reverse('portal:metric', args=(line.price.metric.key,))}?{query}"

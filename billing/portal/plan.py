@@ -14,7 +14,7 @@ from billing.portal import words
 from billing.portal.invoices import today
 from billing.presentation.reader import Reader, clean
 from catalog import wording
-from catalog.drafts import PriceDraft, price_value
+from catalog.drafts import drafts_of, price_value
 from catalog.models import PlanVersion, Price, Timing
 from customers.models import Subscription
 from customers.portal import Visitor, page, signed_in
@@ -45,9 +45,10 @@ def plan(request: HttpRequest, visitor: Visitor) -> HttpResponse:
 
 
 def sentence_of(price: Price, reader: Reader) -> str:
-    """Say the rule of a price, loaded with metric and tiers."""
+    """Say the rule of a price, loaded `with_prices`."""
+    [draft] = drafts_of([price])
     return wording.describe(
-        price_value(PriceDraft(price, list(price.tiers.all()))),
+        price_value(draft),
         unit=price.metric.unit if price.metric else "",
         unit_plural=price.metric.unit_plural if price.metric else "",
         exponent=reader.exponent,

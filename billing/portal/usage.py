@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse
@@ -13,13 +14,19 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from billing.days import DayUsed, read_days
 from billing.models import BillingPeriod, InvoiceLine, LineKind, PeriodStatus
 from billing.portal import words
+from billing.portal.further import further
 from billing.portal.invoices import issued_to, row, today
 from billing.portal.plan import sentence_of
+from billing.presentation.daily import Day, daily_chart
 from billing.presentation.lines import is_shown, line_view, usage_view
 from billing.presentation.reader import Reader, sentence
 from billing.services.upcoming import Running, running_periods
+from catalog.models import Aggregation, ValueMetric
+from catalog.money import EXACT
+from config.base.charts import crossed_at
 from config.base.errors import Refusal
 from customers.models import Subscription
 from customers.periods import local_date, zone
@@ -27,6 +34,7 @@ from customers.portal import Visitor, page, signed_in
 from customers.querysets import SubscriptionQuerySet
 
 SUBSCRIPTIONS = 10
+ADDITIVE = (Aggregation.COUNT, Aggregation.SUM)  # whose days add up to the period
 LAST_INVOICES = 3
 
 
@@ -42,11 +50,15 @@ def dashboard(request: HttpRequest, visitor: Visitor) -> HttpResponse:
         found = running_periods(subscriptions=subscriptions, at=now)
     except Refusal:
         found, trouble = [], True
+    days = read_days([one.wanted for one in found], until=now)
     later = [one for one in subscriptions if one.starts_on > today(visitor)]
     context = {
         "words": say,
+        "chart_words": Reader(visitor.locale, visitor.customer.currency).words,
         "customer": visitor.customer.name,
-        "running": [_running(one, visitor, now=now) for one in found],
+        "running": [
+            _running(one, used, visitor, now=now) for one, used in zip(found, days, strict=True)
+        ],
         "title": _title(found, visitor),
         "trouble": trouble,
         "starting": [_starting(one, visitor) for one in later] if not found else [],
@@ -76,7 +88,9 @@ def _title(found: Iterable[Running], visitor: Visitor) -> str:
     return say["so_far"].format(when=sentence(reader.stretch(start, end)))
 
 
-def _running(one: Running, visitor: Visitor, *, now: datetime) -> dict[str, Any]:
+def _running(
+    one: Running, days: Mapping[int, Sequence[DayUsed]], visitor: Visitor, *, now: datetime
+) -> dict[str, Any]:
     """Return what the page says of one subscription; money only to who pays."""
     period, say = one.period, words.of(visitor.locale)
     reader = Reader(visitor.locale, one.composed.currency)
@@ -94,7 +108,18 @@ def _running(one: Running, visitor: Visitor, *, now: datetime) -> dict[str, Any]
         "money": _money(one, reader) if pays else None,
         "paid_by": "" if pays else subscription.payer and subscription.payer.name,
         "used_by": "" if uses else say["used_by"].format(name=subscription.customer.name),
-        "metrics": [_metric(line, period, reader, pays=pays) for line in one.usage if uses or pays],
+        "metrics": [
+            _metric(
+                line,
+                period,
+                days.get(_metric_id(line), []),
+                reader,
+                today=here,
+                pays=pays,
+                uses=uses,
+            )
+            for line in one.usage
+        ],
         "fees": [
             line_view(line, reader, today=here)
             for line in shown
@@ -102,6 +127,11 @@ def _running(one: Running, visitor: Visitor, *, now: datetime) -> dict[str, Any]
         ],
         "net_heading": reader.say("net_in", currency=reader.currency),
     }
+
+
+def _metric_id(line: InvoiceLine) -> int:
+    assert line.price.metric_id is not None
+    return line.price.metric_id
 
 
 def _money(one: Running, reader: Reader) -> dict[str, str]:
@@ -119,23 +149,74 @@ def _money(one: Running, reader: Reader) -> dict[str, str]:
 
 
 def _metric(
-    line: InvoiceLine, period: BillingPeriod, reader: Reader, *, pays: bool
+    line: InvoiceLine,
+    period: BillingPeriod,
+    days: Sequence[DayUsed],
+    reader: Reader,
+    *,
+    today: date,
+    pays: bool,
+    uses: bool,
 ) -> dict[str, Any]:
     """Return one metric's card: what was used of what is included, and what more would cost."""
     say = words.of(reader.tag)
     view = usage_view(line, reader, zone=period.time_zone)
     included = Decimal(line.explanation["included"])
-    left = max(included - line.quantity, Decimal(0))
-    money = reader.money(line.net)
+    metric = line.price.metric
+    assert metric is not None
+    adds_up = metric.aggregation in ADDITIVE
+    net = say["not_charged"] if period.is_trial else reader.money(line.net)
     return {
         "view": view,
-        "left": reader.units(left, line.unit, line.unit_plural) if included else "",
-        "net": "" if not pays else say["not_charged"] if period.is_trial else money,
-        "within": say["within"].format(left=reader.units(left, line.unit, line.unit_plural))
-        if included and not view.is_over
-        else "",
-        "price": sentence_of(line.price, reader) if pays else "",
+        "url": reverse("portal:metric", args=(metric.key,)) if uses else "",
+        "net": net if pays else "",
+        "stands": _stands(line, days, included, reader, adds_up=adds_up),
+        "price": _price(line, reader) if pays else "",
+        "chart": daily_chart(
+            [_bar(one, metric) for one in days],
+            start=period.start_date,
+            end=period.end_date,
+            today=today,
+            included=included,
+            name=view.name,
+            reader=reader,
+            adds_up=adds_up,
+        )
+        if days and uses
+        else None,
     }
+
+
+def _bar(one: DayUsed, metric: ValueMetric) -> Day:
+    """Lead from a day's bar to its hours."""
+    query = urlencode({"from": one.day, "to": one.day, "step": "hour"})
+    return Day(one.day, one.used, url=f"{reverse('portal:metric', args=(metric.key,))}?{query}")
+
+
+def _stands(
+    line: InvoiceLine, days: Sequence[DayUsed], included: Decimal, reader: Reader, *, adds_up: bool
+) -> str:
+    """Say how far the allowance goes, or since when it is used up."""
+    say = words.of(reader.tag)
+    if not included:
+        return ""
+    if line.quantity < included:
+        left = EXACT.subtract(included, line.quantity)
+        return say["within"].format(left=reader.units(left, line.unit, line.unit_plural))
+    if line.quantity == included:
+        return say["used_up"]
+    crossing = crossed_at([one.used for one in days], included) if adds_up else None
+    if crossing is None:
+        return say["over_it"]
+    return say["passed"].format(date=reader.long_date(days[crossing].day))
+
+
+def _price(line: InvoiceLine, reader: Reader) -> str:
+    """Say what the next units cost, or else the whole rule."""
+    rule = words.of(reader.tag)["price_in"]
+    return further(line, reader) or rule.format(
+        currency=reader.currency, sentence=sentence_of(line.price, reader)
+    )
 
 
 def _trial(period: BillingPeriod, reader: Reader) -> str:

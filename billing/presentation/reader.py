@@ -15,7 +15,7 @@ from babel.numbers import format_compact_decimal, format_currency, get_currency_
 
 from billing.presentation.words import WORDS
 from catalog import wording
-from catalog.money import EXACT, exponent, round_half_up
+from catalog.money import EXACT, exponent, plain, round_half_up
 from catalog.pricing import Step
 
 NO_BREAK_SPACE = "\u00a0"
@@ -92,14 +92,21 @@ class Reader:
 
     def money(self, value: Decimal) -> str:
         """Write a final amount with its currency: "€784.10", "784,10 €"."""
-        rounded = round_half_up(value, self.exponent)
+        return self._priced(round_half_up(value, self.exponent))
+
+    def price(self, value: Decimal) -> str:
+        """Write a price with its currency and every digit it has: "€0.0125"."""
+        return self._priced(value)
+
+    def _priced(self, value: Decimal) -> str:
+        places = max(self.exponent, len(plain(value).partition(".")[2]))
         pattern = self.locale.currency_formats["standard"].pattern
         if get_currency_symbol(self.currency, self.locale)[-1].isalpha():
             pattern = pattern.replace("¤#", f"¤{NO_BREAK_SPACE}#")  # KWD 1.500, but €1.50
-        decimals = f".{'0' * self.exponent}" if self.exponent else ""
+        decimals = f".{'0' * places}" if places else ""
         with localcontext(EXACT):  # Babel would round in the thread's context
             text = format_currency(
-                rounded,
+                value,
                 self.currency,
                 format=pattern.replace(".00", decimals),
                 locale=self.locale,
@@ -149,7 +156,7 @@ class Reader:
     def stretch(self, start: date, end: date) -> str:
         """Name a whole calendar month, "November 2026"; any other stretch by its days."""
         if start.day == end.day == 1 and (end - start).days <= 31:
-            return str(format_date(start, "LLLL y", locale=self.dates))
+            return self.month(start, with_year=True)
         return self.span(start, end)
 
     def last_day(self, end: date) -> str:
@@ -161,6 +168,10 @@ class Reader:
         local = at.astimezone(_zone(zone))
         hour = format_time(local.time(), "short", locale=self.dates)
         return f"{self.day(local.date())}, {hour}"
+
+    def hour(self, at: datetime, zone: str) -> str:
+        """Write the time of day in a time zone: "14:00"."""
+        return str(format_time(at.astimezone(_zone(zone)).time(), "short", locale=self.dates))
 
     def local_date(self, at: datetime, zone: str) -> str:
         return self.long_date(at.astimezone(_zone(zone)).date())

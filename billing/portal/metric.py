@@ -1,0 +1,361 @@
+"""One metric's usage over any time: bars, the same in figures, by dimension, as CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from functools import reduce
+from itertools import islice
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from billing.portal import words
+from billing.portal.usage import ADDITIVE
+from billing.presentation.reader import NO_BREAK_SPACE, Reader, clean
+from catalog import wording
+from catalog.models import ValueMetric
+from catalog.money import EXACT, ZERO, plain, round_half_up
+from config.base.charts import Slot, UsageChart, usage_chart
+from config.base.csv import cell
+from customers.models import SubscriptionPhase
+from customers.periods import first_instant, local_date, month_after, zone
+from customers.portal import Visitor, page, signed_in
+from metering.buckets import Granularity, buckets
+from metering.querysets import NOTHING, CannotMeasure, Span, measure, measure_by
+
+MOST_BARS = 400
+SHOWN_GROUPS = 4  # and all others as one more
+_PLACES = 10
+_LABEL_EVERY = {
+    Granularity.HOUR: (1, 3, 6, 12, 24, 48, 96, 168),
+    Granularity.DAY: (1, 7, 14, 28, 91),
+    Granularity.MONTH: (1, 2, 3, 6, 12),
+}
+_STEPS = {Granularity.HOUR: "hours", Granularity.DAY: "days", Granularity.MONTH: "months"}
+
+Cut = tuple[datetime, datetime]
+
+
+class BadQuestion(Exception):
+    """What was asked for can't be shown; the key of the words that say why."""
+
+
+class Question(NamedTuple):
+    """Days from `start` to before `end`, in steps, perhaps by a dimension."""
+
+    start: date
+    end: date
+    step: Granularity
+    by: str
+
+
+class Group(NamedTuple):
+    """One value of the dimension: what was used in each bar, and in all."""
+
+    name: str
+    bars: list[Decimal]
+    used: Decimal
+    events: int
+
+
+@require_safe
+@signed_in
+def metric(request: HttpRequest, visitor: Visitor, key: str) -> HttpResponse:
+    """Show what this customer used of a metric that it is, or was, charged for."""
+    found = _metric(visitor, key)
+    say, status = words.of(visitor.locale), 200
+    context: dict[str, Any] = {"words": say, "trouble": ""}
+    try:
+        question = _question(request.GET, found, visitor)
+        cuts = _cuts(question, visitor)
+        groups = _measured(found, cuts, question, visitor)
+    except BadQuestion as bad:
+        question, status = _usual(visitor), 400
+        context["trouble"] = say[str(bad)].format(most=MOST_BARS)
+    else:
+        if request.GET.get("format") == "csv":
+            return _as_csv(found, cuts, groups, visitor)
+        context |= _shown(found, question, cuts, groups, visitor)
+    return page(
+        request,
+        "metric.html",
+        {**context, **_form(found, question, visitor)},
+        visitor=visitor,
+        current="usage",
+        status=status,
+    )
+
+
+def _metric(visitor: Visitor, key: str) -> ValueMetric:
+    versions = SubscriptionPhase.objects.filter(subscription__customer=visitor.customer)
+    found = ValueMetric.objects.filter(
+        key=key, prices__version__in=versions.values("plan_version")
+    ).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _usual(visitor: Visitor) -> Question:
+    """Ask for the days of this month so far."""
+    today = local_date(timezone.now(), zone(visitor.customer.time_zone))
+    return Question(today.replace(day=1), today + timedelta(days=1), Granularity.DAY, "")
+
+
+def _question(given: Mapping[str, str], metric: ValueMetric, visitor: Visitor) -> Question:
+    usual = _usual(visitor)
+    try:
+        start = date.fromisoformat(given.get("from") or str(usual.start))
+        last = date.fromisoformat(given.get("to") or str(usual.end - timedelta(days=1)))
+        step = Granularity(given.get("step") or usual.step)
+    except ValueError:
+        raise BadQuestion("bad_range") from None
+    by = given.get("by", "")
+    if not date(1970, 1, 1) <= start <= last <= date(2200, 1, 1):
+        raise BadQuestion("bad_range")
+    if by and by not in metric.dimensions:
+        by = ""
+    return Question(start, last + timedelta(days=1), step, by)
+
+
+def _cuts(question: Question, visitor: Visitor) -> list[Cut]:
+    place = zone(visitor.customer.time_zone)
+    start, end = first_instant(question.start, place), first_instant(question.end, place)
+    found = list(islice(buckets(start, end, question.step, place), MOST_BARS + 1))
+    if len(found) > MOST_BARS:
+        raise BadQuestion("too_many")
+    if not found:
+        raise BadQuestion("bad_range")
+    return found
+
+
+def _measured(
+    metric: ValueMetric, cuts: Sequence[Cut], question: Question, visitor: Visitor
+) -> list[Group]:
+    """Return all usage first, then the values of the dimension, the greatest first; two queries."""
+    whole = (cuts[0][0], cuts[-1][1])
+    spans = [Span(visitor.customer.pk, None, *cut) for cut in [*cuts, whole]]
+    try:
+        found = [_group(metric, "", measure(metric, spans))]
+        if question.by:
+            by_value = measure_by(metric, spans, [question.by])
+            names = {group for groups in by_value for group in groups}
+            parts = [
+                _group(
+                    metric,
+                    _name(value, visitor),
+                    [groups.get((value,), NOTHING) for groups in by_value],
+                )
+                for (value,) in sorted(names, key=repr)
+            ]
+            found += sorted(parts, key=lambda group: -group.used)
+    except CannotMeasure:
+        raise BadQuestion("cannot_measure") from None
+    return found
+
+
+def _group(metric: ValueMetric, name: str, measured: Sequence[Any]) -> Group:
+    *bars, whole = [
+        round_half_up(Fraction(one.quantity) / Fraction(metric.unit_divisor), _PLACES)
+        for one in measured
+    ]
+    return Group(name, bars, whole, measured[-1].events)
+
+
+def _name(value: object, visitor: Visitor) -> str:
+    return words.of(visitor.locale)["missing_value"] if value is None else clean(value)
+
+
+def _shown(
+    metric: ValueMetric,
+    question: Question,
+    cuts: Sequence[Cut],
+    groups: Sequence[Group],
+    visitor: Visitor,
+) -> dict[str, Any]:
+    say, reader = words.of(visitor.locale), Reader(visitor.locale, visitor.customer.currency)
+    whole, *parts = groups
+    used = reader.units(whole.used, metric.unit, metric.unit_plural)
+    events = reader.number(Decimal(whole.events))
+    return {
+        "used": say["used_in"].format(quantity=used, events=events)
+        if whole.events
+        else say["nothing_used"],
+        "span": reader.span(question.start, question.end),
+        "chart": _chart(metric, question, cuts, whole, _few(parts, say["other"]), visitor)
+        if whole.events
+        else None,
+        "chart_words": {**reader.words, "when": say["time"]},
+        "breakdown": [
+            {
+                "name": part.name,
+                "used": reader.number(part.used),
+                "share": _share(part.used, whole.used, reader) if _adds_up(metric) else "",
+                "events": reader.number(Decimal(part.events)),
+            }
+            for part in parts
+        ],
+        "dimension": question.by,
+        "by": say["breakdown"].format(dimension=question.by),
+        "csv_url": f"?{_query(question)}&format=csv",
+    }
+
+
+def _few(parts: Sequence[Group], other: str) -> list[Group]:
+    """Keep the greatest, and add up all others as one more."""
+    if len(parts) <= SHOWN_GROUPS + 1:
+        return list(parts)
+    shown, rest = list(parts[:SHOWN_GROUPS]), parts[SHOWN_GROUPS:]
+    bars = [_sum(column) for column in zip(*(part.bars for part in rest), strict=True)]
+    used = _sum(part.used for part in rest)
+    return [*shown, Group(other, bars, used, sum(part.events for part in rest))]
+
+
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    return reduce(EXACT.add, amounts, ZERO)
+
+
+def _chart(
+    metric: ValueMetric,
+    question: Question,
+    cuts: Sequence[Cut],
+    whole: Group,
+    parts: Sequence[Group],
+    visitor: Visitor,
+) -> UsageChart:
+    reader = Reader(visitor.locale, visitor.customer.currency)
+    adds_up = _adds_up(metric)
+    stacked = parts if adds_up else []
+    slots = [
+        _slot(
+            cut,
+            whole.bars[place],
+            [part.bars[place] for part in stacked],
+            metric,
+            question,
+            visitor,
+        )
+        for place, cut in enumerate(cuts)
+    ]
+    return usage_chart(
+        slots,
+        text=f"{clean(metric.name)}, {reader.span(question.start, question.end)}",
+        write=reader.number,
+        write_short=reader.short_number,
+        adds_up=False,
+        groups=[part.name for part in stacked],
+        label_every=_LABEL_EVERY[question.step],
+    )
+
+
+def _slot(
+    cut: Cut,
+    used: Decimal,
+    parts: Sequence[Decimal],
+    metric: ValueMetric,
+    question: Question,
+    visitor: Visitor,
+) -> Slot:
+    reader = Reader(visitor.locale, visitor.customer.currency)
+    now, place = timezone.now(), visitor.customer.time_zone
+    start, end = cut
+    day = local_date(start, zone(place))
+    return Slot(
+        name=_when(start, day, question.step, reader, place),
+        label=reader.hour(start, place)
+        if question.step == Granularity.HOUR and (question.end - question.start).days <= 2
+        else reader.month(day, with_year=False)
+        if question.step == Granularity.MONTH
+        else reader.short_day(day),
+        value=used if start <= now else None,
+        is_over=end <= now,
+        is_shaded=question.step != Granularity.MONTH and day.weekday() >= 5,
+        parts=tuple(parts),
+        url=_closer(day, metric, question) if start <= now else "",
+    )
+
+
+def _when(start: datetime, day: date, step: Granularity, reader: Reader, place: str) -> str:
+    if step == Granularity.HOUR:
+        return reader.moment(start, place)
+    return reader.month(day, with_year=True) if step == Granularity.MONTH else reader.day(day)
+
+
+def _closer(day: date, metric: ValueMetric, question: Question) -> str:
+    """Lead from a month to its days, from a day to its hours."""
+    if question.step == Granularity.HOUR:
+        return ""
+    if question.step == Granularity.MONTH:
+        closer = question._replace(
+            start=max(day.replace(day=1), question.start),
+            end=min(month_after(day.replace(day=1), 1), question.end),
+            step=Granularity.DAY,
+        )
+    else:
+        closer = question._replace(start=day, end=day + timedelta(days=1), step=Granularity.HOUR)
+    return f"{reverse('portal:metric', args=(metric.key,))}?{_query(closer)}"
+
+
+def _query(question: Question) -> str:
+    given = {
+        "from": question.start,
+        "to": question.end - timedelta(days=1),
+        "step": question.step.value,
+        "by": question.by,
+    }
+    return urlencode({name: value for name, value in given.items() if value})
+
+
+def _form(metric: ValueMetric, question: Question, visitor: Visitor) -> dict[str, Any]:
+    say = words.of(visitor.locale)
+    return {
+        "title": clean(metric.name),
+        "unit": clean(metric.unit_plural),
+        "first": question.start.isoformat(),
+        "last": (question.end - timedelta(days=1)).isoformat(),
+        "steps": [(step.value, say[name], step == question.step) for step, name in _STEPS.items()],
+        "dimensions": [(name, name == question.by) for name in metric.dimensions],
+    }
+
+
+def _share(part: Decimal, whole: Decimal, reader: Reader) -> str:
+    if whole <= ZERO:
+        return ""
+    percent = round_half_up(Fraction(part) * 100 / Fraction(whole), 1)
+    return f"{wording.amount(percent, 1, reader.tag)}{NO_BREAK_SPACE}%"
+
+
+def _adds_up(metric: ValueMetric) -> bool:
+    return metric.aggregation in ADDITIVE
+
+
+def _as_csv(
+    metric: ValueMetric, cuts: Sequence[Cut], groups: Sequence[Group], visitor: Visitor
+) -> HttpResponse:
+    """Write a row per bar: its ends in the customer's time, all usage, and each value's."""
+    whole, *parts = groups
+    response = HttpResponse(
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{metric.key}.csv"'},
+    )
+    writer = csv.writer(response)
+    writer.writerow(["from", "to", cell(metric.unit_plural), *(cell(part.name) for part in parts)])
+    writer.writerows(_rows(cuts, whole, parts, visitor))
+    return response
+
+
+def _rows(
+    cuts: Sequence[Cut], whole: Group, parts: Sequence[Group], visitor: Visitor
+) -> Iterator[list[str]]:
+    place = zone(visitor.customer.time_zone)
+    for n, (start, end) in enumerate(cuts):
+        ends = [at.astimezone(place).isoformat() for at in (start, end)]
+        yield [*ends, plain(whole.bars[n]), *(plain(part.bars[n]) for part in parts)]
