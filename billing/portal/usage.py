@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -77,14 +77,15 @@ def running_for(visitor: Visitor) -> SubscriptionQuerySet:
     return mine.filter(Q(ends_on=None) | Q(ends_on__gt=today(visitor)) | Exists(unbilled))
 
 
-def _title(found: Iterable[Running], visitor: Visitor) -> str:
-    """Name the month where every period that runs is that month."""
-    say = words.of(visitor.locale)
-    spans = {(one.period.start_date, one.period.end_date) for one in found}
+def _title(found: Sequence[Running], visitor: Visitor) -> str:
+    """Name the month, or the trial, where it is that of every period that runs."""
+    say, reader = words.of(visitor.locale), Reader(visitor.locale, visitor.customer.currency)
+    spans = {(one.period.start_date, one.period.end_date, one.period.is_trial) for one in found}
     if len(spans) != 1:
         return say["usage"]
-    [(start, end)] = spans
-    reader = Reader(visitor.locale, visitor.customer.currency)
+    [(start, end, is_trial)] = spans
+    if is_trial:
+        return say["trial"].format(date=reader.last_day(end))
     return say["so_far"].format(when=sentence(reader.stretch(start, end)))
 
 
@@ -222,8 +223,7 @@ def _price(line: InvoiceLine, reader: Reader) -> str:
 def _trial(period: BillingPeriod, reader: Reader) -> str:
     if not period.is_trial:
         return ""
-    last = reader.long_date(period.end_date - timedelta(days=1))
-    return words.of(reader.tag)["trial_note"].format(date=last)
+    return words.of(reader.tag)["trial_note"].format(date=reader.last_day(period.end_date))
 
 
 def _days_left(period: BillingPeriod, today: date, reader: Reader) -> str:

@@ -16,6 +16,7 @@ _WORDS: dict[str, dict[str, str]] = {
     "en": {
         "usage": "Your usage",
         "so_far": "{when} so far",
+        "trial": "Trial until {date}",
         "trial_note": "Usage is counted, but not charged, until {date}.",
         "trial_next": "The first invoice is that of the period after the trial.",
         "ended": "This period is over. Its invoice is being made.",
@@ -170,6 +171,7 @@ _WORDS: dict[str, dict[str, str]] = {
     "de": {
         "usage": "Ihre Nutzung",
         "so_far": "{when} bisher",
+        "trial": "Testphase bis {date}",
         "trial_note": "Bis {date} wird die Nutzung gezählt, aber nicht berechnet.",
         "trial_next": "Die erste Rechnung ist die des Zeitraums nach der Testphase.",
         "ended": "Dieser Zeitraum ist vorbei. Seine Rechnung wird gerade erstellt.",
