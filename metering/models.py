@@ -189,7 +189,7 @@ class QuarantinedEventQuerySet(models.QuerySet["QuarantinedEvent"]):
 
     def about(self, code: str, about: str) -> QuarantinedEventQuerySet:
         """Keep those with this reason that are about this subject, type or source."""
-        return self.filter(code=code, **{_ABOUT.get(code, "subject"): about})
+        return self.filter(code=code, **{about_field(code): about})
 
     def groups(self, *, limit: int) -> list[QuarantineGroup]:
         """Return the largest groups, by reason and what it is about, the largest first."""
@@ -227,7 +227,11 @@ _ABOUT = {
     QuarantineCode.FUTURE_TIME.value: "source",
     QuarantineCode.CONFLICT.value: "source",
 }
-"""What an event in quarantine is about, by reason; else its subject."""
+
+
+def about_field(code: str) -> str:
+    """Return the column that tells what events with this reason are about."""
+    return _ABOUT.get(code, "subject")
 
 
 class QuarantinedEvent(models.Model):
@@ -296,4 +300,4 @@ class QuarantinedEvent(models.Model):
     @property
     def about(self) -> str:
         """The subject, type or source that its reason is about."""
-        return str(getattr(self, _ABOUT.get(self.code, "subject")))
+        return str(getattr(self, about_field(self.code)))

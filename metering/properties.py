@@ -69,6 +69,11 @@ def canonical(value: Any) -> str:
     return _encoder.encode(value).decode()
 
 
+def pretty(value: Any) -> str:
+    """Return the JSON text for people to read, a line for each name."""
+    return msgspec.json.format(_encoder.encode(value), indent=2).decode()
+
+
 def quantity(value: Any) -> Decimal | None:
     """Return the quantity that a property holds: a JSON number or a numeric text; else None.
 

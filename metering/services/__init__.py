@@ -6,6 +6,7 @@ from metering.services.adjustments import (
     replace_event,
     void_events,
 )
+from metering.services.groups import Progress, dismiss_group, replay_group
 from metering.services.ingestion import Outcome, Problem, Report, ingest
 from metering.services.quarantine import (
     AlreadyResolved,
@@ -20,11 +21,14 @@ __all__ = [
     "EventNotCounted",
     "Outcome",
     "Problem",
+    "Progress",
     "Report",
     "dismiss",
+    "dismiss_group",
     "effective_adjustments",
     "ingest",
     "replace_event",
     "replay",
+    "replay_group",
     "void_events",
 ]

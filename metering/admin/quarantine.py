@@ -1,88 +1,33 @@
-"""Usage as finance sees it: what arrived, and what waits in quarantine for a decision."""
+"""The quarantine as a work list: what waits, why, and the likely fix."""
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from django import forms
 from django.contrib import admin, messages
-from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.complaints import REFUSED
 from config.base.admin.theme import action, display, text_input, textarea
 from config.base.audit import Actor
-from customers.models import Customer
 from metering import properties, services
-from metering.events import event_key
-from metering.models import QuarantinedEvent, QuarantineStatus, UsageEvent
+from metering.admin.conflicts import compared
+from metering.admin.groups import GroupPage, group_rows, group_url
+from metering.admin.likely_fix import likely_fix
+from metering.admin.paging import CappedPaginator
+from metering.admin.words import counted
+from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
 from metering.services.quarantine import FIXABLE
 
-COUNTED_UP_TO = 10_000
 AT_ONCE = 1000
-
-
-class CappedPaginator(Paginator[Any]):
-    """Pages through the first 10,000 rows, so that nobody waits for millions to be counted."""
-
-    @cached_property
-    def count(self) -> int:
-        rows: Any = self.object_list
-        return int(rows[:COUNTED_UP_TO].count())
-
-
-@admin.register(UsageEvent)
-class UsageEventAdmin(ReadOnlyAdmin[UsageEvent]):
-    list_display = ("time", "customer", "type", "said", "event_id", "source", "received_at")
-    list_select_related = ("customer",)
-    list_display_links = ("time",)
-    search_fields = ("key",)
-    search_help_text = (
-        "Search by customer, by the event’s UUID, or by its source and id: gateway evt-1"
-    )
-    ordering = ("-id",)
-    sortable_by = ()
-    paginator = CappedPaginator
-    empty_hint = "Events arrive through POST /api/v1/events or manage.py import_usage."
-    fields = (
-        "time",
-        "customer",
-        "subscription",
-        "type",
-        "said",
-        "source",
-        "event_id",
-        "key",
-        "received_at",
-        "extensions",
-    )
-
-    @display(description="Data")
-    def said(self, event: UsageEvent) -> str:
-        return properties.canonical(event.data)
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[UsageEvent], search_term: str
-    ) -> tuple[QuerySet[UsageEvent], bool]:
-        """Find by what an index finds: key, customer, or source and id together."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        try:
-            return queryset.filter(key=UUID(term)), False
-        except ValueError:
-            pass
-        customers = Customer.objects.filter(Q(key=term) | Q(name__icontains=term))
-        if ids := list(customers.values_list("pk", flat=True)[:100]):
-            return queryset.filter(customer__in=ids), False
-        source, _, event_id = term.partition(" ")
-        return queryset.filter(key=UUID(hex=event_key(source, event_id))), False
 
 
 class FixForm(forms.Form):
@@ -128,6 +73,8 @@ class QuarantinedEventAdmin(ReadOnlyAdmin[QuarantinedEvent]):
     search_help_text = "Search by the event’s id or source"
     ordering = ("-id",)
     paginator = CappedPaginator
+    list_before_template = "admin/metering/quarantine_groups.html"
+    change_form_before_template = "admin/metering/quarantine_fix.html"
     actions = ("replay_selected", "dismiss_selected")
     actions_detail = ("fix", "dismiss")
     empty_hint = "Events that can’t be counted wait here. There is none: every event counts."
@@ -135,7 +82,7 @@ class QuarantinedEventAdmin(ReadOnlyAdmin[QuarantinedEvent]):
         "state",
         "reason",
         "detail",
-        "raw",
+        "sent",
         "source",
         "event_id",
         "received_at",
@@ -144,8 +91,63 @@ class QuarantinedEventAdmin(ReadOnlyAdmin[QuarantinedEvent]):
         "resolved_at",
     )
 
+    class Media:
+        css = {"all": ("admin/plainbill-usage.css",)}
+        js = ("admin/plainbill-go-on.js",)
+
+    def get_urls(self) -> list[URLPattern]:
+        group = self.admin_site.admin_view(self.group)
+        return [path("group/", group, name="metering_quarantinedevent_group"), *super().get_urls()]
+
+    def group(self, request: HttpRequest) -> HttpResponse:
+        """Show events that wait for one reason, and work them off together."""
+        return GroupPage(self, request).answer()
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """Begin with what waits, group by group, unless something else was asked for."""
+        context = dict(extra_context or {})
+        if request.method == "GET" and not request.GET.keys() - {"status__exact", "code__exact"}:
+            rows = QuarantinedEvent.objects.waiting()
+            if code := request.GET.get("code__exact"):
+                rows = rows.filter(code=code)
+            if request.GET.get("status__exact", "open") == "open":
+                context |= group_rows(rows, request.user)
+        return super().changelist_view(request, context)
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: QuarantinedEvent | None = None,
+    ) -> Any:
+        if obj is not None:
+            context |= self._advice(request, obj)
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def _advice(self, request: HttpRequest, row: QuarantinedEvent) -> dict[str, Any]:
+        """Say what to do about an event that waits, and show what it contradicts."""
+        if row.status != QuarantineStatus.OPEN:
+            return {}
+        alike = QuarantinedEvent.objects.waiting().about(row.code, row.about).count()
+        return {
+            "fix": likely_fix(row.code, row.about, row, request.user),
+            "alike": counted(alike, "event") if alike > 1 else "",
+            "group_url": group_url(row.code, row.about),
+            "compared": compared(row) if row.code == QuarantineCode.CONFLICT else None,
+        }
+
     def has_work_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("metering.change_quarantinedevent")
+
+    @display(description="As it was sent")
+    def sent(self, row: QuarantinedEvent) -> SafeString:
+        text = properties.pretty(properties.read(row.raw))
+        return format_html('<pre class="pb-json">{}</pre>', text)
 
     @display(description="Why", ordering="code")
     def reason(self, row: QuarantinedEvent) -> str:
