@@ -179,7 +179,7 @@ def _with_data(event: UsageEvent, data: Mapping[str, Any]) -> Event:
 
 
 def _check(event: Event, *, time: datetime, at: datetime) -> None:
-    verdict = Surroundings([event]).check(event, time=time, at=at)
+    verdict = Surroundings([event]).check(event, time, at)
     if verdict.code in _FAULTS_OF_DATA:
         raise Invalid([Fault(("data",), verdict.code, verdict.detail)])
 

@@ -55,7 +55,7 @@ class Surroundings:
         events = list(events)
         subjects = {event.subject for event in events if event.subject}
         named = {event.subscription for event in events if event.subscription}
-        named |= {event.subject for event in events if event.subject and _is_lago(event)}
+        named |= {event.subject for event in events if _is_lago(event) and event.subject}
         unnamed = {event.subject for event in events if event.subject and not event.subscription}
         found = memory.recall() if remember else None
         while True:
@@ -78,13 +78,13 @@ class Surroundings:
 
     def _holder(self, event: Event) -> tuple[int | None, int | None]:
         """Return whose the event is, and the subscription if its subject names one, as Lago's do."""
-        if event.subject is not None and event.subscription is None and _is_lago(event):
+        if _is_lago(event) and event.subject is not None and event.subscription is None:
             found = self._subscriptions.get(event.subject)
             if found is not None:
                 return found
         return self._customers.get(event.subject or ""), None
 
-    def check(self, event: Event, *, time: datetime, at: datetime) -> Verdict:
+    def check(self, event: Event, time: datetime, at: datetime) -> Verdict:
         """Say whose the event is, or name the first reason that keeps it from being counted.
 
         `time` is when it happened, `at` now.
@@ -125,7 +125,8 @@ class Surroundings:
 
 
 def _is_lago(event: Event) -> bool:
-    return event.source == f"{LAGO_SOURCE}{event.subject}"
+    source = event.source
+    return source.startswith(LAGO_SOURCE) and source == f"{LAGO_SOURCE}{event.subject}"
 
 
 def _value_refusal(metric: ValueMetric, data: properties.Data) -> Verdict | None:

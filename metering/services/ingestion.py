@@ -121,8 +121,7 @@ def _take(
         (arrival.event for arrival in [*first.values(), *repeated]), remember=remember
     )
     verdicts = {
-        key: surroundings.check(arrival.event, time=arrival.time, at=at)
-        for key, arrival in first.items()
+        key: surroundings.check(arrival.event, arrival.time, at) for key, arrival in first.items()
     }
     new = claim_keys(
         Claim(key, arrival.event.payload_hash, None if verdicts[key].code else arrival.time)
@@ -217,7 +216,7 @@ def _try_again(
         event, row = arrival.event, waiting[arrival.event.key]
         same = bytes(row.payload_hash) == event.payload_hash
         time = event.time or (row.received_at if same else at)
-        verdict = surroundings.check(event, time=time, at=at)
+        verdict = surroundings.check(event, time, at)
         if not same:
             replace_payload(event.key, event.payload_hash)
         if verdict.code:

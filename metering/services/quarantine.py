@@ -90,7 +90,7 @@ def _try_again(
     counted = []
     for row, event in zip(rows, events, strict=True):
         time = event.time or row.received_at
-        verdict = surroundings.check(event, time=time, at=at)
+        verdict = surroundings.check(event, time, at)
         if verdict.code:
             row.code, row.detail = verdict.code, verdict.detail
             continue

@@ -66,30 +66,25 @@ def claim_keys(claims: Iterable[Claim]) -> dict[str, int | None]:
     """
     claims = list(claims)
     assert len(claims) <= IDS_PER_BLOCK
-    rows = sorted((*claim, place) for place, claim in enumerate(claims))
-    new = _claim_on_postgresql(rows) if connection.vendor == "postgresql" else _claim(rows)
-    return {claim.key: new[claim.key] for claim in claims if claim.key in new}
+    new = _claim_on_postgresql(claims) if connection.vendor == "postgresql" else _claim(claims)
+    return {key: new[key] for key, _, _ in claims if key in new}
 
 
-_Row = tuple[str, bytes, datetime | None, int]
-
-
-def _claim_on_postgresql(rows: Sequence[_Row]) -> dict[str, int | None]:
-    keys, hashes, times, places = zip(*rows, strict=True)
+def _claim_on_postgresql(claims: Sequence[Claim]) -> dict[str, int | None]:
+    keys, hashes, times = zip(*claims, strict=True)
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO metering_eventkey (key, payload_hash, time, stored_as) "
             "SELECT key, decode(hash, 'hex'), time, "
-            "CASE WHEN time IS NOT NULL THEN block.first + place END "
+            "CASE WHEN time IS NOT NULL THEN block.first + place - 1 END "
             "FROM (SELECT nextval('metering_usageevent_id_seq') AS first) block, "
-            "unnest(%s::uuid[], %s::text[], %s::timestamptz[], %s::int[]) "
-            "claim (key, hash, time, place) ORDER BY key "
+            "unnest(%s::uuid[], %s::text[], %s::timestamptz[]) WITH ORDINALITY "
+            "AS claim (key, hash, time, place) ORDER BY key "
             "ON CONFLICT DO NOTHING RETURNING replace(key::text, '-', ''), stored_as",
             (
                 _array(keys),
                 _array(payload_hash.hex() for payload_hash in hashes),
                 _array("NULL" if time is None else time.isoformat() for time in times),
-                _array(map(str, places)),
             ),
         )
         return dict(cursor.fetchall())
@@ -100,12 +95,14 @@ def _array(texts: Iterable[str]) -> str:
     return f"{{{','.join(texts)}}}"
 
 
-def _claim(rows: Sequence[_Row]) -> dict[str, int | None]:
-    known = known_keys([row[0] for row in rows])  # one writer at a time: nobody comes between
+def _claim(claims: Sequence[Claim]) -> dict[str, int | None]:
+    known = known_keys(
+        [claim.key for claim in claims]
+    )  # one writer at a time: nobody comes between
     first = reserve_ids(1)[0]
     new = [
         (key, payload_hash, *((None, None) if time is None else (sqlite_instant(time), first + n)))
-        for key, payload_hash, time, n in rows
+        for n, (key, payload_hash, time) in enumerate(claims)
         if key not in known
     ]
     with connection.cursor() as cursor:
@@ -175,23 +172,41 @@ def _store_on_postgresql(rows: Sequence[Counted], received_at: datetime) -> None
                 [value for row in rows for value in _row(row, received_at)],
             )
             return
-        copy: Any = cursor.copy(f"COPY metering_usageevent ({_COLUMNS}) FROM STDIN (NULL '')")
+    copy_rows(rows, received_at=received_at)
+
+
+def copy_rows(rows: Sequence[Counted], *, received_at: datetime) -> None:
+    """Write the rows of events on PostgreSQL, and nothing else; `store_events` is for events."""
+    _copy("metering_usageevent", _COLUMNS, _copied(rows, received_at))
+
+
+def copy_keys(rows: Sequence[Counted]) -> None:
+    """Write the keys of events on PostgreSQL, all of them new."""
+    text = "".join(
+        f"{row.event.key}\t\\x{row.event.payload_hash.hex()}\t{row.id}\t{row.time.isoformat()}\n"
+        for row in rows
+    )
+    _copy("metering_eventkey", "key, payload_hash, stored_as, time", text)
+
+
+def _copy(table: str, columns: str, text: str) -> None:
+    with connection.cursor() as cursor:
+        copy: Any = cursor.copy(f"COPY {table} ({columns}) FROM STDIN (NULL '')")
         with copy as sink:
-            sink.write(_copied(rows, received_at))
+            sink.write(text.replace("\\", "\\\\"))
 
 
 def _copied(rows: Sequence[Counted], received_at: datetime) -> str:
     """Write rows as COPY reads them. No column holds a raw tab or newline: JSON escapes them,
     and attributes have no controls."""
     arrived = received_at.isoformat()
-    text = "".join(
+    return "".join(
         f"{row.id}\t{row.event.key}\t{row.event.source}\t{row.event.id}\t{row.event.type}\t"
         f"{row.customer_id}\t{row.subscription_id or ''}\t{row.time.isoformat()}\t{arrived}\t"
         f"{properties.canonical(row.event.data)}\t"
         f"{'' if row.event.extensions is None else properties.canonical(row.event.extensions)}\n"
         for row in rows
     )
-    return text.replace("\\", "\\\\")
 
 
 def _store(rows: Sequence[Counted], received_at: datetime) -> None:
@@ -209,10 +224,27 @@ def replace_payload(key: str, payload_hash: bytes) -> None:
     EventKey.objects.filter(pk=key).update(payload_hash=payload_hash)
 
 
-def lead_to_event(rows: Iterable[Counted]) -> None:
+def lead_to_event(rows: Sequence[Counted]) -> None:
     """Let keys lead to their events, which leave quarantine in this transaction."""
-    for row in rows:
-        EventKey.objects.filter(pk=row.event.key).update(stored_as=row.id, time=row.time)
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "UPDATE metering_eventkey k SET stored_as = e.id, time = e.time "
+                "FROM unnest(%s::uuid[], %s::bigint[], %s::timestamptz[]) e (key, id, time) "
+                "WHERE k.key = e.key",
+                (
+                    _array(row.event.key for row in rows),
+                    _array(str(row.id) for row in rows),
+                    _array(row.time.isoformat() for row in rows),
+                ),
+            )
+        else:
+            cursor.executemany(
+                "UPDATE metering_eventkey SET stored_as = %s, time = %s WHERE key = %s",
+                [(row.id, sqlite_instant(row.time), row.event.key) for row in rows],
+            )
 
 
 def _row(row: Counted, received_at: Any) -> tuple[Any, ...]:

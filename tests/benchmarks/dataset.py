@@ -1,0 +1,148 @@
+"""The large data set: 10,000 customers and 5,000,000 events, always the same, in minutes.
+
+    DATABASE_URL=postgres://… python tests/benchmarks/dataset.py [--events 5000000]
+
+Into an empty migrated PostgreSQL database, or one that this script has filled before: it migrates
+it and makes what is missing of the customers and of two metrics. The events, spread over the last
+90 days, go straight in by COPY, with the keys that ingestion would give them, so that one of them
+sent over HTTP is a duplicate. Prints an API key at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+CUSTOMERS = 10_000
+EVENT_TYPE = "llm.request"
+DAYS = 90
+ROWS_PER_COPY = 10_000
+SOURCE = "dataset"
+
+
+def customer_key(number: int) -> str:
+    return f"customer-{number}"
+
+
+def call(environment: dict[str, str], *options: str) -> str:
+    """Run this script in a process of its own; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, __file__, *options],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--events", type=int, default=5_000_000)
+    count = arguments.parse_args().events
+    sys.path.insert(0, str(ROOT))
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    import django  # noqa: PLC0415
+
+    django.setup()
+    from django.core.management import call_command  # noqa: PLC0415
+    from django.utils import timezone  # noqa: PLC0415
+
+    from config.base.audit import SYSTEM  # noqa: PLC0415
+    from config.base.services.api_keys import SCOPES, create_api_key  # noqa: PLC0415
+
+    call_command("migrate", verbosity=0)
+    at = timezone.now().replace(minute=0, second=0, microsecond=0)
+    make_catalogue()
+    if count:
+        started = time.perf_counter()
+        store(count, until=at)
+        print(f"{count:,} events in {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    _, key = create_api_key(name="benchmark", scopes=SCOPES, expires_at=None, actor=SYSTEM)
+    print(key)
+
+
+def make_catalogue() -> None:
+    """Make the metrics and customers that are missing."""
+    from catalog.models import ValueMetric  # noqa: PLC0415
+    from customers.models import Customer  # noqa: PLC0415
+    from tests import factories as make  # noqa: PLC0415
+
+    for name in ("input_tokens", "output_tokens"):
+        if not ValueMetric.objects.filter(key=name).exists():
+            make.metric(name, event_type=EVENT_TYPE, value_property=name, unit="token")
+    if Customer.objects.filter(key=customer_key(0)).exists():
+        return
+    first = make.customer(customer_key(0))
+    Customer.objects.bulk_create(
+        (
+            Customer(
+                key=customer_key(n),
+                name=f"Customer {n}",
+                legal_name=f"Customer {n}",
+                currency="EUR",
+                issuer=first.issuer,
+            )
+            for n in range(1, CUSTOMERS)
+        ),
+        batch_size=1000,
+    )
+
+
+def store(count: int, *, until: datetime) -> None:
+    """Store so many events before `until`, and their keys, beside what is stored."""
+    from django.db import connection, transaction  # noqa: PLC0415
+
+    from metering.services.storage import IDS_PER_BLOCK, copy_keys, copy_rows  # noqa: PLC0415
+
+    assert connection.vendor == "postgresql", "the large data set is for PostgreSQL"
+    assert ROWS_PER_COPY <= IDS_PER_BLOCK
+    rows: Iterator[Any] = _events(count, until=until)
+    while batch := [row for row, _ in zip(rows, range(ROWS_PER_COPY))]:  # noqa: B905
+        with transaction.atomic():
+            copy_keys(batch)
+            copy_rows(batch, received_at=until)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE metering_eventkey, metering_usageevent")
+
+
+def _events(count: int, *, until: datetime) -> Iterator[Any]:
+    from customers.models import Customer  # noqa: PLC0415
+    from metering.events import make_event  # noqa: PLC0415
+    from metering.services.storage import Counted, reserve_ids  # noqa: PLC0415
+
+    chance = random.Random(1)
+    ids = dict(Customer.objects.values_list("key", "pk"))
+    block: Iterator[int] = iter(())
+    for n in range(count):
+        if n % ROWS_PER_COPY == 0:
+            block = iter(reserve_ids(ROWS_PER_COPY))
+        key = customer_key(chance.randrange(CUSTOMERS))
+        event = make_event(
+            source=SOURCE,
+            id=str(n),
+            type=EVENT_TYPE,
+            subject=key,
+            subscription=None,
+            time=until - timedelta(seconds=chance.randrange(DAYS * 86_400)),
+            data={
+                "input_tokens": chance.randrange(5000),
+                "model": "m-large" if chance.random() < 0.3 else "m-small",
+                "output_tokens": chance.randrange(900),
+            },
+        )
+        assert event.time is not None
+        yield Counted(next(block), event, ids[key], None, event.time, ())
+
+
+if __name__ == "__main__":
+    main()
