@@ -54,8 +54,8 @@ METRICS: dict[str, dict[str, Any]] = {
     },
     "tokens": {
         "name": "Model tokens",
-        "unit": "million tokens",
-        "unit_plural": "million tokens",
+        "unit": "million",
+        "unit_plural": "million",
         "event_type": "model.tokens",
         "aggregation": "sum",
         "value_property": "tokens",
