@@ -154,23 +154,24 @@ def _standing(
 
 
 def _used(composed: Composed) -> Iterator[str]:
-    """Say how much of the first allowance is used, or else how much was used, or how many seats."""
+    """Say how much of the first allowance is used; or else how many seats, or what was used."""
     charges = [line for line in composed.lines if line.kind != LineKind.MINIMUM]
     for line in charges:
         if included := Decimal(line.explanation["included"]):
             share = round_half_up(line.quantity * 100 / included, 0)
             yield f"{line.description} at {share} %"
             return
-    for line in charges:
-        if line.quantity != 1:
-            unit = line.unit_plural or line.description.lower()
-            yield f"{wording.number(line.quantity, LOCALE)} {unit}"
-            return
+    for line in charges[:1]:
+        quantity = wording.number(line.quantity, LOCALE)
+        if line.kind == LineKind.USAGE:
+            yield f"{line.description}: {quantity} {line.unit_plural}"
+        else:
+            yield f"{quantity} {line.description.lower()}"
 
 
 def _row(*cells: str) -> str:
     customer, plan, count, billed, upcoming, standing = cells
-    line = f"  {customer:<19}{plan:<12}{count:>8}{billed:>15}{upcoming:>15}  {standing}"
+    line = f"  {customer:<19}{plan:<12}{count:>8}{billed:>14}{upcoming:>14}  {standing}"
     return line.rstrip()
 
 

@@ -16,6 +16,8 @@ from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import transaction
+from django.test import Client
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from billing import demo
@@ -46,18 +48,10 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="class")
 def told(django_db_setup: None, django_db_blocker: Any) -> Iterator[demo.Told]:
-    """Tell a short story once for all tests of a class, none of which may ask for `db`."""
+    """Tell a short story once for all tests of a class; what each does to it is taken back."""
     with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patched, transaction.atomic():
         shorten(patched)
         yield demo.build(now=NOW)
-        transaction.set_rollback(True)
-
-
-@pytest.fixture
-def apart(told: demo.Told) -> Iterator[None]:
-    """Take back what a test does to the story that its class shares."""
-    with transaction.atomic():
-        yield
         transaction.set_rollback(True)
 
 
@@ -106,7 +100,7 @@ def everything() -> dict[str, Any]:
     }
 
 
-@pytest.mark.usefixtures("apart")
+@pytest.mark.django_db
 class TestTheStory:
     def test_adds_up_by_hand(self, told: demo.Told) -> None:
         """October of Fernwood: its fee for November, and what it used above the allowance."""
@@ -292,7 +286,7 @@ def folder(tmp_path: Path, settings: LazySettings) -> Path:
     return tmp_path / "demo"
 
 
-@pytest.mark.usefixtures("apart")
+@pytest.mark.django_db
 class TestTheCommand:
     def test_shows_the_same_twice(
         self, told: demo.Told, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -324,6 +318,45 @@ class TestTheCommand:
         key.unlink()
         assert doors.api_key(folder).exists()
         assert ApiKey.objects.count() == 2
+
+    def test_lets_customers_in_once_per_link(self, told: demo.Told, folder: Path) -> None:
+        url = "http://127.0.0.1:8003"
+
+        def links(now: datetime, url: str = url) -> list[str]:
+            kept = doors.sign_in_links(folder, url=url, now=now)
+            assert kept.stat().st_mode & 0o777 == 0o600
+            return [line for line in kept.read_text().splitlines() if line.startswith(url)]
+
+        at = timezone.now()
+        first = links(at)
+        assert len(first) == 3
+        assert links(at + timedelta(hours=23)) == first
+        shown = (folder / doors.LINKS_FILE).read_text()
+        assert "Ines Hartmann, Fernwood Analytics and Brenner Logistik" in shown
+        assert "until" in shown.splitlines()[0]
+        visitor = Client()
+        asked = visitor.get(first[1].removeprefix(url))
+        assert visitor.post(asked["Location"]).status_code == 302
+        assert "Brenner Logistik" in visitor.get("/portal/").content.decode()
+        assert not set(links(at)) & set(first)  # one is used, so all are made anew
+        expired = links(at)
+        assert not set(links(at + timedelta(days=1))) & set(expired)
+        assert links(at, "http://127.0.0.1:8004") != []
+        Contact.objects.filter(email=company.ADVISER[1]).delete()
+        assert len(links(at + timedelta(days=9))) == 2
+
+    def test_names_the_address_it_is_reached_at(
+        self, told: demo.Told, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(papers, "store_document", lambda pk: None)
+        Outbox.objects.all().delete()
+        out = StringIO()
+        call_command("demo", port=8765, stdout=out, stderr=StringIO())
+        assert "http://127.0.0.1:8765/portal/" in out.getvalue()
+        monkeypatch.setenv("PUBLIC_URL", "https://billing.example.com/")
+        out = StringIO()
+        call_command("demo", port=8765, stdout=out, stderr=StringIO())
+        assert "https://billing.example.com/portal/" in out.getvalue()
 
     def test_without_pango_shows_everything_and_says_what_is_missing(
         self, told: demo.Told, folder: Path, monkeypatch: pytest.MonkeyPatch

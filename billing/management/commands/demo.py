@@ -43,7 +43,7 @@ class Command(BaseCommand):
         folder = Path(settings.DATA_DIR) / "demo"
         told = self._build(among_others=options["among_others"])
         refusal = self._write_papers(told, folder)
-        self._show(told, folder, url=f"http://127.0.0.1:{port}")
+        self._show(told, folder, url=_address(port))
         if options["serve"]:
             self.stdout.flush()
             _serve(port)
@@ -92,6 +92,8 @@ def _doors(folder: Path, *, url: str) -> Iterator[str]:
     password, key = doors.administrator(folder), _shown(doors.api_key(folder))
     known = f"password {password}" if password else "see manage.py changepassword"
     yield f"  Admin       {url}/admin/   user {LOGIN}, {known}"
+    links = _shown(doors.sign_in_links(folder, url=url, now=timezone.now()))
+    yield f"  Portal      {url}/portal/   with a link of {links}"
     yield f"  Quarantine  {url}/admin/metering/quarantinedevent/"
     yield f"              {report.quarantine()}"
     yield f"  API         {url}/api/v1/docs"
@@ -106,6 +108,11 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
+def _address(port: int) -> str:
+    """Return where people reach the demo: where the settings say, or else this port."""
+    return os.environ.get("PUBLIC_URL", f"http://127.0.0.1:{port}").rstrip("/")
+
+
 def _is_taken(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -114,4 +121,5 @@ def _is_taken(port: int) -> bool:
 def _serve(port: int) -> None:
     """Become the server; it runs until it is interrupted."""
     server = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{port}"]
+    os.environ["PUBLIC_URL"] = _address(port)
     os.execv(sys.executable, [*server, "--workers", "2", "--log-level", "warning"])
