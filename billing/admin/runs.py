@@ -25,6 +25,7 @@ from django.utils.safestring import SafeString
 from billing import tasks
 from billing.admin import words
 from billing.admin.periods import RETRY, retry_all
+from billing.admin.unresolved import unresolved
 from billing.models import (
     BillingPeriod,
     BillingRun,
@@ -34,6 +35,7 @@ from billing.models import (
     RunStatus,
 )
 from billing.services import runs
+from billing.services.closing import to_close
 from billing.services.outlook import outlook
 from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.theme import action, display, text_input
@@ -41,7 +43,6 @@ from config.base.audit import Actor
 from config.base.errors import Invalid
 from config.base.fields import ExactSum
 from customers.models import Customer
-from metering.models import QuarantinedEvent, QuarantineStatus
 
 START = "billing.add_billingrun"
 BACKDATE = "billing.backdate_billingrun"
@@ -309,6 +310,7 @@ class BillingRunAdmin(ReadOnlyAdmin[BillingRun]):
     def _progress(self, request: HttpRequest, run: BillingRun) -> dict[str, Any]:
         may_see = request.user.has_perm(VIEW_INVOICES)
         parked = runs.parked_in(run)
+        closed = Customer.objects.filter(subscriptions__billing_periods__run=run)
         invoices = run.invoices.select_related("customer").prefetch_related("charges__period")
         return {
             "run": {
@@ -335,6 +337,7 @@ class BillingRunAdmin(ReadOnlyAdmin[BillingRun]):
             if request.user.has_perm(START)
             else "",
             "is_driven_here": settings.CELERY_TASK_ALWAYS_EAGER,
+            "unresolved": unresolved(closed),
             "parked": [_parked_row(period) for period in parked[:SHOWN]],
             "parked_left_out": max(0, len(parked) - SHOWN),
             "may_retry": request.user.has_perm(RETRY),
@@ -398,7 +401,7 @@ def _preview(form: CloseForm, *, now: datetime) -> dict[str, Any]:
     customer: Customer | None = form.cleaned_data["customer"]
     as_of: datetime = form.cleaned_data["as_of"] or now
     found = outlook(as_of=as_of, customer_id=customer.pk if customer else None)
-    quarantined = QuarantinedEvent.objects.filter(status=QuarantineStatus.OPEN).count()
+    closing = to_close(as_of=as_of, customer_id=customer.pk if customer else None)
     oldest = found.oldest
     return {
         "as_of": words.moment(as_of),
@@ -420,7 +423,7 @@ def _preview(form: CloseForm, *, now: datetime) -> dict[str, Any]:
         "oldest_url": words.page("billing_billingperiod", oldest.pk) if oldest else "",
         "parked": [_parked_row(period) for period in found.parked.order_by("-pk")[:20]],
         "parked_count": found.parked.count(),
-        "quarantined": quarantined,
+        "unresolved": unresolved(Customer.objects.filter(subscriptions__in=closing.order_by())),
     }
 
 

@@ -18,7 +18,6 @@ from config.base.audit import SYSTEM
 from config.base.models import AuditEntry
 from customers.models import Issuer, Subscription
 from metering.events import make_event
-from metering.models import QuarantinedEvent
 from metering.services.ingestion import ingest
 from tests import factories as make
 from tests.billing.months import close, use
@@ -78,23 +77,49 @@ def test_anna_sees_what_is_due_before_she_closes(ada: Subscription) -> None:
     assert not BillingPeriod.objects.exists()
 
 
-def test_the_oldest_and_the_quarantine_are_named(ada: Subscription) -> None:
-    close(datetime(2026, 11, 1, tzinfo=UTC))
+def waits(subject: str, *, number: int = 1) -> None:
+    """Let a call of a type that nobody counts arrive."""
     event = make_event(
         source="test",
-        id="q",
-        type="api.call",
-        subject="nobody",
+        id=f"{subject}-{number}",
+        type="other.call",
+        subject=subject,
         subscription=None,
         time=NOW,
         data={},
     )
-    ingest([event], received_at=NOW)
-    assert QuarantinedEvent.objects.count() == 1
-    words = said(anna().get(CLOSE))
+    assert ingest([event], received_at=NOW).quarantined == 1
+
+
+def test_the_oldest_and_what_waits_in_quarantine_are_named(
+    ada: Subscription, plan: PlanVersion
+) -> None:
+    close(datetime(2026, 11, 1, tzinfo=UTC))
+    later = make.subscription(
+        make.customer("later"), plan, key="later-1", starts_on=date(2027, 1, 1)
+    )
+    for subject in (ada.customer.key, later.customer.key, "nobody"):
+        waits(subject)
+    client = anna()
+    shown = client.get(CLOSE)
+    words = said(shown)
     assert "Periods that have ended 1" in words
     assert "The oldest ada, 1–30 Nov 2026" in words
-    assert "1 event of all customers waits in quarantine" in words
+    assert "1 event of these customers waits in quarantine" in words
+    assert "1 event in quarantine names a customer nobody knows" in words
+    [one] = shown.context["preview"]["unresolved"]["customers"]
+    assert one["subject"] == ada.customer.key
+    listed = client.get(one["url"]).context["cl"].result_list
+    assert [row.subject for row in listed] == [ada.customer.key]
+
+
+def test_a_run_names_what_it_left_out(ada: Subscription) -> None:
+    waits(ada.customer.key)
+    waits(ada.customer.key, number=2)
+    close(NOW)
+    words = said(anna().get(run_page(BillingRun.objects.get())))
+    assert "2 events of these customers wait in quarantine" in words
+    assert "names a customer nobody knows" not in words
 
 
 def test_anna_closes_and_reads_the_run(ada: Subscription) -> None:
