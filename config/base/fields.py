@@ -22,6 +22,25 @@ validate_key = RegexValidator(
     code="invalid_key",
 )
 
+_CONTROLS = "\x00-\x1f\x7f-\x9f"
+_BIDI = "\u202a-\u202e\u2066-\u2069"
+NOT_IN_A_LINE = re.compile(f"[{_CONTROLS}{_BIDI}\u2028\u2029\ud800-\udfff]")
+NOT_IN_A_TEXT = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}\ud800-\udfff]")
+"""What can't be seen and changes how the rest reads, in one line and in several."""
+UNSEEN = "Control characters and bidirectional overrides are not allowed."
+
+
+def validate_line(value: Any) -> None:
+    """Refuse a line with what can't be seen in it."""
+    if isinstance(value, str) and NOT_IN_A_LINE.search(value):
+        raise ValidationError(UNSEEN, code="invisible")
+
+
+def validate_text(value: Any) -> None:
+    """Refuse a text of several lines with what can't be seen in it; CR LF is a line's end."""
+    if isinstance(value, str) and NOT_IN_A_TEXT.search(value.replace("\r\n", "\n")):
+        raise ValidationError(UNSEEN, code="invisible")
+
 
 class InexactDecimal(ValueError):
     """A value that a column could only keep by rounding it."""

@@ -24,6 +24,7 @@ from config.base.admin.complaints import REFUSED, complaints, refused_form
 from config.base.admin.theme import ModelAdmin
 from config.base.admin.trail import entry_rows
 from config.base.audit import Actor
+from config.base.fields import validate_line, validate_text
 from config.base.models import AuditEntry
 
 Row = TypeVar("Row", bound=models.Model)
@@ -94,9 +95,15 @@ class AuditedAdmin(ModelAdmin[Row]):
         self, request: HttpRequest, obj: Row | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
         form_class = super().get_form(request, obj, change=change, **kwargs)
+        _refuse_unseen(form_class)
         if found := getattr(request, "_complaints", None):
             return refused_form(form_class, found, self.complaint_fields)
         return form_class
+
+    def get_formsets_with_inlines(self, request: HttpRequest, obj: Row | None = None) -> Any:
+        for formset, inline in super().get_formsets_with_inlines(request, obj):
+            _refuse_unseen(formset.form)
+            yield formset, inline
 
     def save_model(self, request: HttpRequest, obj: Row, form: Any, change: bool) -> None:
         if not change:
@@ -276,6 +283,16 @@ class ReadOnlyAdmin(AuditedAdmin[Row]):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def _refuse_unseen(form_class: Any) -> None:
+    """Let no text in that can't be seen and changes how the rest reads, as the API does not."""
+    for field in form_class.base_fields.values():
+        if isinstance(field, forms.CharField) and not isinstance(field.widget, forms.PasswordInput):
+            is_long = isinstance(field.widget, forms.Textarea)
+            validate = validate_text if is_long else validate_line
+            if validate not in field.validators:
+                field.validators = [*field.validators, validate]
 
 
 def _many_to_many_changes(form: forms.ModelForm[Any]) -> dict[str, list[Any]]:

@@ -81,7 +81,8 @@ class ApiKeyAdmin(AuditedAdmin[ApiKey]):
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
         form_class = super().get_form(request, obj, change=change, **kwargs)
-        return type(form_class)(form_class.__name__, (form_class,), {"user": request.user})
+        form_class.user = request.user
+        return form_class
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:

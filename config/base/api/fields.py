@@ -12,12 +12,8 @@ from django.db import connection
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from config.base.fields import inexact, validate_key
+from config.base.fields import NOT_IN_A_LINE, NOT_IN_A_TEXT, UNSEEN, inexact, validate_key
 
-_CONTROLS = "\x00-\x1f\x7f-\x9f"
-_BIDI = "\u202a-\u202e\u2066-\u2069"
-_NOT_IN_A_LINE = re.compile(f"[{_CONTROLS}{_BIDI}\u2028\u2029\ud800-\udfff]")
-_NOT_IN_A_TEXT = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}\ud800-\udfff]")
 _DATE = re.compile(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _INSTANT = re.compile(
     r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
@@ -146,12 +142,12 @@ class Text(serializers.CharField):
 
     default_error_messages = {
         "invalid": "Write a text in quotes.",
-        "invisible": "Control characters and bidirectional overrides are not allowed.",
+        "invisible": UNSEEN,
     }
 
     def __init__(self, *, max_length: int, lines: bool = False, **kwargs: Any) -> None:
         super().__init__(max_length=max_length, **kwargs)
-        self.unwanted = _NOT_IN_A_TEXT if lines else _NOT_IN_A_LINE
+        self.unwanted = NOT_IN_A_TEXT if lines else NOT_IN_A_LINE
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         if isinstance(data, str) and self.unwanted.search(data):
