@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from billing.calculation import Tax, Taxed, Totals, totals
+from billing.history import Past, PastKey
 from billing.models import (
     BillingPeriod,
     InvoiceLine,
@@ -43,11 +44,22 @@ class Offer:
             (draft.price, price_value(draft)) for draft in drafts_of(rows)
         ]
 
+    @property
+    def metered(self) -> list[Price]:
+        """The prices of what is used, in order."""
+        return [price for price, _ in self.prices if price.metric_id]
+
     @cached_property
     def metrics(self) -> list[ValueMetric]:
         """The metrics it measures, each once, in the order of its prices."""
-        found = {price.metric.pk: price.metric for price, _ in self.prices if price.metric}
+        found = {price.metric.pk: price.metric for price in self.metered if price.metric}
         return list(found.values())
+
+    def past_key(self, price: Price) -> PastKey:
+        """Name the past of a metered price: that of its metric, or its own where several share it."""
+        sharing = [other for other, _ in self.prices if other.metric_id == price.metric_id]
+        assert price.metric_id is not None
+        return price.metric_id, price.key if len(sharing) > 1 else ""
 
 
 class Served(NamedTuple):
@@ -73,11 +85,13 @@ def compose(
     ended: Served | None,
     starting: Served | None,
     snapshots: Mapping[int, UsageSnapshot],
+    past: Mapping[PastKey, Sequence[Past]],
     tax: Tax,
 ) -> Composed:
     """Charge the period that ended in arrears and the one that starts in advance (R21).
 
-    `snapshots` holds the usage of `ended` by metric. Either may be None, but not both: an opening
+    `snapshots` holds the usage of `ended` by metric, `past` what was billed before it, which each
+    line tells beside its own. Either may be None, but not both: an opening
     has no period that ended, a last invoice none that starts.
     """
     served = ended or starting
@@ -97,7 +111,9 @@ def compose(
             if price.timing == Timing.ADVANCE:
                 lines = _increases(price, value, ended.period, stated, exponent)
             elif price.metric:
-                lines = _usage(price, value, ended.period, snapshots[price.metric.pk], exponent)
+                usage = snapshots[price.metric.pk]
+                before = past.get(ended.offer.past_key(price), ())
+                lines = _usage(price, value, ended.period, usage, before, exponent)
             else:
                 lines = _arrears(price, value, ended.period, stated, exponent)
             charges += [(price.position, line) for line in lines]
@@ -111,7 +127,12 @@ def compose(
 
 
 def _usage(
-    price: Price, value: pricing.Price, period: BillingPeriod, usage: UsageSnapshot, exponent: int
+    price: Price,
+    value: pricing.Price,
+    period: BillingPeriod,
+    usage: UsageSnapshot,
+    before: Sequence[Past],
+    exponent: int,
 ) -> Iterator[InvoiceLine]:
     """Charge what a metric measured (R11, R15)."""
     metric = price.metric
@@ -126,6 +147,9 @@ def _usage(
     line = _line(price, period, rated, kind=LineKind.USAGE, measured=said)
     line.snapshot = usage
     line.unit, line.unit_plural = metric.unit, metric.unit_plural
+    if before:
+        own = Past(period.start_date, period.end_date, rated.used, rated.included)
+        line.explanation["trend"] = [one.as_json() for one in (*before, own)]
     yield from _with_minimum(line, rated)
 
 

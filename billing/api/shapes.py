@@ -36,6 +36,15 @@ class MeasuredSerializer(serializers.Serializer[Any]):
     as_of = serializers.DateTimeField(help_text="What was received later is not in it.")
 
 
+class PastSerializer(serializers.Serializer[Any]):
+    """A period as it was billed when the line was drawn; null where nothing was."""
+
+    start = serializers.DateField()
+    end = serializers.DateField(help_text="The first day after it.")
+    used = QuantityString(allow_null=True)
+    included = QuantityString(allow_null=True)
+
+
 class ExplanationSerializer(serializers.Serializer[Any]):
     """How an amount came to be: the steps sum to `exact`, and with `rounding` to `amount`.
 
@@ -58,6 +67,11 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     amount = QuantityString(minimum=None)
     period_fraction = serializers.CharField(
         required=False, help_text="Where only a part of the period was charged: 16/30."
+    )
+    trend = PastSerializer(
+        many=True,
+        required=False,
+        help_text="Of usage: this period and up to five before it, oldest first; where there are any.",
     )
 
 

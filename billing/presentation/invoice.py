@@ -12,7 +12,7 @@ from django.db import models
 from billing.composition import Composed
 from billing.models import Invoice, InvoiceLine, InvoiceStatus, LineKind, TaxSubtotal
 from billing.presentation.colours import palette
-from billing.presentation.lines import is_shown, line_view, usage_view
+from billing.presentation.lines import has_usage, is_shown, line_view, usage_view
 from billing.presentation.reader import Reader, clean
 from billing.presentation.views import (
     Fact,
@@ -53,7 +53,7 @@ def present(
     today = invoice.issue_date or invoice.created_at.date()
     lines = composed.lines if composed else list(invoice.lines.all())
     taxes = composed.taxes if composed else list(invoice.taxes.all())
-    usage = [line for line in lines if line.kind == LineKind.USAGE and _has_usage(line)]
+    usage = [line for line in lines if has_usage(line)]
     number = invoice.number or ""
     heading = reader.say("invoice" if number else "draft_title")
     return InvoiceView(
@@ -198,11 +198,6 @@ def _in_fours(iban: str) -> str:
 def _on(at: datetime | None, seller: Party, reader: Reader) -> str:
     assert at is not None
     return reader.local_date(at, str(seller.get("time_zone", "UTC")))
-
-
-def _has_usage(line: InvoiceLine) -> bool:
-    """Show a metric that was used, or that could have been for nothing."""
-    return bool(line.quantity or Decimal(line.explanation["included"]))
 
 
 def _usage(

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from billing.models import InvoiceLine, LineKind
+from billing.presentation.past import past_view
 from billing.presentation.reader import Reader, clean
 from billing.presentation.views import LineView, RowView, UsageView
 from catalog.metrics import PRORATED
@@ -25,6 +26,12 @@ def is_shown(line: InvoiceLine) -> bool:
     """Hide only what has neither money nor usage (R34)."""
     used = line.quantity if line.kind == LineKind.USAGE else Decimal(0)
     return bool(line.net or used)
+
+
+def has_usage(line: InvoiceLine) -> bool:
+    """Show a metric that was used, or that could have been for nothing."""
+    is_usage = line.kind == LineKind.USAGE
+    return is_usage and bool(line.quantity or Decimal(line.explanation["included"]))
 
 
 def line_view(line: InvoiceLine, reader: Reader, *, today: date) -> LineView:
@@ -64,6 +71,7 @@ def usage_view(line: InvoiceLine, reader: Reader, *, zone: str) -> UsageView:
         over=reader.number(over),
         is_over=over > 0,
         bar=meter(used, included, text=_used_of(used, included, over, reader)),
+        trend=past_view(said.get("trend", ()), reader),
         note=_counted(said["measured"], reader, zone),
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from config.base.charts import Meter
+from config.base.charts import Meter, Trend
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,8 @@ class UsageView:
     is_over: bool
     bar: Meter | None
     """None without an allowance to measure against."""
+    trend: Trend | None
+    """None where there is no period before."""
     note: str
 
 

@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from billing.chunk import Chunk
 from billing.composition import Served
-from billing.drafting import Draft, write_drafts
+from billing.drafting import Draft, compose_all, write_drafts
 from billing.models import BillingPeriod, PeriodStatus, Purpose, UsageSnapshot
 from billing.querysets import BillingPeriodQuerySet
 from billing.usage import read_snapshots
@@ -113,7 +113,7 @@ def _advance(subscription_ids: Sequence[int], *, as_of: datetime, run_id: int | 
         for period, snapshots in zip(due, read, strict=True)
         if not period.is_trial  # shown, not billed (R23)
     ]
-    write_drafts([(draft, draft.compose()) for draft in drafts], run_id=run_id)
+    write_drafts(list(zip(drafts, compose_all(drafts), strict=True)), run_id=run_id)
     for period in opening:
         period.needs_opening = False
     for period in due:

@@ -12,11 +12,13 @@ from django.db import transaction
 from billing.calculation import tax_for
 from billing.chunk import Chunk
 from billing.composition import Composed
-from billing.drafting import Draft, attach
+from billing.drafting import Draft, attach, compose_all
+from billing.history import earlier_usage, period_key
 from billing.models import (
     BillingPeriod,
     DocumentSequence,
     Invoice,
+    InvoiceLine,
     InvoiceStatus,
     PeriodCharge,
     PeriodStatus,
@@ -84,6 +86,14 @@ class NumberBlock(NamedTuple):
     first: str
     last: str
     issue_date: date
+
+
+class Redraft(NamedTuple):
+    """An open invoice, what it would be if drawn now, and the metrics that measure otherwise."""
+
+    invoice: Invoice
+    draft: Draft
+    changed: dict[int, UsageSnapshot]
 
 
 @transaction.atomic
@@ -169,7 +179,7 @@ def recalculate_invoices(
     """Measure the periods of open invoices again and redraw their lines (R26).
 
     Writes the next snapshot revision; nothing is lost of the earlier ones. With
-    `only_if_changed`, an invoice whose usage, parties and tax are as they were stays as it is.
+    `only_if_changed`, an invoice stays as it is if its usage, past, parties and tax do.
     Returns those that were redrawn.
 
     :raises InvoiceNotDraft: if one is issued, void or discarded.
@@ -178,11 +188,15 @@ def recalculate_invoices(
     for invoice in invoices:
         check_open(invoice)
     redrawn = []
-    for invoice, draft, changed in _redrafted(invoices, at=at):
-        if only_if_changed and not changed and not _outdated(invoice, draft):
+    subscriptions = set()  # an invoice that comes after one of these has another past now
+    drafts = _redrafted(invoices, at=at)
+    telling_otherwise = _with_another_past(drafts)
+    for invoice, draft, changed in drafts:
+        past_changed = invoice.pk in telling_otherwise or draft.subscription.pk in subscriptions
+        if only_if_changed and not (changed or past_changed or _outdated(invoice, draft)):
             continue
         UsageSnapshot.objects.bulk_create(draft.snapshots.values())
-        composed = draft.compose()
+        [composed] = compose_all([draft])
         before = audit.state(invoice)
         invoice.lines.all().delete()
         invoice.taxes.all().delete()
@@ -194,12 +208,15 @@ def recalculate_invoices(
         changes = audit.changes(before, audit.state(invoice))
         audit.record(actor=actor, action="recalculated", subject=invoice, changes=changes)
         redrawn.append(invoice)
+        subscriptions.add(draft.subscription.pk)
     return redrawn
 
 
 def redrawing(invoices: Sequence[Invoice], *, at: datetime) -> list[tuple[Invoice, Composed]]:
     """Return what recalculating these open invoices now would make of them; save nothing."""
-    return [(invoice, draft.compose()) for invoice, draft, _ in _redrafted(invoices, at=at)]
+    drafts = _redrafted(invoices, at=at)
+    composed = compose_all([draft for _, draft, _ in drafts])
+    return [(invoice, one) for (invoice, _, _), one in zip(drafts, composed, strict=True)]
 
 
 @transaction.atomic
@@ -330,6 +347,26 @@ def _outdated(invoice: Invoice, draft: Draft) -> bool:
     }
 
 
+def _with_another_past(drafts: Sequence[Redraft]) -> set[int]:
+    """Return the invoices whose lines tell of earlier periods what is not billed for them now."""
+    ended = {invoice.pk: draft.ended for invoice, draft, _ in drafts if draft.ended}
+    past = earlier_usage([served.period for served in ended.values()])
+    told = {
+        (invoice, price): trend[:-1]
+        for invoice, price, trend in InvoiceLine.objects.filter(
+            invoice__in=ended, explanation__has_key="trend"
+        ).values_list("invoice_id", "price_id", "explanation__trend")
+    }
+    found = set()
+    for invoice, served in ended.items():
+        earlier = past[period_key(served.period)]
+        for price in served.offer.metered:
+            before = earlier.get(served.offer.past_key(price), ())
+            if told.get((invoice, price.pk), []) != [one.as_json() for one in before]:
+                found.add(invoice)
+    return found
+
+
 def _check_reason(reason: str) -> None:
     if not reason.strip():
         raise Invalid([Fault(("reason",), "required", "Say why; it stays in the audit trail.")])
@@ -400,9 +437,7 @@ def _release(invoice: Invoice, *, reopen: bool, at: datetime) -> None:
     PeriodCharge.objects.filter(pk__in=[charge.pk for charge in charges]).update(is_live=False)
 
 
-def _redrafted(
-    invoices: Sequence[Invoice], *, at: datetime
-) -> list[tuple[Invoice, Draft, dict[int, UsageSnapshot]]]:
+def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
     """Draft open invoices again from what is measured now; say which metrics differ."""
     charges = {
         charge.invoice_id: charge
@@ -442,7 +477,7 @@ def _redrafted(
             charge.period if opening else following.get(charge.pk),
             measured,
         )
-        found.append((invoice, draft, changed))
+        found.append(Redraft(invoice, draft, changed))
     return found
 
 

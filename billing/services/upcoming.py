@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from billing.chunk import Chunk
 from billing.composition import Composed, Served, compose
+from billing.drafting import compose_all
 from billing.models import (
     BillingPeriod,
     Invoice,
@@ -80,15 +81,18 @@ def running_periods(*, subscriptions: Sequence[Subscription], at: datetime) -> l
     chunk = Chunk(subscriptions)
     running = _running(chunk, at=at)
     read = read_snapshots([chunk.wanted(period) for period in running], at=at)
-    found = []
+    drafts = []
     for period, snapshots in zip(running, read, strict=True):
         following = chunk.following(period.subscription, period)
         if period.is_trial and following:
-            draft = draft_of(chunk, Purpose.OPENING, None, following, {})
+            drafts.append(draft_of(chunk, Purpose.OPENING, None, following, {}))
         else:
             purpose = Purpose.REGULAR if following else Purpose.FINAL
-            draft = draft_of(chunk, purpose, period, following, snapshots)
-        composed = draft.compose()
+            drafts.append(draft_of(chunk, purpose, period, following, snapshots))
+    found = []
+    for period, snapshots, draft, composed in zip(
+        running, read, drafts, compose_all(drafts), strict=True
+    ):
         lines = composed.lines if draft.ended else _as_if_charged(chunk, period, snapshots)
         usage = [line for line in lines if line.kind == LineKind.USAGE]
         invoice = draft.invoice(composed, run_id=None)
@@ -105,6 +109,7 @@ def _as_if_charged(
         ended=Served(period, chunk.offer(period)),
         starting=None,
         snapshots=snapshots,
+        past={},
         tax=chunk.tax(period.subscription),
     ).lines
 

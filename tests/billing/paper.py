@@ -23,6 +23,7 @@ from catalog.models import Price
 from catalog.money import exponent, round_half_up
 from catalog.pricing import WHOLE, DayFraction, Rated, explanation, rate
 from customers.models import Issuer, Subscription
+from customers.periods import month_after
 from tests import factories
 from tests.catalog import notation
 
@@ -89,6 +90,26 @@ API_CALLS = Charge(
     "187340",
     ("call", "calls"),
 )
+
+
+def trend(*told: str, end: date = NOVEMBER[1]) -> dict[str, Any]:
+    """Read months that end with November: "120000/100000", a dash where nothing was billed."""
+    months = [date(end.year, end.month - len(told) + number, 1) for number in range(len(told))]
+    periods = []
+    for start, figures in zip(months, told, strict=True):
+        used, _, included = figures.partition("/")
+        known = figures != "-"
+        periods.append(
+            {
+                "start": start.isoformat(),
+                "end": month_after(start, 1).isoformat(),
+                "used": used if known else None,
+                "included": (included or "0") if known else None,
+            }
+        )
+    return {"trend": periods}
+
+
 STORAGE = Charge("Storage", "per_unit | included 50 | at 0.12", "82.5", ("GB-month", "GB-months"))
 WORKED_EXAMPLE = (BASE_FEE, API_CALLS, STORAGE)
 

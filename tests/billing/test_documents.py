@@ -34,7 +34,16 @@ from billing.documents import (
 )
 from billing.models import Invoice, InvoiceDocument, InvoiceStatus, LineKind
 from billing.presentation import InvoiceView, present
-from tests.billing.paper import BASE_FEE, MIDNIGHT, Charge, invoice, loaded
+from tests.billing.paper import (
+    API_CALLS,
+    BASE_FEE,
+    MIDNIGHT,
+    STORAGE,
+    Charge,
+    invoice,
+    loaded,
+    trend,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 CALLS = ("call", "calls")
@@ -102,6 +111,41 @@ def test_the_worked_example_in_german() -> None:
         *("Nettobetrag", "658,91", "USt 19 % auf 658,91", "125,19", "784,10 €"),
         *("Regelsatz", "19 %", "658,91", "125,19", "784,10"),
     )
+
+
+SIX_CALLS = trend(
+    *("98200/100000", "104300/100000", "118000/100000"),
+    *("128000/100000", "149800/100000", "187340/100000"),
+)
+SIX_GB = trend("44/50", "52.5/50", "58/50", "64.2/50", "71/50", "82.5/50")
+WITH_TREND = (BASE_FEE, replace(API_CALLS, said=SIX_CALLS), replace(STORAGE, said=SIX_GB))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("locale", "caption", "figures"),
+    [
+        ("en-GB", "June to November, dashed line: included", "June: 98,200 of 100,000 included; "),
+        ("de-DE", "Juni bis November, gestrichelt: enthalten", "Juni: 98.200 von 100.000 enthal"),
+    ],
+)
+def test_the_trend_is_captioned_and_read_out(locale: str, caption: str, figures: str) -> None:
+    pdf = render(present(invoice(*WITH_TREND, locale=locale)))
+    in_order(" ".join(pages(pdf)), "187", caption, "82", caption)
+    root: Any = PdfReader(BytesIO(pdf)).root_object
+    pictures = [alt for alt in _alternatives(root["/StructTreeRoot"]["/K"]) if alt]
+    assert len(pictures) == 4  # a meter and a trend each
+    assert figures in pictures[1]
+
+
+def _alternatives(node: Any) -> list[str]:
+    """Collect the texts that stand for pictures, in reading order."""
+    node = node.get_object() if hasattr(node, "get_object") else node
+    if isinstance(node, list):
+        return [alt for child in node for alt in _alternatives(child)]
+    if not isinstance(node, dict):
+        return []
+    return [str(node.get("/Alt", "")), *_alternatives(node.get("/K", []))]
 
 
 @pytest.mark.django_db
@@ -341,7 +385,7 @@ def test_totals_are_never_orphaned(lines: int) -> None:
 
 @pytest.mark.django_db
 def test_the_same_view_gives_the_same_bytes() -> None:
-    view = present(invoice())
+    view = present(invoice(*WITH_TREND))
     first = render(view)
     render(present(invoice(legal_name="株式会社", locale="de")))
     assert render(view) == first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal as D
 from typing import Any
@@ -17,6 +18,7 @@ from billing.presentation.words import WORDS
 from catalog.pricing import DayFraction, explanation, rate
 from catalog.pricing.explanation import step_from_json
 from tests.billing.paper import (
+    API_CALLS,
     BASE_FEE,
     BUYER,
     DECEMBER,
@@ -25,6 +27,7 @@ from tests.billing.paper import (
     Charge,
     invoice,
     loaded,
+    trend,
 )
 from tests.catalog.notation import price
 
@@ -146,6 +149,103 @@ def test_a_glance_at_seven_metrics_shows_six_and_says_so() -> None:
     assert len(view.usage) == 6
     assert view.usage_note == "One more is in the charges below."
     assert view.usage[0].bar is None  # nothing included to measure against
+
+
+SIX = trend("98200/100000", "104300/100000", "-", "0/100000", "149800/150000", "187340/100000")
+
+TRENDS = {
+    "months by their names": (
+        "en-GB",
+        trend("104300/100000", "187340/100000"),
+        "October to November, dashed line: included",
+        "October: 104,300 of 100,000 included; November: 187,340 of 100,000 included",
+    ),
+    "in German": (
+        "de-DE",
+        trend("104300/100000", "187340/100000"),
+        "Oktober bis November, gestrichelt: enthalten",
+        "Oktober: 104.300 von 100.000 enthaltenen; November: 187.340 von 100.000 enthaltenen",
+    ),
+    "nothing included, and a gap": (
+        "en-GB",
+        trend("123456789012", "-", "1000000000"),
+        "September to November",
+        "September: 123,456,789,012; October: nothing billed; November: 1,000,000,000",
+    ),
+    "over the turn of the year, with years": (
+        "en-GB",
+        {
+            "trend": [
+                {"start": "2026-12-01", "end": "2027-01-01", "used": "1", "included": "0"},
+                {"start": "2027-01-01", "end": "2027-02-01", "used": "2", "included": "0"},
+            ]
+        },
+        "December 2026 to January 2027",
+        "December 2026: 1; January 2027: 2",
+    ),
+    "a first month in part is that month": (
+        "en-GB",
+        {
+            "trend": [
+                {"start": "2026-10-17", "end": "2026-11-01", "used": "1", "included": "0"},
+                {"start": "2026-11-01", "end": "2026-12-01", "used": "2", "included": "0"},
+            ]
+        },
+        "October to November",
+        "October: 1; November: 2",
+    ),
+    "months from the 15th by their days": (
+        "en-GB",
+        {
+            "trend": [
+                {"start": "2026-09-15", "end": "2026-10-15", "used": "1", "included": "5"},
+                {"start": "2026-10-15", "end": "2026-11-15", "used": "2", "included": "5"},
+            ]
+        },
+        "15 Sept – 14 Nov 2026, dashed line: included",
+        "15 Sept – 14 Oct 2026: 1 of 5 included; 15 Oct – 14 Nov 2026: 2 of 5 included",
+    ),
+    "two weeks of a month are no months": (
+        "en-GB",
+        {
+            "trend": [
+                {"start": "2026-11-02", "end": "2026-11-09", "used": "1", "included": "0"},
+                {"start": "2026-11-09", "end": "2026-11-16", "used": "2", "included": "0"},
+            ]
+        },
+        "2–15 Nov 2026",
+        "2–8 Nov 2026: 1; 9–15 Nov 2026: 2",
+    ),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("locale", "told", "caption", "text"), TRENDS.values(), ids=TRENDS)
+def test_a_trend_in_words(locale: str, told: dict[str, Any], caption: str, text: str) -> None:
+    charge = replace(API_CALLS, said=told)
+    [metric] = present(invoice(charge, locale=locale)).usage
+    assert metric.trend is not None
+    assert (metric.trend.caption, metric.trend.text) == (caption, text)
+
+
+@pytest.mark.django_db
+def test_a_trend_leaves_a_gap_where_nothing_was_billed() -> None:
+    [metric] = present(invoice(replace(API_CALLS, said=SIX))).usage
+    assert metric.trend is not None
+    assert [bar.x for bar in metric.trend.bars] == ["2%", "18.67%", "68.67%", "85.33%"]
+    assert [bar.opacity for bar in metric.trend.bars] == ["0.4", "0.4", "0.4", "1"]
+    levels = [step for step in metric.trend.included if step.y1 == step.y2]
+    assert [(step.x1, step.x2) for step in levels] == [
+        ("0%", "33.33%"),
+        ("50%", "66.67%"),
+        ("66.67%", "83.33%"),
+        ("83.33%", "100%"),
+    ]
+
+
+@pytest.mark.django_db
+def test_a_first_period_has_no_trend() -> None:
+    assert [metric.trend for metric in present(invoice()).usage] == [None, None]
 
 
 ONE_LINE = {
