@@ -132,6 +132,15 @@ class TestWhatALineTells:
         assert [used for _, used, _ in told_by[stranger.pk]] == ["77", "78", "79"]
         assert [used for _, used, _ in told_by[sibling.pk]] == ["0", "0"]
 
+    def test_another_plan_goes_on_with_the_metrics_past(
+        self, ada: Subscription, calls: ValueMetric
+    ) -> None:
+        other = make.published(make.graduated(calls, "rest @ 2", key="other"))
+        ada.phases.update(ends_on=date(2026, 2, 1))
+        ada.phases.create(plan_version=other, starts_on=date(2026, 2, 1), time_zone="UTC")
+        use_monthly(ada, 130, 170)
+        assert told(newest(close(at(3, 1, 1)))) == [("01", "130", "100"), ("02", "170", "0")]
+
     def test_each_metric_tells_its_own(self, calls: ValueMetric) -> None:
         storage = make.metric("storage", event_type="storage")
         both = make.published(
