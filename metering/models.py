@@ -1,4 +1,4 @@
-"""Events, the keys that make them count once, their corrections, and the quarantine."""
+"""Events, the keys that make them count once, their corrections, rollups, and the quarantine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from uuid import UUID, uuid4
 from django.db import models
 from django.db.models import Case, F, Q, When
 
+from catalog.models import ValueMetric
 from config.base.constraints import exactly_when, one_of
+from config.base.fields import ExactNumberField
 from customers.models import Customer, Subscription
 from metering.fields import ExactJSONField
 
@@ -169,6 +171,94 @@ class EventAdjustment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.reason}"
+
+
+class Rollup(models.Model):
+    """That a metric's usage is kept summed up, by one definition of it, and since when.
+
+    Until it is ready, usage is read from events. A metric that is measured differently gets
+    another one.
+    """
+
+    metric = models.OneToOneField(ValueMetric, on_delete=models.CASCADE, related_name="+")
+    event_type = models.CharField(max_length=255, db_index=True)
+    definition = models.TextField(help_text="How events become quantities, as JSON.")
+    digest = models.CharField(max_length=32, help_text="16 bytes of the definition.")
+    created_at = models.DateTimeField()
+    horizon = models.BigIntegerField(
+        null=True, help_text="Transactions before this one may not know of it yet."
+    )
+    built_up_to = models.BigIntegerField(default=0, help_text="The last customer summed up.")
+    customers_done = models.PositiveIntegerField(default=0)
+    customers_total = models.PositiveIntegerField(default=0)
+    ready_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                name="rollup_ready_once_others_know_it",
+                condition=Q(ready_at=None) | Q(horizon__isnull=False),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Rollup of {self.metric}"
+
+
+class UsagePiece(models.Model):
+    """What is kept of events of one customer, day and key, so that they need not be read again.
+
+    Ingestion appends one for what it stored; folding merges those of one key and day. The sum of
+    all is right at every commit. Which columns are filled depends on the kind of the metric.
+    Foreign keys are not constrained: that would ask once per row and nothing here outlives them.
+    """
+
+    rollup = models.ForeignKey(
+        Rollup, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
+    )
+    subscription = models.ForeignKey(
+        Subscription,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        null=True,
+    )
+    key = ExactJSONField(help_text="The values of the properties that are kept apart.")
+    starts_at = models.DateTimeField(help_text="The customer's local day, when it was made.")
+    ends_at = models.DateTimeField()
+    events = models.BigIntegerField()
+    last_received_at = models.DateTimeField()
+    total = ExactNumberField(null=True, help_text="The sum of the values.")
+    highest = ExactNumberField(null=True, help_text="The highest level, or running total.")
+    area = ExactNumberField(null=True, help_text="Level × microseconds, until `ends_at`.")
+    last_value = ExactNumberField(null=True)
+    first_time = models.DateTimeField()
+    last_time = models.DateTimeField()
+    last_id = models.BigIntegerField(help_text="The id of the last event at `last_time`.")
+    is_folded = models.BooleanField(default=False)
+
+    class Meta:
+        indexes = (
+            models.Index(fields=["customer", "rollup", "ends_at"], name="piece_measured"),
+            models.Index(fields=["id"], name="piece_fresh", condition=Q(is_folded=False)),
+        )
+        constraints = (
+            models.CheckConstraint(
+                name="piece_lies_in_its_day",
+                condition=Q(
+                    starts_at__lte=F("first_time"),
+                    first_time__lte=F("last_time"),
+                    last_time__lt=F("ends_at"),
+                ),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.events} events from {self.starts_at:%Y-%m-%d %H:%M}"
 
 
 class QuarantineGroup(NamedTuple):

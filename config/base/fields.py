@@ -116,6 +116,41 @@ class ExactDecimalField(models.DecimalField[Any, Any]):
         )
 
 
+class ExactNumberField(models.Field[Any, Any]):
+    """A finite decimal of any size, kept exactly on both databases.
+
+    Numeric on PostgreSQL. On SQLite a text, which can't be compared or added up in SQL there.
+    """
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        return "numeric" if connection.vendor == "postgresql" else "text"
+
+    def db_check(self, connection: BaseDatabaseWrapper) -> str | None:
+        if connection.vendor != "postgresql":
+            return None
+        assert self.column is not None
+        column = connection.ops.quote_name(self.column)
+        return f"{column} > '-Infinity' AND {column} < 'Infinity'"  # NaN sorts above both
+
+    def get_prep_value(self, value: Any) -> Decimal | None:
+        return None if value is None else Decimal(value)
+
+    def get_db_prep_value(
+        self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
+    ) -> Any:
+        number = value if prepared else self.get_prep_value(value)
+        if number is None or connection.vendor == "postgresql":
+            return number
+        assert number.is_finite()
+        return f"{number:f}"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal | None:
+        return None if value is None else Decimal(value)
+
+    def to_python(self, value: Any) -> Decimal | None:
+        return None if value is None else Decimal(value)
+
+
 def amount_field(**kwargs: Any) -> ExactDecimalField:
     """Return a field for money, in the currency of its document: 15 digits and 4 decimals."""
     return ExactDecimalField(max_digits=19, decimal_places=4, **kwargs)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from fractions import Fraction
-from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,19 +22,16 @@ from config.base.api.views import ApiView
 from customers.models import Customer
 from customers.periods import first_instant, local_date, zone
 from metering.api.fields import ExactJSONRenderer, Moment
-from metering.buckets import Granularity, buckets
-from metering.querysets import (
-    NOTHING,
-    CannotMeasure,
-    Measured,
-    Span,
-    billable,
-    measure,
-    measure_by,
+from metering.buckets import Granularity
+from metering.services.usage import (
+    Bucket,
+    NoSuchDimension,
+    Series,
+    TooManyBuckets,
+    TooManyGroups,
+    usage,
 )
 
-MOST_BUCKETS = 1000
-MOST_GROUPED = 10_000
 QUANTITY_PLACES = 10
 
 
@@ -116,16 +110,24 @@ class CustomerUsage(ApiView):
         if metric is None:
             raise BadParameter({"metric": f"There is no metric “{query['metric']}”."})
         place = zone(customer.time_zone)
-        start, end = _range(query, place)
+        now = timezone.now()
+        start, end = _range(query, place, now=now)
         granularity = Granularity(query["granularity"])
-        cuts = list(islice(buckets(start, end, granularity, place), MOST_BUCKETS + 1))
-        if len(cuts) > MOST_BUCKETS:
-            message = (
-                f"That would be more than {MOST_BUCKETS:,} buckets; choose a coarser granularity "
-                "or a shorter time."
+        dimension = query.get("group_by")
+        try:
+            found = usage(
+                customer=customer,
+                metric=metric,
+                start=start,
+                end=end,
+                granularity=granularity,
+                at=now,
+                by=dimension,
             )
-            raise BadParameter({"granularity": message}, code="too_many_buckets")
-        spans = [Span(customer.pk, None, *cut) for cut in [*cuts, (start, end)]]
+        except TooManyBuckets as refusal:
+            raise BadParameter({"granularity": str(refusal)}, code=refusal.code) from refusal
+        except (NoSuchDimension, TooManyGroups) as refusal:
+            raise BadParameter({"group_by": str(refusal)}, code=refusal.code) from refusal
         answer = {
             "customer": customer.key,
             "metric": metric.key,
@@ -133,20 +135,19 @@ class CustomerUsage(ApiView):
             "to": end,
             "granularity": granularity.value,
             "time_zone": customer.time_zone,
+            **_figures(found.all),
         }
-        try:
-            answer |= _figures(metric, cuts, measure(metric, spans))
-            if dimension := query.get("group_by"):
-                answer["group_by"] = dimension
-                answer["groups"] = _groups(metric, cuts, spans, dimension)
-        except CannotMeasure as refusal:
-            raise BadParameter({"metric": str(refusal)}, code="cannot_measure") from refusal
+        if dimension is not None:
+            answer["group_by"] = dimension
+            answer["groups"] = [
+                {"value": series.value, **_figures(series)} for series in found.groups
+            ]
         return Response(answer)
 
 
-def _range(query: dict[str, Any], place: ZoneInfo) -> tuple[datetime, datetime]:
+def _range(query: dict[str, Any], place: ZoneInfo, *, now: datetime) -> tuple[datetime, datetime]:
     """Return what [from, to) means, by default this month until the end of today."""
-    today = local_date(timezone.now(), place)
+    today = local_date(now, place)
     start = _instant(query.get("from") or today.replace(day=1), place)
     end = _instant(query.get("to") or date.fromordinal(today.toordinal() + 1), place)
     if end <= start:
@@ -160,50 +161,16 @@ def _instant(moment: date | datetime, place: ZoneInfo) -> datetime:
     return first_instant(moment, place)
 
 
-def _groups(
-    metric: ValueMetric,
-    cuts: Sequence[tuple[datetime, datetime]],
-    spans: Sequence[Span],
-    dimension: str,
-) -> list[dict[str, Any]]:
-    if dimension not in metric.dimensions:
-        known = ", ".join(metric.dimensions) or "none"
-        raise BadParameter({"group_by": f"“{metric}” has no such dimension; it has: {known}."})
-    measured = measure_by(metric, spans, [dimension])
-    values = sorted({group for groups in measured for group in groups}, key=repr)
-    if len(values) * len(spans) > MOST_GROUPED:
-        message = (
-            f"{len(values):,} values in {len(cuts):,} buckets are too many; choose a coarser "
-            "granularity or a shorter time."
-        )
-        raise BadParameter({"group_by": message}, code="too_many_groups")
-    return [
-        {
-            "value": value,
-            **_figures(metric, cuts, [groups.get((value,), NOTHING) for groups in measured]),
-        }
-        for (value,) in values
-    ]
-
-
-def _figures(
-    metric: ValueMetric, cuts: Sequence[tuple[datetime, datetime]], measured: Sequence[Measured]
-) -> dict[str, Any]:
-    """Return the buckets, and the total, which is the last of what was measured."""
-    *each, total = measured
+def _figures(series: Series) -> dict[str, Any]:
     return {
         "buckets": [
-            {"start": start, "end": end, **_amount(metric, amount)}
-            for (start, end), amount in zip(cuts, each, strict=True)
+            {"start": bucket.start, "end": bucket.end, **_amount(bucket)}
+            for bucket in series.buckets
         ],
-        "total": {
-            **_amount(metric, total),
-            "billable": plain(billable(metric, total.quantity)),
-        },
+        "total": {**_amount(series.total), "billable": plain(series.billable)},
     }
 
 
-def _amount(metric: ValueMetric, measured: Measured) -> dict[str, Any]:
-    exact = Fraction(measured.quantity) / Fraction(metric.unit_divisor)
-    quantity = round_half_up(exact, QUANTITY_PLACES)
-    return {"quantity": plain(quantity), "events": measured.events}
+def _amount(bucket: Bucket) -> dict[str, Any]:
+    quantity = round_half_up(bucket.quantity, QUANTITY_PLACES)
+    return {"quantity": plain(quantity), "events": bucket.events}

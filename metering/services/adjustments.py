@@ -23,6 +23,7 @@ from metering.models import (
     UsageEvent,
 )
 from metering.services.checking import Surroundings
+from metering.services.rollups import rebuild_around
 
 _FAULTS_OF_DATA = (
     QuarantineCode.MISSING_VALUE,
@@ -135,6 +136,7 @@ def _adjust(
     EventAdjustment.objects.filter(pk__in=superseded).update(is_effective=False)
     EventAdjustment.objects.bulk_create(fresh)
     AuditEntry.objects.bulk_create(entries)
+    rebuild_around(events[adjustment.event_key] for adjustment in fresh)
 
 
 def _checked(reason: str) -> str:

@@ -5,6 +5,7 @@ PostgreSQL takes the rows by COPY, SQLite by executemany.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -15,7 +16,9 @@ from catalog.models import ValueMetric
 from metering import properties
 from metering.events import Event
 from metering.models import EventKey
+from metering.pieces import Occurrence
 from metering.querysets import sqlite_instant
+from metering.services.rollups import append_pieces
 
 IDS_PER_BLOCK = 10_000
 """How many ids one value of the sequence stands for, on PostgreSQL; so many a batch may have."""
@@ -161,6 +164,12 @@ def store_events(rows: Sequence[Counted], *, received_at: datetime) -> None:
         _store_on_postgresql(rows, received_at)
     else:
         _store(rows, received_at)
+    occurrences: dict[str, list[Occurrence]] = defaultdict(list)
+    for row in rows:
+        occurrences[row.event.type].append(
+            Occurrence(row.id, row.time, row.customer_id, row.subscription_id, row.event.data)
+        )
+    append_pieces(occurrences, received_at=received_at)
 
 
 def _store_on_postgresql(rows: Sequence[Counted], received_at: datetime) -> None:

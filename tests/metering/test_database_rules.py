@@ -9,7 +9,15 @@ from django.apps import apps
 from django.db import IntegrityError, transaction
 
 from customers.models import Customer, Subscription
-from metering.models import CatalogueStamp, EventAdjustment, EventKey, QuarantinedEvent, UsageEvent
+from metering.models import (
+    CatalogueStamp,
+    EventAdjustment,
+    EventKey,
+    QuarantinedEvent,
+    Rollup,
+    UsageEvent,
+    UsagePiece,
+)
 from metering.triggers import GUARDS
 from tests import factories as make
 from tests.metering import usage
@@ -58,6 +66,28 @@ def stored(**attributes: Any) -> Any:
     return UsageEvent.objects.all()
 
 
+def ready_rollup() -> Any:
+    return Rollup.objects.create(
+        metric=make.metric(), definition="{}", created_at=usage.NOW, ready_at=usage.NOW
+    )
+
+
+def piece(**fields: Any) -> Any:
+    defaults = {
+        "rollup_id": 1,
+        "customer_id": 1,
+        "key": [],
+        "starts_at": usage.NOV,
+        "ends_at": usage.DEC,
+        "events": 1,
+        "last_received_at": usage.NOW,
+        "first_time": usage.NOV,
+        "last_time": usage.NOV,
+        "last_id": 1,
+    }
+    return UsagePiece.objects.create(**{**defaults, **fields})
+
+
 def known(**fields: Any) -> Any:
     EventKey.objects.create(key=KEY, payload_hash=b"1" * 16, **fields)
     return EventKey.objects.all()
@@ -83,6 +113,8 @@ RULES: dict[str, Callable[[], Any]] = {
     "adjustment_effective_once_per_event": lambda: [adjusted(), adjusted(kind="replace", data={})],
     "event_adjustment_is_only_superseded": lambda: adjusted().update(reason="Another."),
     "event_adjustment_is_never_deleted": lambda: adjusted()._raw_delete("default"),
+    "rollup_ready_once_others_know_it": ready_rollup,
+    "piece_lies_in_its_day": lambda: piece(last_time=usage.DEC),
     "usage_event_never_changes": lambda: stored().update(type="other"),
     "usage_event_is_never_deleted": lambda: stored()._raw_delete("default"),
     "event_key_never_changes": lambda: known().update(key=UUID(int=2)),

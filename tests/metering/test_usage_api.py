@@ -118,12 +118,6 @@ def test_a_thousand_buckets_take_as_many_queries_as_one(
             assert reader.get(f"{URL}?{query}").status_code == 200
 
 
-def test_what_is_not_built_yet_is_said(reader: APIClient) -> None:
-    make.metric("gb-months", aggregation="time_weighted", value_is="level", time_unit="period")
-    response = reader.get(f"{URL}?metric=gb-months")
-    assert (response.status_code, response.json()["errors"][0]["code"]) == (400, "cannot_measure")
-
-
 def test_strangers_see_nothing(reader: APIClient, caller: Caller) -> None:
     assert reader.get("/api/v1/customers/globex/usage?metric=calls").status_code == 404
     assert caller("events:read").get(f"{URL}?metric=calls").status_code == 403

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
+from time import sleep
 from typing import Any
 
 from catalog.models import ValueMetric
@@ -13,6 +14,7 @@ from metering import properties
 from metering.events import Event, read_event
 from metering.querysets import Measured, Span, measure
 from metering.services import Report, ingest
+from metering.services.rollups import build_rollups
 
 NOV = datetime(2026, 11, 1, tzinfo=UTC)
 DEC = datetime(2026, 12, 1, tzinfo=UTC)
@@ -49,6 +51,15 @@ def sent(event: dict[str, Any]) -> Event:
 
 def send(*events: dict[str, Any], at: datetime = NOW) -> Report:
     return ingest([sent(event) for event in events], received_at=at)
+
+
+def build() -> None:
+    """Have every metric's rollup ready; transactions of others may delay it."""
+    for _ in range(600):
+        if not build_rollups(at=NOW):
+            return
+        sleep(0.05)
+    raise AssertionError("Somebody keeps a transaction open.")
 
 
 ALWAYS = ((datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)),)

@@ -1,0 +1,25 @@
+"""Asking for usage: `measure`, and the parts of SQL that reading and keeping it share."""
+
+from metering.querysets.functions import sqlite_instant
+from metering.querysets.measuring import (
+    SPANS_PER_QUERY,
+    billable,
+    in_units,
+    measure,
+    measure_by,
+)
+from metering.querysets.values import NOTHING, Group, Measured, Span, Target
+
+__all__ = [
+    "NOTHING",
+    "SPANS_PER_QUERY",
+    "Group",
+    "Measured",
+    "Span",
+    "Target",
+    "billable",
+    "in_units",
+    "measure",
+    "measure_by",
+    "sqlite_instant",
+]

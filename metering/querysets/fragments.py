@@ -1,0 +1,113 @@
+"""Parts that the statements over usage share.
+
+A *piece* is what is kept of a customer's events of one day (`UsagePiece`), a *run* what a statement
+adds up: a piece, or one event as if it were one. An *island* is a stretch of a customer's time
+that pieces cover which overlap, because the days of two time zones do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from metering.definitions import Definition, Kind
+from metering.querysets.dialects import Dialect, Sql
+
+PIECE_COLUMNS = (
+    "customer_id, subscription_id, key, starts_at, ends_at, events, last_received_at, total, "
+    "highest, area, last_value, first_time, last_time, last_id"
+)
+_KEEPS_LAST = (Kind.LAST, Kind.HIGHEST, Kind.HELD)
+_KEEPS_TOTAL = (Kind.SUM, Kind.PEAK, Kind.FLOW)
+
+
+def joined(template: str, **parts: Sql) -> Sql:
+    """Fill {named} parts into a template, once each, with their parameters in its order."""
+    order = sorted(parts, key=lambda name: template.index(f"{{{name}}}"))
+    text = template
+    for name in order:
+        assert text.count(f"{{{name}}}") == 1, name
+        text = text.replace(f"{{{name}}}", parts[name].text)
+    return Sql(text, tuple(param for name in order for param in parts[name].params))
+
+
+def value(dialect: Dialect, definition: Definition) -> Sql:
+    """Return what counts of an event, NULL for nothing."""
+    if definition.kind == Kind.COUNT:
+        return Sql("1")
+    if definition.kind == Kind.UNIQUE:
+        return dialect.identity(definition.value_property)
+    return dialect.quantity(definition.value_property)
+
+
+def counts(dialect: Dialect, definition: Definition) -> Sql:
+    """Return whether an event of the right type meets the filters."""
+    parts = [dialect.filter(condition) for condition in definition.filters]
+    text = " AND ".join(["TRUE", *(part.text for part in parts)])
+    return Sql(text, tuple(param for part in parts for param in part.params))
+
+
+def key(dialect: Dialect, names: Sequence[str]) -> Sql:
+    return dialect.key(names) if names else Sql("'[]'")
+
+
+def islands(extents: str) -> str:
+    """Return a query for the islands that extents form: owner, starts_at, ends_at, flag.
+
+    `extents` has the same columns; an island is flagged if one of its extents is.
+    """
+    return f"""
+        SELECT owner, MIN(starts_at), MAX(ends_at), MAX(flag) FROM (
+            SELECT owner, starts_at, ends_at, flag, SUM(begins) OVER (
+                PARTITION BY owner ORDER BY starts_at, ends_at) AS island
+            FROM (
+                SELECT owner, starts_at, ends_at, flag, CASE WHEN starts_at < MAX(ends_at) OVER (
+                    PARTITION BY owner ORDER BY starts_at, ends_at
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) THEN 0 ELSE 1 END AS begins
+                FROM {extents} AS extents
+            ) AS marked
+        ) AS numbered GROUP BY owner, island"""
+
+
+def event_runs(dialect: Dialect, definition: Definition, events: str) -> str:
+    """Return a query for events as runs that `merged` can add up.
+
+    Of `events`: the columns of a piece up to ends_at, then id, time, received_at, value. A run's
+    area reaches to the end of its day, so that areas of runs of one day add up.
+    """
+    kind = definition.kind
+    nothing = dialect.no_number
+    series = "PARTITION BY customer_id, subscription_id, key, starts_at, ends_at"
+    total = "value" if kind in _KEEPS_TOTAL else nothing
+    last = "value" if kind in _KEEPS_LAST else nothing
+    highest = area = nothing
+    if kind == Kind.HIGHEST:
+        highest = "value"
+    elif kind == Kind.PEAK:  # peers in the window are the changes of one instant
+        highest = f"{dialect.sum}(value) OVER ({series} ORDER BY time)"
+    elif kind == Kind.FLOW:
+        area = dialect.times("value", dialect.elapsed("time", "ends_at"))
+    elif kind == Kind.HELD:
+        until = f"LEAD(time, 1, ends_at) OVER ({series} ORDER BY time, id)"
+        area = dialect.times("value", dialect.elapsed("time", until))
+    return f"""
+        SELECT customer_id, subscription_id, key, starts_at, ends_at, 1 AS events,
+            received_at AS last_received_at, {total} AS total, {highest} AS highest,
+            {area} AS area, {last} AS last_value, time AS first_time, time AS last_time,
+            id AS last_id
+        FROM {events} AS events"""
+
+
+def merged(dialect: Dialect, definition: Definition, runs: str) -> str:
+    """Return a query for pieces, one for all runs of one key and day; columns: PIECE_COLUMNS."""
+    rank = "1"
+    if definition.kind in _KEEPS_LAST:
+        rank = """ROW_NUMBER() OVER (
+                PARTITION BY customer_id, subscription_id, key, starts_at, ends_at
+                ORDER BY last_time DESC, last_id DESC)"""
+    return f"""
+        SELECT customer_id, subscription_id, key, starts_at, ends_at, SUM(events),
+            MAX(last_received_at), {dialect.sum}(total), {dialect.max}(highest),
+            {dialect.sum}(area), {dialect.max}(last_value) FILTER (WHERE newest = 1),
+            MIN(first_time), MAX(last_time), MAX(last_id) FILTER (WHERE newest = 1)
+        FROM (SELECT runs.*, {rank} AS newest FROM {runs} AS runs) AS ranked
+        GROUP BY customer_id, subscription_id, key, starts_at, ends_at"""

@@ -1,0 +1,49 @@
+"""What is asked about usage, and what is answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+
+@dataclass(frozen=True)
+class Span:
+    """Whose usage counts, from `start` until just before `end`, both in UTC (R1, R6).
+
+    An event that names a subscription counts for that one only. One that names none counts here
+    except in the stretches `elsewhere`, half-open, in which another subscription takes it. Without
+    a subscription, all of the customer's events count, whichever they name.
+    """
+
+    customer_id: int
+    subscription_id: int | None
+    start: datetime
+    end: datetime
+    elsewhere: tuple[tuple[datetime, datetime], ...] = ()
+
+
+class Measured(NamedTuple):
+    """What a span amounts to: the exact aggregate, before divisor and rounding (R10).
+
+    Level × time is in units × microseconds; `billable` divides. `events` and `last_received_at`
+    are of the events in the span that have a value.
+    """
+
+    quantity: Decimal = Decimal(0)
+    events: int = 0
+    last_received_at: datetime | None = None
+
+
+NOTHING = Measured()
+Group = tuple[Any, ...]
+
+
+class Target(NamedTuple):
+    """A stretch [start, end) of a customer whose usage is summed up anew, by days of a zone."""
+
+    customer_id: int
+    time_zone: str
+    start: datetime
+    end: datetime

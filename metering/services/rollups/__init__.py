@@ -1,0 +1,18 @@
+"""Keeping usage summed up: appended with the events, folded now and then, built from events."""
+
+from metering.services.rollups.appending import append_pieces
+from metering.services.rollups.building import build_rollups, rollup_of
+from metering.services.rollups.checking import Difference, differences
+from metering.services.rollups.folding import fold_pieces
+from metering.services.rollups.rebuilding import rebuild, rebuild_around
+
+__all__ = [
+    "Difference",
+    "append_pieces",
+    "build_rollups",
+    "differences",
+    "fold_pieces",
+    "rebuild",
+    "rebuild_around",
+    "rollup_of",
+]
