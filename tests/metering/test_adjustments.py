@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 from django.db import close_old_connections, connection
+from django.test.utils import CaptureQueriesContext
 
 from config.base.audit import Actor
 from config.base.errors import Invalid
@@ -16,7 +17,7 @@ from metering.events import event_key
 from metering.models import EventAdjustment, UsageEvent
 from metering.services import EventNotCounted, replace_event, void_events
 from tests import factories as make
-from tests.metering.usage import NOW, D, body, send, used
+from tests.metering.usage import NOW, D, body, build, send, used
 
 pytestmark = pytest.mark.django_db
 DORA = Actor(ActorKind.USER, "dora")
@@ -139,12 +140,16 @@ def test_the_trail_says_who_what_and_why() -> None:
     assert (last.action, last.changes) == ("voided", {"data": ['{"calls":0.1}', None]})
 
 
-def test_twenty_are_voided_in_as_many_queries_as_one(django_assert_num_queries: Any) -> None:
+def test_twenty_are_voided_in_as_many_queries_as_one() -> None:
     make.metric(), make.customer("acme")
+    build()
     keys = [sent(str(n)) for n in range(21)]
+    counts = []
     for chosen in (keys[:1], keys[1:]):
-        with django_assert_num_queries(7):
+        with CaptureQueriesContext(connection) as queries:
             void(*chosen)
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.postgresql

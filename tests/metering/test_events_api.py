@@ -230,7 +230,7 @@ def test_ten_thousand_events_take_as_many_queries_as_two(
     gateway: APIClient, django_assert_max_num_queries: Any
 ) -> None:
     for count in (2, 10_000):
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(15):
             report = post(gateway, [body() for _ in range(count)]).json()
         assert report["accepted"] == count
 

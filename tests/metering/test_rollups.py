@@ -21,7 +21,7 @@ from metering.services.rollups import differences, fold_pieces
 from tests import factories as make
 from tests.metering.oracle import Happening, oracle
 from tests.metering.test_measure import FILTERS, METRICS, properties
-from tests.metering.usage import HOUR, NOV, NOW, body, send
+from tests.metering.usage import HOUR, NOV, NOW, body, build, send
 
 pytestmark = pytest.mark.django_db
 
