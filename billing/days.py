@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from fractions import Fraction
 from typing import NamedTuple
 
 from billing.usage import Wanted, span_of
 from catalog.money import round_half_up
 from customers.periods import local_date, zone
 from metering.buckets import Granularity, buckets
-from metering.querysets import Span, measure
+from metering.querysets import Span, in_units, measure
 
 LONGEST = timedelta(days=93)  # a longer period is no chart of days any more
 _PLACES = 10
@@ -31,7 +30,8 @@ def read_days(wanted: Sequence[Wanted], *, until: datetime) -> list[dict[int, li
     """Measure every period's metrics on each local day that began by then, in the order asked.
 
     One query per metric and thousand days; nothing of periods longer than a quarter. Quantities
-    are in the metric's unit, not rounded as on the bill.
+    are in the metric's unit, not rounded as on the bill; of level × time, the day's average level
+    where it is per period.
     """
     found: list[dict[int, list[DayUsed]]] = [{} for _ in wanted]
     asked: dict[int, list[tuple[int, Span]]] = defaultdict(list)
@@ -54,7 +54,7 @@ def read_days(wanted: Sequence[Wanted], *, until: datetime) -> list[dict[int, li
         measured = measure(metric, [span for _, span in spans])
         for (place, span), amount in zip(spans, measured, strict=True):
             day = local_date(span.start, zone(wanted[place].period.time_zone))
-            exact = Fraction(amount.quantity) / Fraction(metric.unit_divisor)
+            exact = in_units(metric, amount.quantity, nominal=span.end - span.start)
             used = DayUsed(day, round_half_up(exact, _PLACES))
             found[place].setdefault(pk, []).append(used)
     return found

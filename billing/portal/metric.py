@@ -29,7 +29,7 @@ from customers.models import SubscriptionPhase
 from customers.periods import first_instant, local_date, month_after, zone
 from customers.portal import Visitor, page, signed_in
 from metering.buckets import Granularity, buckets
-from metering.querysets import NOTHING, CannotMeasure, Span, measure, measure_by
+from metering.services.usage import Series, TooManyGroups, usage
 
 MOST_BARS = 400
 SHOWN_GROUPS = 4  # and all others as one more
@@ -141,33 +141,27 @@ def _measured(
     metric: ValueMetric, cuts: Sequence[Cut], question: Question, visitor: Visitor
 ) -> list[Group]:
     """Return all usage first, then the values of the dimension, the greatest first; two queries."""
-    whole = (cuts[0][0], cuts[-1][1])
-    spans = [Span(visitor.customer.pk, None, *cut) for cut in [*cuts, whole]]
     try:
-        found = [_group(metric, "", measure(metric, spans))]
-        if question.by:
-            by_value = measure_by(metric, spans, [question.by])
-            names = {group for groups in by_value for group in groups}
-            parts = [
-                _group(
-                    metric,
-                    _name(value, visitor),
-                    [groups.get((value,), NOTHING) for groups in by_value],
-                )
-                for (value,) in sorted(names, key=repr)
-            ]
-            found += sorted(parts, key=lambda group: -group.used)
-    except CannotMeasure:
+        found = usage(
+            customer=visitor.customer,
+            metric=metric,
+            start=cuts[0][0],
+            end=cuts[-1][1],
+            granularity=question.step,
+            at=timezone.now(),
+            by=question.by or None,
+        )
+    except TooManyGroups:
         raise BadQuestion("cannot_measure") from None
-    return found
+    parts = [_group(_name(one.value, visitor), one) for one in found.groups]
+    return [_group("", found.all), *sorted(parts, key=lambda group: -group.used)]
 
 
-def _group(metric: ValueMetric, name: str, measured: Sequence[Any]) -> Group:
+def _group(name: str, series: Series) -> Group:
     *bars, whole = [
-        round_half_up(Fraction(one.quantity) / Fraction(metric.unit_divisor), _PLACES)
-        for one in measured
+        round_half_up(bucket.quantity, _PLACES) for bucket in [*series.buckets, series.total]
     ]
-    return Group(name, bars, whole, measured[-1].events)
+    return Group(name, bars, whole, series.total.events)
 
 
 def _name(value: object, visitor: Visitor) -> str:

@@ -7,8 +7,6 @@ that pieces cover which overlap, because the days of two time zones do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from metering.definitions import Definition, Kind
 from metering.querysets.dialects import Dialect, Sql
 
@@ -44,10 +42,6 @@ def counts(dialect: Dialect, definition: Definition) -> Sql:
     parts = [dialect.filter(condition) for condition in definition.filters]
     text = " AND ".join(["TRUE", *(part.text for part in parts)])
     return Sql(text, tuple(param for part in parts for param in part.params))
-
-
-def key(dialect: Dialect, names: Sequence[str]) -> Sql:
-    return dialect.key(names) if names else Sql("'[]'")
 
 
 def islands(extents: str) -> str:

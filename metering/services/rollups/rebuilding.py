@@ -109,7 +109,7 @@ def _made(words: Dialect, rollup: Rollup, definition: Definition, targets: Seque
         gone=Sql(gone, (rollup.pk,) if gone else ()),
         events=fragments.joined(
             days,
-            key=fragments.key(words, definition.key_names),
+            key=words.key(definition.key_names),
             value=fragments.value(words, definition),
             lookup=Sql(lookup, (definition.event_type,)),
             counts=fragments.counts(words, definition),
