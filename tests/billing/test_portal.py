@@ -1,0 +1,585 @@
+"""The portal as its readers use it: Ada of Fernwood, who pays; Bob of Brenner, who must see none of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from celery import current_app
+from django.conf import settings as django_settings
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import URLPattern, reverse
+
+from billing.models import Invoice
+from billing.portal import words
+from billing.presentation.colours import NIGHT, _contrast, on_dark
+from billing.services import issuing
+from config import portal
+from config.base.audit import SYSTEM
+from customers import words as door_words
+from customers.models import Contact, Customer, Issuer, Subscription
+from tests import factories as make
+from tests.billing.months import close, use
+from tests.customers import door
+from tests.staff import said
+
+pytestmark = pytest.mark.django_db
+
+NOVEMBER = datetime(2026, 11, 20, 12, tzinfo=UTC)
+FIRST_HOURS = datetime(2026, 12, 1, 2, tzinfo=UTC)  # drafted, not issued
+DECEMBER = datetime(2026, 12, 2, 9, tzinfo=UTC)
+HOME = "/portal/"
+
+
+@pytest.fixture(autouse=True)
+def issuer() -> Issuer:
+    """Northlight, the only seller, taxed at 19 percent."""
+    Issuer.objects.update(
+        name="Northlight",
+        email="billing@northlight.example",
+        tax_status="standard",
+        standard_tax_rate=19,
+    )
+    return Issuer.objects.get()
+
+
+@pytest.fixture
+def november() -> Any:
+    with time_machine.travel(NOVEMBER, tick=False):
+        yield
+
+
+def scale(customer: Customer, **terms: Any) -> Subscription:
+    """Subscribe to 499 a month with 100,000 calls included, then 2.00 and 1.50 per 1,000."""
+    calls = make.metric("api_calls", name="API calls", dimensions=["region"])
+    version = make.published(
+        make.flat(name="Base fee"),
+        make.graduated(
+            calls,
+            "50000 @ 0.002, rest @ 0.0015",
+            name="API calls",
+            included_quantity=Decimal(100_000),
+        ),
+        currency=customer.currency,
+    )
+    return make.subscription(customer, version, **terms)
+
+
+@pytest.fixture
+def fernwood(november: None) -> Subscription:
+    """Fernwood's subscription since 1 November, 187,340 calls so far, above since the 10th."""
+    customer = make.customer("fernwood", name="Fernwood Analytics", locale="en-GB")
+    subscription = scale(customer, key="fernwood-scale")
+    use(subscription, datetime(2026, 11, 3, tzinfo=UTC), calls=60_000, region="eu")
+    use(subscription, datetime(2026, 11, 10, tzinfo=UTC), calls=80_000, region="us")
+    use(subscription, datetime(2026, 11, 19, tzinfo=UTC), calls=47_340, region="eu")
+    return subscription
+
+
+@pytest.fixture
+def ada(fernwood: Subscription) -> Client:
+    return door.signed_in(door.contact(fernwood.customer, "ada@fernwood.example"))
+
+
+@pytest.fixture
+def bob(november: None) -> Client:
+    brenner = make.customer("brenner", name="Brenner Logistik", locale="de-DE")
+    return door.signed_in(door.contact(brenner, "bob@brenner.example"))
+
+
+def issued(subscription: Subscription, *, at: datetime = DECEMBER) -> Invoice:
+    """Close what is over at that moment, which issues what is a day old; return the last invoice."""
+    with time_machine.travel(at, tick=False):
+        close(at)
+    return Invoice.objects.filter(customer=subscription.payer or subscription.customer).latest("pk")
+
+
+class TestTheFirstPage:
+    def test_it_says_what_the_next_invoice_comes_to(self, ada: Client) -> None:
+        page = said(ada.get(HOME))
+        assert "November 2026 so far" in page
+        assert "Fernwood Analytics · " in page
+        assert "€779.46 €655.01 net + €124.45 VAT" in page
+        assert "2 December 2026 on its own, a day after the period ends · 10 days left" in page
+
+    def test_a_metric_says_used_included_over_and_since_when(self, ada: Client) -> None:
+        page = said(ada.get(HOME))
+        assert "used 187,340 included 100,000 over so far 87,340 comes to €156.01" in page
+        assert "You passed the allowance on 10 November 2026." in page
+        assert "Each further 1,000 calls cost €1.50." in page
+        assert "3 events, counted until 20 Nov 2026" in page
+
+    def test_its_figures_are_those_of_the_invoice(
+        self, ada: Client, fernwood: Subscription
+    ) -> None:
+        expected = re.findall(r"comes to (€[\d.,]+)", said(ada.get(HOME)))
+        invoice = issued(fernwood)
+        usage = [f"€{line.net:.2f}" for line in invoice.lines.all() if line.kind == "usage"]
+        assert expected == usage
+
+    def test_within_the_allowance_it_says_how_much_is_left(self, november: None) -> None:
+        subscription = scale(make.customer("small", locale="en-GB"))
+        use(subscription, datetime(2026, 11, 3, tzinfo=UTC), calls=30_000)
+        page = said(door.signed_in(door.contact(subscription.customer)).get(HOME))
+        assert "You are within the allowance: 70,000 calls left." in page
+        assert "Beyond it, each 1,000 calls cost €2.00, and €1.50 beyond 150,000." in page
+
+    def test_nothing_running_says_what_will_be_here(self, bob: Client) -> None:
+        page = said(bob.get(HOME))
+        assert "Zur Zeit läuft nichts" in page
+        assert "Die erste erscheint hier, sobald sie ausgestellt ist" in page
+
+    def test_a_later_start_is_announced(self, november: None) -> None:
+        subscription = make.subscription(
+            make.customer(locale="en-GB"), starts_on=date(2026, 12, 24)
+        )
+        page = said(door.signed_in(door.contact(subscription.customer)).get(HOME))
+        assert "begins on 24 December 2026." in page
+
+    def test_a_trial_counts_and_does_not_charge(self, november: None) -> None:
+        calls = make.metric("api_calls", name="API calls")
+        version = make.published(
+            make.flat(), make.graduated(calls, "rest @ 0.01", name="API calls"), trial_days=30
+        )
+        subscription = make.subscription(make.customer(locale="en-GB"), version)
+        use(subscription, datetime(2026, 11, 3, tzinfo=UTC), calls=500)
+        page = said(door.signed_in(door.contact(subscription.customer)).get(HOME))
+        assert "Trial until 30 November 2026" in page
+        assert "used 500" in page
+        assert "not charged in the trial" in page
+
+    def test_two_sellers_that_nobody_chose_between_stop_no_page(
+        self, ada: Client, issuer: Issuer
+    ) -> None:
+        Issuer.objects.create(name="Southlight", legal_name="Southlight")
+        page = said(ada.get(HOME))
+        assert "The next invoice can't be shown yet" in page
+
+    def test_words_are_in_the_customers_language(self, november: None) -> None:
+        subscription = scale(make.customer("brenner", locale="de-DE"))
+        page = said(door.signed_in(door.contact(subscription.customer)).get(HOME))
+        assert "November 2026 bisher" in page
+        assert "593,81 €" in page
+
+
+class TestWhoPays:
+    @pytest.fixture
+    def group(self, november: None) -> tuple[Client, Client, Subscription]:
+        """Holding, which pays, and Works, which uses."""
+        holding, works = (make.customer(key, locale="en-GB") for key in ("holding", "works"))
+        subscription = scale(works, key="works-scale", payer=holding)
+        use(subscription, datetime(2026, 11, 3, tzinfo=UTC), calls=1_000)
+        clients = [door.signed_in(door.contact(one, f"a@{one.key}.x")) for one in (holding, works)]
+        return clients[0], clients[1], subscription
+
+    def test_the_payer_sees_money_and_no_days(
+        self, group: tuple[Client, Client, Subscription]
+    ) -> None:
+        payer, _, _ = group
+        page = payer.get(HOME)
+        assert "Used by Works" in said(page)
+        assert "€593.81" in said(page)
+        assert "chart-usage" not in page.content.decode()
+        assert payer.get("/portal/upcoming/works-scale/").status_code == 200
+        assert payer.get("/portal/usage/api_calls/").status_code == 404
+
+    def test_the_user_sees_days_and_no_money(
+        self, group: tuple[Client, Client, Subscription]
+    ) -> None:
+        _, user, subscription = group
+        page = user.get(HOME)
+        assert "Paid by Holding" in said(page)
+        assert "€" not in said(page)
+        assert "chart-usage" in page.content.decode()
+        assert user.get("/portal/upcoming/works-scale/").status_code == 404
+        assert "€" not in said(user.get("/portal/plan/"))
+        assert user.get("/portal/usage/api_calls/").status_code == 200
+
+    def test_invoices_go_to_the_payer_alone(
+        self, group: tuple[Client, Client, Subscription]
+    ) -> None:
+        payer, user, subscription = group
+        url = reverse("portal:invoice", args=(issued(subscription).uuid,))
+        assert payer.get(url).status_code == 200
+        assert user.get(url).status_code == 404
+
+
+class TestAnInvoice:
+    def test_every_line_is_explained_in_place(self, ada: Client, fernwood: Subscription) -> None:
+        invoice = issued(fernwood)
+        page = said(ada.get(reverse("portal:invoice", args=(invoice.uuid,))))
+        assert str(invoice.number) in page
+        assert (
+            "First 50,000 calls over 50,000 × 2.00 per 1,000 50,000 2.00 per 1,000 100.00" in page
+        )
+        assert "Above 50,000 calls over 37,340 × 1.50 per 1,000 37,340 1.50 per 1,000 56.01" in page
+        assert "187,340 · 3 events, counted until" in page
+        assert "100,000 are included; 87,340 are over." in page
+        assert "How to check this Add up the events of these days" in page
+        assert "Invoice total €779.46" in page
+
+    def test_a_draft_is_nobodys_business(self, ada: Client, fernwood: Subscription) -> None:
+        [draft] = [one for one in close(FIRST_HOURS) if one.is_open]
+        for name in ("invoice", "pdf"):
+            assert ada.get(reverse(f"portal:{name}", args=(draft.uuid,))).status_code == 404
+        assert "Oct" not in said(ada.get("/portal/invoices/"))
+
+    def test_a_void_one_is_void_everywhere(self, ada: Client, fernwood: Subscription) -> None:
+        invoice = issued(fernwood)
+        issuing.void_invoice(
+            invoice_id=invoice.pk, reason="Wrong", reopen=True, at=DECEMBER, actor=SYSTEM
+        )
+        assert "void" in said(ada.get("/portal/invoices/"))
+        page = said(ada.get(reverse("portal:invoice", args=(invoice.uuid,))))
+        assert "Nothing to pay: this invoice is void" in page
+
+    @pytest.mark.parametrize(
+        ("days", "status"),
+        [
+            pytest.param(0, "due 1 Jan 2027", id="issued just now"),
+            pytest.param(30, "due 1 Jan 2027", id="due today"),
+            pytest.param(31, "overdue since 1 Jan 2027", id="due yesterday"),
+        ],
+    )
+    def test_its_status_follows_the_day(
+        self, fernwood: Subscription, days: int, status: str
+    ) -> None:
+        issued(fernwood)
+        with time_machine.travel(DECEMBER + timedelta(days=days), tick=False):
+            ada = door.signed_in(door.contact(fernwood.customer))
+            assert status in said(ada.get("/portal/invoices/"))
+
+    def test_its_pdf_is_a_download(self, ada: Client, fernwood: Subscription) -> None:
+        invoice = issued(fernwood)
+        answer = ada.get(reverse("portal:pdf", args=(invoice.uuid,)))
+        assert answer.content.startswith(b"%PDF-")
+        assert (
+            answer.headers["Content-Disposition"] == f'attachment; filename="{invoice.number}.pdf"'
+        )
+        assert answer.headers["Cache-Control"] == "private, no-store"
+
+    def test_a_pdf_that_workers_make_is_waited_for(
+        self, ada: Client, fernwood: Subscription, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        invoice = issued(fernwood)
+        monkeypatch.setitem(current_app.conf, "task_always_eager", False)
+        nudged: list[str] = []
+        monkeypatch.setattr("billing.tasks.nudge_outbox", lambda: nudged.append("outbox"))
+        answer = ada.get(reverse("portal:pdf", args=(invoice.uuid,)))
+        assert answer.status_code == 202
+        assert answer.headers["Refresh"] == "3"
+        assert "The PDF is being made" in said(answer)
+        assert nudged == ["outbox"]
+
+    def test_the_one_on_its_way_has_the_same_shape(self, ada: Client) -> None:
+        page = said(ada.get("/portal/upcoming/fernwood-scale/"))
+        assert "It is issued from 2 December 2026" in page
+        assert "Above 50,000 calls over" in page
+        assert "Invoice total €779.46" in page
+        assert not Invoice.objects.exists()
+
+    def test_the_list_is_paged(
+        self, ada: Client, fernwood: Subscription, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("billing.portal.invoices.PER_PAGE", 1)
+        for month in (datetime(2026, 12, 3, tzinfo=UTC), datetime(2027, 1, 3, tzinfo=UTC)):
+            issued(fernwood, at=month)
+        first = ada.get("/portal/invoices/")
+        assert "Page 1 of 3 Older" in said(first)
+        assert "Newer Page 2 of 3 Older" in said(ada.get("/portal/invoices/?page=2"))
+        for wild in ("99", "x", "-1", ""):
+            assert ada.get(f"/portal/invoices/?page={wild}").status_code == 200
+
+
+class TestAMetric:
+    URL = "/portal/usage/api_calls/"
+
+    def test_it_shows_this_month_by_default(self, ada: Client) -> None:
+        page = said(ada.get(self.URL))
+        assert "1–20 Nov 2026" in page
+        assert "187,340 calls used in this time, in 3 events." in page
+
+    def test_it_is_broken_down(self, ada: Client) -> None:
+        page = said(ada.get(self.URL, {"by": "region"}))
+        assert "eu 107,340 57.3 % 2" in page
+        assert "us 80,000 42.7 % 1" in page
+
+    @pytest.mark.parametrize("step", ["hour", "day", "month"])
+    def test_its_bars_lead_closer(self, ada: Client, step: str) -> None:
+        answer = ada.get(self.URL, {"from": "2026-11-03", "to": "2026-11-10", "step": step})
+        links = re.findall(r'href="(/portal/usage/[^"]+)"', answer.content.decode())
+        assert bool(links) == (step != "hour")
+        for link in links:
+            assert ada.get(link.replace("&amp;", "&")).status_code == 200
+
+    def test_its_csv_adds_up_and_is_no_formula(self, ada: Client, fernwood: Subscription) -> None:
+        use(fernwood, datetime(2026, 11, 5, tzinfo=UTC), calls=1, region="=1+1")
+        answer = ada.get(self.URL, {"by": "region", "format": "csv"})
+        head, *rows = answer.content.decode().splitlines()
+        assert head == "from,to,calls,eu,us,'=1+1"
+        assert len(rows) == 20
+        assert sum(int(row.split(",")[2]) for row in rows) == 187_341
+        assert rows[0].startswith("2026-11-01T00:00:00+00:00,2026-11-02T00:00:00+00:00,0,")
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            pytest.param({"from": "2026-11-10", "to": "2026-11-09"}, id="ends before it starts"),
+            pytest.param({"from": "yesterday"}, id="no date"),
+            pytest.param({"from": "0001-01-01"}, id="before all time"),
+            pytest.param({"to": "9999-12-31"}, id="after all time"),
+            pytest.param({"step": "second"}, id="no such step"),
+            pytest.param({"from": "2020-01-01", "step": "hour"}, id="too many bars"),
+        ],
+    )
+    def test_what_cant_be_shown_is_said(self, ada: Client, query: dict[str, str]) -> None:
+        answer = ada.get(self.URL, query)
+        assert answer.status_code == 400
+        assert 'role="alert"' in answer.content.decode()
+
+    def test_a_metric_that_one_is_not_charged_for_is_not_there(self, ada: Client) -> None:
+        make.metric("secret_metric")
+        assert ada.get("/portal/usage/secret_metric/").status_code == 404
+
+
+class TestPlanAndAccount:
+    def test_prices_are_sentences(self, ada: Client) -> None:
+        page = said(ada.get("/portal/plan/"))
+        assert "A flat fee of 499.00." in page
+        assert "100,000 calls included, then 2.00 per 1,000 for the first 50,000" in page
+        assert "Billed every month · since 1 November 2026" in page
+
+    def test_the_account_says_who_gets_invoices(self, ada: Client, fernwood: Subscription) -> None:
+        door.contact(fernwood.customer, "ed@fernwood.example", receives_invoices=False)
+        page = said(ada.get("/portal/account/"))
+        assert "ada@fernwood.example (you) yes" in page
+        assert "ed@fernwood.example no" in page
+        assert "Write to billing@northlight.example" in page
+
+
+# Every route: strangers, others, methods, headers
+
+
+def routes() -> list[URLPattern]:
+    return list(portal.urlpatterns)
+
+
+PUBLIC = {"sign_in", "sign_in_sent", "sign_in_confirm", "sign_in_link", "sign_out", "colours"}
+POSTED = {"sign_in", "sign_in_sent", "sign_in_confirm", "sign_out", "choose", "language"}
+Address = Callable[[Subscription], list[Any]]
+OF_A_CUSTOMER: dict[str, Address] = {
+    "metric": lambda subscription: ["api_calls"],
+    "upcoming": lambda subscription: [subscription.key],
+    "invoice": lambda subscription: [issued(subscription).uuid],
+    "pdf": lambda subscription: [issued(subscription).uuid],
+}
+MISSING = {
+    "metric": ["nothing"],
+    "upcoming": ["nothing"],
+    "invoice": ["00000000-0000-0000-0000-000000000000"],
+    "pdf": ["00000000-0000-0000-0000-000000000000"],
+}
+PLAIN = {"usage", "invoices", "plan", "account", "choose", "language"}
+
+
+def test_every_route_is_in_one_of_these_lists() -> None:
+    """A new route fails here until somebody says who may see it, and it is walked below."""
+    assert {str(route.name) for route in routes()} == PUBLIC | PLAIN | set(OF_A_CUSTOMER)
+
+
+def body(answer: Any) -> str:
+    return re.sub(r'value="[A-Za-z0-9]{64}"|value="/portal/[^"]*"', "", answer.content.decode())
+
+
+@pytest.mark.parametrize("name", sorted(PLAIN | set(OF_A_CUSTOMER)))
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_stranger_is_sent_to_the_door(
+    name: str, method: str, ada: Client, fernwood: Subscription
+) -> None:
+    args = OF_A_CUSTOMER[name](fernwood) if name in OF_A_CUSTOMER else []
+    answer = getattr(Client(), method)(reverse(f"portal:{name}", args=args))
+    if answer.status_code != 405:
+        assert (answer.status_code, answer.headers["Location"]) == (302, "/portal/sign-in/")
+
+
+@pytest.mark.parametrize("name", sorted(OF_A_CUSTOMER))
+def test_anothers_is_as_missing_as_what_there_is_not(
+    name: str, ada: Client, bob: Client, fernwood: Subscription
+) -> None:
+    theirs = reverse(f"portal:{name}", args=OF_A_CUSTOMER[name](fernwood))
+    nothing = reverse(f"portal:{name}", args=MISSING[name])
+    assert ada.get(theirs).status_code == 200
+    seen, gone = bob.get(theirs), bob.get(nothing)
+    assert (seen.status_code, gone.status_code) == (404, 404)
+    assert body(seen) == body(gone)
+    assert sorted(seen.headers) == sorted(gone.headers)
+
+
+@pytest.mark.parametrize("name", sorted(POSTED))
+def test_nothing_is_posted_without_a_token(name: str, ada: Client) -> None:
+    careful = Client(enforce_csrf_checks=True)
+    careful.cookies = ada.cookies
+    answer = careful.post(reverse(f"portal:{name}"))
+    assert answer.status_code == 403
+    assert "That took too long, or came from elsewhere" in said(answer)
+
+
+@pytest.mark.parametrize("name", sorted((PLAIN | set(OF_A_CUSTOMER)) - POSTED))
+def test_reading_takes_no_post(name: str, ada: Client, fernwood: Subscription) -> None:
+    args = OF_A_CUSTOMER[name](fernwood) if name in OF_A_CUSTOMER else []
+    assert ada.post(reverse(f"portal:{name}", args=args)).status_code == 405
+
+
+def pages(ada: Client, fernwood: Subscription) -> list[Any]:
+    """Return every page that is read, and the door's."""
+    names = sorted((PLAIN | set(OF_A_CUSTOMER) | PUBLIC) - {"language", "sign_out", "pdf"})
+    args = {
+        **{name: OF_A_CUSTOMER[name](fernwood) for name in ("metric", "upcoming")},
+        "sign_in_link": ["a" * 43],
+        "colours": ["0f5c5c"],
+    }
+    found = [
+        (name, ada.get(reverse(f"portal:{name}", args=args.get(name, []))))
+        for name in names
+        if name != "invoice"
+    ]
+    invoice = reverse("portal:invoice", args=(issued(fernwood).uuid,))
+    return [*found, ("invoice", ada.get(invoice))]
+
+
+def test_pages_are_nobodys_to_keep_frame_or_script(ada: Client, fernwood: Subscription) -> None:
+    for name, answer in pages(ada, fernwood):
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'self'" in policy, name
+        assert "frame-ancestors 'none'" in policy, name
+        assert "unsafe" not in policy, name
+        if name != "colours":
+            assert answer.headers["Cache-Control"] == "private, no-store", name
+        html = answer.content.decode()
+        assert not re.search(r"<script|<style|\sstyle=|\son[a-z]+=|javascript:", html), name
+
+
+def test_pages_can_be_read_aloud(ada: Client, fernwood: Subscription) -> None:
+    for name, answer in pages(ada, fernwood):
+        if not answer.headers["Content-Type"].startswith("text/html") or not answer.content:
+            continue
+        html = answer.content.decode()
+        assert len(re.findall(r"<h1", html)) == 1, name
+        assert re.search(r'<html lang="(en|de)"', html), name
+        for landmark in ("<header", "<main", "<footer", 'class="skip"'):
+            assert landmark in html, (name, landmark)
+        for table in re.findall(r"<table.*?</table>", html, re.S):
+            assert '<th scope="col"' in table, name
+        labelled = set(re.findall(r'<label for="([^"]+)"', html))
+        fields = re.findall(r'<(?:input|select)\s+id="([^"]+)"', html)
+        assert labelled == set(fields), name
+
+
+def test_what_customers_type_is_text(november: None) -> None:
+    evil = make.customer("evil", name="<script>alert(1)</script>", locale="en-GB")
+    scale(evil)
+    ada = door.signed_in(door.contact(evil))
+    for url in (HOME, "/portal/account/"):
+        assert b"<script" not in ada.get(url).content
+        assert b"&lt;script&gt;" in ada.get(url).content
+
+
+# Cost
+
+
+def queries(client: Client, url: str) -> int:
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(url).status_code == 200
+    return len(captured)
+
+
+def test_queries_do_not_grow_with_what_runs(ada: Client, fernwood: Subscription) -> None:
+    urls = [
+        HOME,
+        "/portal/plan/",
+        "/portal/account/",
+        "/portal/choose/",
+        "/portal/upcoming/fernwood-scale/",
+        "/portal/usage/api_calls/?by=region",
+    ]
+    for url in urls:
+        ada.get(url)
+    before = {url: queries(ada, url) for url in urls}
+    [phase] = fernwood.phases.all()
+    for number in range(5):
+        use(fernwood, datetime(2026, 11, number + 11, tzinfo=UTC), calls=10, region=f"r{number}")
+    for number in range(5):
+        make.subscription(fernwood.customer, phase.plan_version)
+        door.contact(fernwood.customer, f"more{number}@fernwood.example")
+    assert {url: queries(ada, url) for url in urls} == before
+    assert max(before.values()) <= 30
+
+
+def test_queries_do_not_grow_with_what_was_issued(ada: Client, fernwood: Subscription) -> None:
+    invoice = issued(fernwood)
+    urls = [HOME, "/portal/invoices/", reverse("portal:invoice", args=(invoice.uuid,))]
+    for url in urls:
+        ada.get(url)
+    before = {url: queries(ada, url) for url in urls}
+    issued(fernwood, at=datetime(2027, 1, 3, tzinfo=UTC))
+    assert {url: queries(ada, url) for url in urls} == before
+
+
+# Words and colours
+
+
+@pytest.mark.parametrize("table", [words._WORDS, door_words._WORDS], ids=["pages", "door"])
+def test_both_languages_say_the_same_things(table: dict[str, dict[str, str]]) -> None:
+    english, german = table["en"], table["de"]
+    assert english.keys() == german.keys()
+    for key in english:
+        places = [set(re.findall(r"{(\w+)}", text)) for text in (english[key], german[key])]
+        assert places[0] == places[1], key
+
+
+def test_templates_use_words_that_there_are() -> None:
+    templates = Path(django_settings.BASE_DIR) / "templates" / "portal"
+    for path in templates.glob("*.html"):
+        html = path.read_text()
+        for known, name in ((words._WORDS, "words"), (door_words._WORDS, "frame")):
+            used = set(re.findall(rf"(?<![\w.]){name}\.(\w+)", html))
+            assert used <= known["en"].keys(), path.name
+
+
+@pytest.mark.parametrize(
+    "accent", ["#0f5c5c", "#000000", "#ffffff", "#ffff00", "#1b1f24", "#ff0000"]
+)
+def test_the_accent_can_be_read_in_the_dark(accent: str) -> None:
+    assert _contrast(on_dark(accent).text, NIGHT) >= 4.5
+
+
+def test_the_issuers_colour_is_a_sheet_of_its_own(issuer: Issuer, bob: Client) -> None:
+    Issuer.objects.update(accent_colour="#AA0000")
+    html = bob.get(HOME).content.decode()
+    assert "/portal/colours/aa0000.css" in html
+    sheet = Client().get("/portal/colours/aa0000.css")
+    assert sheet.headers["Content-Type"] == "text/css; charset=utf-8"
+    assert "--accent-text: #aa0000" in sheet.content.decode()
+    assert "prefers-color-scheme: dark" in sheet.content.decode()
+    assert Client().get("/portal/colours/red;}.css").status_code == 404
+
+
+def test_yen_has_no_cents(november: None) -> None:
+    subscription = scale(make.customer("kaede", currency="JPY", locale="ja-JP"))
+    page = said(door.signed_in(door.contact(subscription.customer)).get(HOME))
+    assert "￥594" in page
+    assert "￥594." not in page
+
+
+def test_contacts_of_nobody_else_are_shown(ada: Client, bob: Client) -> None:
+    page = bob.get("/portal/account/").content.decode()
+    assert "ada@fernwood.example" not in page
+    assert Contact.objects.count() == 2
