@@ -11,14 +11,16 @@ class MeteringConfig(AppConfig):
         from config.base.dashboard import FIGURES, NEEDS, WAITING  # noqa: PLC0415
         from config.base.groups import grant_after_migrate  # noqa: PLC0415
         from config.base.guards import install_after_migrate  # noqa: PLC0415
+        from config.base.invariants import INVARIANTS  # noqa: PLC0415
         from customers.admin import CUSTOMER_PANELS  # noqa: PLC0415
-        from metering import overview, querysets  # noqa: F401, PLC0415 - gives SQLite its functions
+        from metering import invariants, overview, querysets  # noqa: F401, PLC0415 - gives SQLite its functions
         from metering.groups import GRANTS  # noqa: PLC0415
         from metering.triggers import GUARDS, STAMPS  # noqa: PLC0415
 
         post_migrate.connect(install_after_migrate([*GUARDS, *STAMPS]), sender=self, weak=False)
         post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)
         CUSTOMER_PANELS.append(overview.quarantine_panel)
+        INVARIANTS.extend(invariants.INVARIANTS)
         NEEDS.append(overview.quarantine_needs)
         FIGURES.append(overview.usage_figures)
         WAITING["metering.quarantinedevent"] = overview.quarantine_waiting
