@@ -149,9 +149,14 @@ def _alternatives(node: Any) -> list[str]:
 
 
 @pytest.mark.django_db
-def test_one_page_holds_the_worked_example_and_says_so() -> None:
-    [page] = pages(render(present(invoice())))
-    assert "INV-2026-000117 · Page 1 of 1" in page
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+@pytest.mark.parametrize("charges", [(), WITH_TREND], ids=["without a past", "with six periods"])
+def test_one_page_holds_the_worked_example_and_says_so(
+    charges: tuple[Charge, ...], locale: str
+) -> None:
+    [page] = pages(render(present(invoice(*charges, locale=locale))))
+    word = {"en-GB": "Page 1 of 1", "de-DE": "Seite 1 von 1"}[locale]
+    assert f"INV-2026-000117 · {word}" in page
 
 
 @pytest.mark.django_db
