@@ -149,8 +149,8 @@ def _standing(
     for subscription in subscriptions:
         if subscription.ends_on:
             yield f"ended on {_day(subscription.ends_on - timedelta(days=1))}"
-    if any(invoice.status == InvoiceStatus.REVIEW for invoice in invoices):
-        yield "one in review"
+    if waiting := sum(invoice.status == InvoiceStatus.REVIEW for invoice in invoices):
+        yield f"{waiting} in review"
 
 
 def _used(composed: Composed) -> Iterator[str]:

@@ -268,7 +268,7 @@ def test_the_story_can_be_told_on_any_day(db: None, short: None, now: datetime) 
     assert not BillingPeriod.objects.filter(status="parked").exists()
     assert not BillingRun.objects.exclude(status="finished").exists()
     assert not runs.anything_due(as_of=now)
-    assert Invoice.objects.filter(status="review", customer__key="meridian").count() in (1, 2)
+    assert Invoice.objects.filter(status="review", customer__key="meridian").exists()
     dates = list(
         Invoice.objects.exclude(number=None)
         .order_by("year", "sequence")

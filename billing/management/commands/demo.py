@@ -45,6 +45,7 @@ class Command(BaseCommand):
         refusal = self._write_papers(told, folder)
         self._show(told, folder, url=_address(port))
         if options["serve"]:
+            self.stdout.write("\nServing it now; Ctrl+C stops the server.")
             self.stdout.flush()
             _serve(port)
         if refusal:
