@@ -10,15 +10,18 @@ class BillingConfig(AppConfig):
         import billing.deliveries  # noqa: F401, PLC0415
         from billing.admin import customer_panels, finders, overview  # noqa: PLC0415
         from billing.groups import GRANTS  # noqa: PLC0415
+        from billing.settlement import unsettled  # noqa: PLC0415
         from billing.triggers import GUARDS  # noqa: PLC0415
         from config.base.admin.find import FINDERS  # noqa: PLC0415
         from config.base.dashboard import COMING, NEEDS, PANELS, STEPS, WAITING  # noqa: PLC0415
         from config.base.groups import grant_after_migrate  # noqa: PLC0415
         from config.base.guards import install_after_migrate  # noqa: PLC0415
         from customers.admin import CUSTOMER_PANELS, SUBSCRIPTION_PANELS  # noqa: PLC0415
+        from metering.services.archive import UNSETTLED  # noqa: PLC0415
 
         post_migrate.connect(install_after_migrate(GUARDS), sender=self, weak=False)
         post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)
+        UNSETTLED.append(unsettled)
         STEPS.append(overview.billing_steps)
         NEEDS.append(overview.billing_needs)
         COMING.append(overview.billing_coming)

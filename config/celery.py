@@ -12,5 +12,6 @@ app.autodiscover_tasks()
 app.conf.beat_schedule = {  # seconds
     "deliver_outbox": {"task": "config.base.tasks.deliver_outbox", "schedule": 60},
     "sweep": {"task": "billing.tasks.sweep", "schedule": 300},
+    "make_months": {"task": "metering.tasks.make_months", "schedule": 86_400},
     "prune": {"task": "config.base.tasks.prune", "schedule": 3600},
 }

@@ -15,9 +15,11 @@ class MeteringConfig(AppConfig):
         from customers.admin import CUSTOMER_PANELS  # noqa: PLC0415
         from metering import invariants, overview, querysets  # noqa: F401, PLC0415 - gives SQLite its functions
         from metering.groups import GRANTS  # noqa: PLC0415
+        from metering.services.months import make_months_after_migrate  # noqa: PLC0415
         from metering.triggers import GUARDS, STAMPS  # noqa: PLC0415
 
         post_migrate.connect(install_after_migrate([*GUARDS, *STAMPS]), sender=self, weak=False)
+        post_migrate.connect(make_months_after_migrate, sender=self, weak=False)
         post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)
         CUSTOMER_PANELS.append(overview.quarantine_panel)
         INVARIANTS.extend(invariants.INVARIANTS)

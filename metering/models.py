@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -26,6 +26,7 @@ class QuarantineCode(models.TextChoices):
     AMBIGUOUS_SUBSCRIPTION = "ambiguous_subscription", "Several subscriptions could bill it"
     UNKNOWN_SUBSCRIPTION = "unknown_subscription", "Unknown subscription"
     FUTURE_TIME = "future_time", "Dated in the future"
+    ARCHIVED_MONTH = "archived_month", "Dated in an archived month"
     CONFLICT = "conflict", "Same id, other content"
 
 
@@ -76,6 +77,39 @@ class CatalogueStamp(models.Model):
 
     def __str__(self) -> str:
         return self.stamp
+
+
+class ArchivedMonthQuerySet(models.QuerySet["ArchivedMonth"]):
+    def overlapping(self, start: datetime, end: datetime) -> ArchivedMonthQuerySet:
+        """Keep the months, in UTC, that share an instant with [start, end)."""
+        last = (end - timedelta.resolution).astimezone(UTC).date()
+        return self.filter(month__gte=start.astimezone(UTC).date().replace(day=1), month__lte=last)
+
+
+class ArchivedMonth(models.Model):
+    """A month, in UTC, whose events are being archived, or lie in a file if `archived_at` says so.
+
+    Events dated in it go to quarantine from the moment this row is there.
+    """
+
+    month = models.DateField(unique=True, help_text="Its first day.")
+    events = models.BigIntegerField(null=True, help_text="How many events the file has.")
+    sha256 = models.CharField(max_length=64, blank=True, help_text="Of the file's bytes.")
+    archived_at = models.DateTimeField(null=True, help_text="When the file was complete.")
+
+    objects = ArchivedMonthQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("month",)
+        constraints = (
+            models.CheckConstraint(
+                name="archived_month_is_hashed_and_counted",
+                condition=Q(archived_at=None) | (Q(events__isnull=False) & ~Q(sha256="")),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m}"
 
 
 class UsageEventQuerySet(models.QuerySet["UsageEvent"]):
@@ -315,6 +349,7 @@ _ABOUT = {
     QuarantineCode.MISSING_VALUE.value: "type",
     QuarantineCode.BAD_VALUE.value: "type",
     QuarantineCode.FUTURE_TIME.value: "source",
+    QuarantineCode.ARCHIVED_MONTH.value: "source",
     QuarantineCode.CONFLICT.value: "source",
 }
 

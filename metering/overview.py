@@ -31,6 +31,7 @@ _WHY = {
         "nobody knows",
     ),
     QuarantineCode.FUTURE_TIME: ("is", "are", "dated in the future"),
+    QuarantineCode.ARCHIVED_MONTH: ("is", "are", "dated in a month that is archived"),
     QuarantineCode.CONFLICT: ("came", "came", "again with other content"),
 }
 

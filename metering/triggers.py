@@ -79,6 +79,8 @@ STAMPS = [
     _stamped("catalogue_stamp_with_new_metric", "catalog_valuemetric", "INSERT"),
     _stamped("catalogue_stamp_with_changed_metric", "catalog_valuemetric", "UPDATE"),
     _stamped("catalogue_stamp_with_deleted_metric", "catalog_valuemetric", "DELETE"),
+    _stamped("catalogue_stamp_with_archived_month", "metering_archivedmonth", "INSERT"),
+    _stamped("catalogue_stamp_with_restored_month", "metering_archivedmonth", "DELETE"),
     # These sort before the guards of their tables, and so fire before them.
     _stamped("catalogue_stamp_with_deleted_customer", "customers_customer", "DELETE"),
     _stamped("catalogue_stamp_with_deleted_subscription", "customers_subscription", "DELETE"),

@@ -104,6 +104,14 @@ def likely_fix(code: str, about: str, sample: QuarantinedEvent, user: Any) -> Li
                     "If it was wrong, open each event and correct its time.",
                 ]
             )
+        case QuarantineCode.ARCHIVED_MONTH:
+            return LikelyFix(
+                [
+                    "The events of their month lie in a file, and what it was billed is settled.",
+                    "To count them all the same, let the month be restored "
+                    "(manage.py restore_events 2025-09) and try again; otherwise dismiss them.",
+                ]
+            )
         case _:
             return LikelyFix(
                 [

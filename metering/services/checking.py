@@ -19,6 +19,7 @@ from metering.events import Event
 from metering.models import QuarantineCode
 from metering.services import memory
 from metering.services.memory import Memory
+from metering.services.months import month_of
 
 TOLERATED_AHEAD = timedelta(hours=1)
 
@@ -60,7 +61,7 @@ class Surroundings:
         found = memory.recall() if remember else None
         while True:
             found = found or Memory(memory.look(()).stamp)
-            self._metrics = found.metrics
+            self._metrics, self._archived = found.metrics, found.archived
             self._customers = found.customers(subjects)
             self._subscriptions = found.subscriptions(named)
             ids = {self._customers[key] for key in unnamed if key in self._customers}
@@ -121,6 +122,9 @@ class Surroundings:
         if time > at + TOLERATED_AHEAD:
             detail = f"Its time, {time.isoformat()}, is more than an hour ahead."
             return _refused(QuarantineCode.FUTURE_TIME, detail)
+        if self._archived and (month := month_of(time)) in self._archived:
+            detail = f"The events of {month:%Y-%m} are archived; restore them to count it."
+            return _refused(QuarantineCode.ARCHIVED_MONTH, detail)
         return Verdict(customer_id, subscription_id, counting)
 
 

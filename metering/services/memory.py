@@ -1,8 +1,8 @@
 """What a process remembers from batch to batch: customers, subscriptions by key, and metrics.
 
 Remembering is safe because whatever could make it wrong leaves a new stamp in the database, which
-every batch reads: a metric that was made, changed or retired, and a customer or subscription that
-was deleted. What is not remembered is asked for, so a customer made a moment ago counts at once.
+every batch reads: a metric that was made, changed or retired, a customer or subscription that was
+deleted, and a month that was archived or restored. What is not remembered is asked for, so a customer made a moment ago counts at once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from django.db import connection
 from catalog.models import MetricStatus, ValueMetric
 from customers.models import Customer, Subscription
 from metering import properties
+from metering.models import ArchivedMonth
 
 REMEMBERED_AT_MOST = 100_000  # keys of each kind; about 15 MB
 
@@ -27,13 +28,15 @@ class Stand(NamedTuple):
 
 
 class Memory:
-    """The customers and subscriptions asked for so far, and all metrics that count, by type."""
+    """The customers and subscriptions asked for so far, all metrics that count, by type, and the
+    first days of archived months."""
 
     def __init__(self, stamp: str | None) -> None:
         self.stamp = stamp
         self.metrics: dict[str, list[ValueMetric]] = {}
         for metric in ValueMetric.objects.exclude(status=MetricStatus.RETIRED):
             self.metrics.setdefault(metric.event_type, []).append(metric)
+        self.archived = frozenset(ArchivedMonth.objects.values_list("month", flat=True))
         self._customers: dict[str, int] = {}
         self._subscriptions: dict[str, tuple[int, int]] = {}
 

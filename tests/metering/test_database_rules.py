@@ -1,6 +1,7 @@
 """What the database refuses in metering, whoever writes to it: each named rule, fired once."""
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from django.db import IntegrityError, transaction
 
 from customers.models import Customer, Subscription
 from metering.models import (
+    ArchivedMonth,
     CatalogueStamp,
     EventAdjustment,
     EventKey,
@@ -125,6 +127,9 @@ RULES: dict[str, Callable[[], Any]] = {
     "quarantined_event_is_kept_once_resolved": lambda: dismissed().update(resolution="No reason."),
     "quarantined_event_is_never_deleted": lambda: dismissed()._raw_delete("default"),
     "catalogue_stamp_is_one_row": lambda: CatalogueStamp.objects.create(id=2, stamp="x"),
+    "archived_month_is_hashed_and_counted": lambda: ArchivedMonth.objects.create(
+        month=date(2025, 9, 1), events=1, archived_at=usage.NOW
+    ),
     "customer_with_events_is_kept": lambda: (
         stored() and Customer.objects.filter(key="acme")._raw_delete("default")
     ),

@@ -1,0 +1,237 @@
+"""Months of events on PostgreSQL: made ahead, strays moved, archived and restored."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, connection, connections, transaction
+
+from catalog.models import ValueMetric
+from config.base.audit import SYSTEM
+from customers.models import Customer
+from metering.models import ArchivedMonth, EventKey, QuarantinedEvent, UsageEvent
+from metering.services import archive, months, replay
+from tests import factories as make
+from tests.metering.usage import NOW, body, event, send
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite keeps one table"),
+    pytest.mark.postgresql,
+]
+
+SEPTEMBER = date(2025, 9, 1)
+IN_SEPTEMBER = "2025-09-30T23:59:59.999999Z"
+
+
+@pytest.fixture(autouse=True)
+def calls(transactional_db: None, settings: Any, tmp_path: Path) -> Iterator[None]:
+    """acme and the metric calls; afterwards September has no partition, as before."""
+    settings.DATA_DIR = tmp_path
+    make.customer("acme")
+    make.metric("calls")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS {months.partition_of(SEPTEMBER)}")
+
+
+def where() -> dict[str, str]:
+    """Return in which table each event lies."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT event_id, tableoid::regclass::text FROM metering_usageevent")
+        return dict(cursor.fetchall())
+
+
+def archived(month: date = SEPTEMBER) -> ArchivedMonth:
+    return archive.archive_month(month=month, at=NOW, actor=SYSTEM)
+
+
+def test_this_month_and_the_next_three_are_made_once() -> None:
+    at = datetime(2031, 11, 30, 23, 59, 59, tzinfo=UTC)
+    made = months.make_months(at=at)
+    try:
+        assert made == [date(2031, 11, 1), date(2031, 12, 1), date(2032, 1, 1), date(2032, 2, 1)]
+        assert months.make_months(at=at) == []
+    finally:
+        with connection.cursor() as cursor:
+            for month in made:
+                cursor.execute(f"DROP TABLE {months.partition_of(month)}")
+
+
+def test_strays_move_to_their_month_whole_and_keep_their_keys() -> None:
+    first = body(id="first", time="2025-09-01T00:00:00Z")
+    last, next_month = body(id="last", time=IN_SEPTEMBER), body(id="next", time="2025-10-01T00:00Z")
+    next_month["time"] = "2025-10-01T00:00:00Z"
+    ancient = body(id="ancient", time="1970-01-01T00:00:00Z")
+    send(first, last, next_month, ancient)
+    before = {row.event_id: row.pk for row in UsageEvent.objects.all()}
+    assert set(where().values()) == {"metering_usageevent_default"}
+    assert SEPTEMBER in months.make_months(at=NOW)
+    assert where() == {
+        "first": "metering_usageevent_2025_09",
+        "last": "metering_usageevent_2025_09",
+        "next": "metering_usageevent_2025_10",
+        "ancient": "metering_usageevent_default",
+    }
+    assert {row.event_id: row.pk for row in UsageEvent.objects.all()} == before
+    for sent in (first, ancient):
+        key = EventKey.objects.get(pk=event(**sent).key).pk
+        assert UsageEvent.objects.under_key(key).get().event_id == sent["id"]
+    assert send(last).duplicates == 1
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE metering_usageevent_2025_10")
+
+
+@pytest.mark.parametrize("table", ["metering_usageevent_2025_09", "metering_usageevent_default"])
+@pytest.mark.parametrize(
+    ("statement", "rule"),
+    [
+        pytest.param("UPDATE {} SET type = 'x'", "usage_event_never_changes", id="no change"),
+        pytest.param("DELETE FROM {}", "usage_event_is_never_deleted", id="no deletion"),
+    ],
+)
+def test_guards_hold_on_every_partition(table: str, statement: str, rule: str) -> None:
+    send(body(time=IN_SEPTEMBER))
+    months.make_months(at=NOW)
+    send(body(time="1970-01-01T00:00:00Z"))
+    with pytest.raises(IntegrityError, match=rule), transaction.atomic():
+        connection.cursor().execute(statement.format(table))
+
+
+def test_a_month_is_made_beside_itself_and_beside_senders() -> None:
+    failures: list[BaseException] = []
+
+    def work(call: Any) -> None:
+        try:
+            for _ in range(5):
+                call()
+        except BaseException as failure:  # noqa: BLE001 - shown by the test
+            failures.append(failure)
+        finally:
+            connections.close_all()
+
+    def sender() -> None:
+        send(*(body(time=IN_SEPTEMBER) for _ in range(50)))
+
+    def maker() -> None:
+        months.make_months(at=NOW)
+
+    threads = [threading.Thread(target=work, args=(call,)) for call in (sender, maker, maker)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    months.make_months(at=NOW)
+    assert failures == []
+    assert list(where().values()) == ["metering_usageevent_2025_09"] * 250
+
+
+def test_an_archived_month_comes_back_as_it_was() -> None:
+    nasty = {"calls": 1, "text": 'tab\t line\n back\\slash "é" \\N', "n": "1"}
+    send(body(id="back\\slash", time=IN_SEPTEMBER, data=nasty), body(time="2025-09-02T00:00:00Z"))
+    months.make_months(at=NOW)
+    before = list(UsageEvent.objects.order_by("pk").values())
+    row = archived()
+    assert (row.events, row.archived_at) == (2, NOW)
+    assert not UsageEvent.objects.exists()
+    assert EventKey.objects.count() == 2
+    path = archive.file_of(SEPTEMBER)
+    assert gzip.decompress(path.read_bytes()).count(b"\n") == 2
+    assert archive.restore_month(month=SEPTEMBER, actor=SYSTEM) == 2
+    assert list(UsageEvent.objects.order_by("pk").values()) == before
+    assert not ArchivedMonth.objects.exists()
+    assert archived().sha256 == row.sha256
+
+
+def test_what_arrives_for_an_archived_month_waits_and_what_is_there_stays_a_duplicate() -> None:
+    known = body(time=IN_SEPTEMBER)
+    send(known)
+    months.make_months(at=NOW)
+    archived()
+    assert send(known).duplicates == 1
+    report = send(body(id="late", time=IN_SEPTEMBER), body(time="2025-10-01T00:00:00Z"))
+    assert report.accepted == 1
+    assert report.problems[0].code == "archived_month"
+    assert (
+        report.problems[0].detail == "The events of 2025-09 are archived; restore them to count it."
+    )
+    late = QuarantinedEvent.objects.get()
+    assert replay(ids=[late.pk], at=NOW, actor=SYSTEM)[0].status == "open"
+    archive.restore_month(month=SEPTEMBER, actor=SYSTEM)
+    assert replay(ids=[late.pk], at=NOW, actor=SYSTEM)[0].status == "replayed"
+    assert where()["late"] == "metering_usageevent_2025_09"
+
+
+def test_reading_events_of_an_archived_month_is_refused_by_name() -> None:
+    send(body(time=IN_SEPTEMBER))
+    months.make_months(at=NOW)
+    archived()
+    start, end = months.bounds(SEPTEMBER)
+    archive.refuse_archived(datetime(2025, 8, 1, tzinfo=UTC), start)
+    archive.refuse_archived(end, NOW)
+    with pytest.raises(archive.MonthArchived, match="restore_events 2025-09"):
+        archive.refuse_archived(end - (end - start) / 2, NOW)
+
+
+def test_an_archive_that_was_interrupted_is_finished_by_the_next() -> None:
+    send(body(time=IN_SEPTEMBER))
+    months.make_months(at=NOW)
+    archive._close_month(SEPTEMBER, at=NOW)
+    assert send(body(time=IN_SEPTEMBER)).problems[0].code == "archived_month"
+    with pytest.raises(archive.MonthNotArchivable, match="never archived to its end"):
+        archive.restore_month(month=SEPTEMBER, actor=SYSTEM)
+    assert archived().events == 1
+    with pytest.raises(archive.MonthNotArchivable, match="archived already"):
+        archived()
+
+
+def test_a_damaged_file_is_not_restored() -> None:
+    send(body(time=IN_SEPTEMBER))
+    months.make_months(at=NOW)
+    archived()
+    path = archive.file_of(SEPTEMBER)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(archive.ArchiveDamaged):
+        archive.restore_month(month=SEPTEMBER, actor=SYSTEM)
+    path.unlink()
+    with pytest.raises(archive.ArchiveDamaged):
+        archive.restore_month(month=SEPTEMBER, actor=SYSTEM)
+    assert ArchivedMonth.objects.get().archived_at
+
+
+def test_only_a_month_that_is_over_and_settled_is_archived() -> None:
+    version = make.published(make.graduated(ValueMetric.objects.get(), "rest @ 1"))
+    acme = Customer.objects.get(key="acme")
+    make.subscription(acme, version, starts_on=date(2025, 9, 15))
+    send(body(time=IN_SEPTEMBER))
+    months.make_months(at=NOW)
+    errors = []
+    for month in ("2025-09", "2026-12", "2019-01"):
+        with pytest.raises(CommandError) as refusal:
+            call_command("archive_events", month)
+        errors.append(str(refusal.value))
+    assert "2025-09 can't be archived: 1" in errors[0]
+    assert "it is not over" in errors[1]
+    assert "it has no partition, so no events either" in errors[2]
+    assert not ArchivedMonth.objects.exists()
+
+
+def test_the_commands_say_what_they_did() -> None:
+    send(body(time=IN_SEPTEMBER))
+    months.make_months(at=NOW)
+    out = StringIO()
+    call_command("archive_events", "2025-09", stdout=out)
+    call_command("restore_events", "2025-09", stdout=out)
+    call_command("make_months", stdout=out)
+    assert "1 events are in" in out.getvalue()
+    assert "1 events of 2025-09 are back." in out.getvalue()
+    with pytest.raises(CommandError, match="is no month such as 2025-09"):
+        call_command("archive_events", "September")
