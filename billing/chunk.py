@@ -38,8 +38,10 @@ class Chunk:
         self._only_issuer = issuers[0] if len(issuers) == 1 else None
 
     def offer(self, period: BillingPeriod) -> Offer:
-        """Return the plan version a period is billed under."""
-        return self._offers[period.phase.plan_version_id]
+        """Return the plan version a period is billed under, with the customer's own terms (R22)."""
+        offer = self._offers[period.phase.plan_version_id]
+        subscription = self.subscriptions[period.subscription_id]
+        return offer.to(subscription, day=period.start_date)
 
     def issuer(self, subscription: Subscription) -> Issuer:
         """Return who sells.

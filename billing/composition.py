@@ -6,6 +6,7 @@ The close, the upcoming invoice and every preview call `compose`; it reads no ta
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -30,7 +31,16 @@ from catalog.money import ZERO, minus, plain
 from catalog.pricing import WHOLE, DayFraction, Rated, explanation, rate
 from customers.models import Subscription
 from customers.quantities import Level, levels, quantity_on
+from customers.terms import with_own_terms
 from metering.querysets import billable
+
+
+class Offered(NamedTuple):
+    """A price as a row and as a value, and since when its terms are the customer's own (R22)."""
+
+    price: Price
+    value: pricing.Price
+    own_since: date | None = None
 
 
 class Offer:
@@ -39,15 +49,25 @@ class Offer:
     def __init__(self, version: PlanVersion) -> None:
         self.version = version
         self.exponent = money.exponent(version.currency)
-        rows = list(version.prices.all())
-        self.prices: list[tuple[Price, pricing.Price]] = [
-            (draft.price, price_value(draft)) for draft in drafts_of(rows)
-        ]
+        self._drafts = drafts_of(list(version.prices.all()))
+        self.prices = [Offered(draft.price, price_value(draft)) for draft in self._drafts]
+
+    def to(self, subscription: Subscription, *, day: date) -> Offer:
+        """Return the offer with the subscription's own terms for a period that begins on a day."""
+        if not subscription.overrides.all():
+            return self
+        own = copy(self)
+        own.prices = []
+        for draft in self._drafts:
+            priced, override = with_own_terms(draft, subscription, day=day)
+            since = override.starts_on if override else None
+            own.prices.append(Offered(draft.price, price_value(priced), since))
+        return own
 
     @property
     def metered(self) -> list[Price]:
         """The prices of what is used, in order."""
-        return [price for price, _ in self.prices if price.metric_id]
+        return [one.price for one in self.prices if one.price.metric_id]
 
     @cached_property
     def metrics(self) -> list[ValueMetric]:
@@ -57,7 +77,7 @@ class Offer:
 
     def past_key(self, price: Price) -> PastKey:
         """Name the past of a metered price: that of its metric, or its own where several share it."""
-        sharing = [other for other, _ in self.prices if other.metric_id == price.metric_id]
+        sharing = [one for one in self.prices if one.price.metric_id == price.metric_id]
         assert price.metric_id is not None
         return price.metric_id, price.key if len(sharing) > 1 else ""
 
@@ -100,13 +120,13 @@ def compose(
     changes = _changes(subscription)
     charges: list[tuple[int, InvoiceLine]] = []
     if starting:
-        for price, value in starting.offer.prices:
+        for price, value, own_since in starting.offer.prices:
             if price.timing == Timing.ADVANCE:
                 stated = changes.get(price.key, [])
                 lines = _fee(price, value, starting.period, stated, exponent)
-                charges += [(price.position, line) for line in lines]
+                charges += [(price.position, _owned(line, own_since)) for line in lines]
     if ended:
-        for price, value in ended.offer.prices:
+        for price, value, own_since in ended.offer.prices:
             stated = changes.get(price.key, [])
             if price.timing == Timing.ADVANCE:
                 lines = _increases(price, value, ended.period, stated, exponent)
@@ -116,7 +136,7 @@ def compose(
                 lines = _usage(price, value, ended.period, usage, before, exponent)
             else:
                 lines = _arrears(price, value, ended.period, stated, exponent)
-            charges += [(price.position, line) for line in lines]
+            charges += [(price.position, _owned(line, own_since)) for line in lines]
     ordered = [line for _, line in sorted(charges, key=lambda charge: charge[0])]
     for position, line in enumerate(ordered, start=1):
         line.position, line.subscription = position, subscription
@@ -124,6 +144,13 @@ def compose(
     added = totals([Taxed(line.net, tax) for line in ordered], exponent=exponent)
     taxes = [_subtotal(*subtotal) for subtotal in added.subtotals]
     return Composed(ordered, taxes, added, served.offer.version.currency)
+
+
+def _owned(line: InvoiceLine, since: date | None) -> InvoiceLine:
+    """Say on a line that its price is the customer's own."""
+    if since:
+        line.explanation["own_terms_since"] = since.isoformat()
+    return line
 
 
 def _usage(

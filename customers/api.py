@@ -6,17 +6,22 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.core.validators import EmailValidator
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import Http404
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django_filters import rest_framework as filters  # type: ignore[import-untyped]
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import mixins, serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from catalog.api.fields import Choice, CurrencyCode, KeyOf, unchanged_key
+from catalog.api.overrides import OverrideTermsSerializer
 from catalog.models import Plan
 from config.base.api.fields import (
     CalendarDate,
@@ -33,6 +38,7 @@ from customers import services
 from customers.models import (
     Customer,
     PeriodAlignment,
+    PriceOverride,
     Subscription,
     SubscriptionPhase,
     TaxStatus,
@@ -284,6 +290,40 @@ class NewlySubscribedSerializer(SubscriptionSerializer):
         ]
 
 
+class OverrideSerializer(OverrideTermsSerializer):
+    """Own terms for one price of the plan, for periods that begin while they are in force."""
+
+    price = KeyString(help_text="The key of the price.")
+    starts_on = CalendarDate(help_text="Periods that begin on this day or later have them.")
+    ends_on = CalendarDate(
+        allow_null=True, default=None, help_text="Periods that begin on this day or later don't."
+    )
+    reason = Text(max_length=5000, lines=True)
+
+
+class AgreedSerializer(serializers.ModelSerializer[PriceOverride]):
+    """Own terms as they were agreed."""
+
+    id = serializers.UUIDField(source="uuid")
+    price = serializers.CharField(source="price_key")
+    terms = serializers.SerializerMethodField(help_text="What differs from the plan's price.")
+
+    class Meta:
+        model = PriceOverride
+        fields = (
+            "id", "price", "starts_on", "ends_on", "terms", "reason", "agreed_by", "agreed_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(OverrideTermsSerializer)
+    def get_terms(self, override: PriceOverride) -> Any:
+        return override.terms
+
+
+class EndingSerializer(StrictSerializer):
+    ends_on = CalendarDate(help_text="Periods that begin on this day or later have the plan's.")
+
+
 class SubscriptionFilters(Filters):
     customer = filters.CharFilter("customer__key", label="The customer's key.")
     plan = filters.CharFilter(method="under_plan", label="The key of a plan it is or was under.")
@@ -340,6 +380,47 @@ class SubscriptionViewSet(
         fresh = Subscription.objects.with_terms().get(pk=subscription.pk)
         answer = NewlySubscribedSerializer(fresh, context=self.get_serializer_context())
         return Response(answer.data, status=201)
+
+    @extend_schema(responses=AgreedSerializer(many=True))
+    @action(detail=True, methods=["get"], pagination_class=None, filterset_class=None)
+    def overrides(self, request: Request, key: str) -> Response:
+        """List the subscription's own terms for prices of its plan, past and coming ones too."""
+        return Response(AgreedSerializer(self.get_object().overrides.all(), many=True).data)
+
+    @extend_schema(request=OverrideSerializer, responses={201: AgreedSerializer})
+    @overrides.mapping.post
+    def agree(self, request: Request, key: str) -> Response:
+        """Give a subscription its own terms for a price of its plan.
+
+        They hold for every period that begins while they are in force and is not billed yet.
+        """
+        subscription = self.get_object()
+        body = self.read_body(OverrideSerializer)
+        override = services.agree_price(
+            subscription_id=subscription.pk,
+            price_key=body.pop("price"),
+            terms=OverrideSerializer().terms(body),
+            **body,
+            at=timezone.now(),
+            actor=self.actor,
+        )
+        return Response(AgreedSerializer(override).data, status=201)
+
+    @extend_schema(request=EndingSerializer, responses=AgreedSerializer)
+    @action(detail=True, methods=["post"], url_path="overrides/(?P<override>[0-9a-fA-F-]{36})/end")
+    def end_override(self, request: Request, key: str, override: str) -> Response:
+        """Let own terms end; periods that begin on that day or later have the plan's."""
+        found = get_object_or_404(self.get_object().overrides, uuid=_uuid(override))
+        ends_on = self.read_body(EndingSerializer)["ends_on"]
+        ended = services.end_override(override_id=found.pk, ends_on=ends_on, actor=self.actor)
+        return Response(AgreedSerializer(ended).data)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise Http404 from None
 
 
 routes = [

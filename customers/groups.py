@@ -2,7 +2,9 @@
 
 from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants, may
 
-_EVERYTHING = "issuer customer contact subscription subscriptionphase subscriptionquantity"
+_EVERYTHING = (
+    "issuer customer contact subscription subscriptionphase subscriptionquantity priceoverride"
+)
 _DAILY = [
     *may("view", _EVERYTHING),
     *may("add change", "customer contact subscription"),
@@ -11,7 +13,14 @@ _DAILY = [
 
 GRANTS: Grants = {
     FINANCE: _DAILY,
-    FINANCE_LEAD: [*_DAILY, *may("add change delete", "issuer"), "delete_customer"],
+    FINANCE_LEAD: [
+        *_DAILY,
+        *may("add change delete", "issuer"),
+        "delete_customer",
+        *may("add change", "priceoverride"),
+    ],
     SUPPORT: may("view", _EVERYTHING),
-    DEVELOPER: may("view", "customer subscription subscriptionphase subscriptionquantity"),
+    DEVELOPER: may(
+        "view", "customer subscription subscriptionphase subscriptionquantity priceoverride"
+    ),
 }

@@ -1,5 +1,7 @@
 """Issuers, customers, contacts, subscriptions and their phases."""
 
+import uuid
+from datetime import date
 from decimal import Decimal
 
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -380,3 +382,48 @@ class SubscriptionQuantity(models.Model):
 
     def __str__(self) -> str:
         return f"{self.quantity} {self.price_key}"
+
+
+class PriceOverride(models.Model):
+    """A customer's own terms for one price of its plan, from a day on and until one (R22).
+
+    It binds to the price's key. It holds for every period that begins while it is in force;
+    `terms` is what differs, as `catalog.overrides` reads it.
+    """
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    subscription = models.ForeignKey(
+        Subscription, on_delete=models.CASCADE, related_name="overrides"
+    )
+    price_key = KeyField(help_text="The key of the price, such as calls.")
+    starts_on = models.DateField(help_text="Periods that begin on this day or later have it.")
+    ends_on = models.DateField(
+        null=True, blank=True, help_text="Periods that begin on this day or later don't."
+    )
+    terms = models.JSONField(help_text="What differs from the plan's price.")
+    reason = models.TextField(help_text="Why, for whoever asks later.")
+    agreed_by = models.CharField(max_length=255)
+    agreed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("subscription_id", "price_key", "starts_on", "id")
+        constraints = (
+            models.CheckConstraint(
+                name="override_ends_after_it_starts",
+                condition=Q(ends_on__isnull=True) | Q(ends_on__gt=F("starts_on")),
+                violation_error_message="It ends after it starts.",
+            ),
+            models.UniqueConstraint(
+                fields=["subscription", "price_key"],
+                condition=Q(ends_on__isnull=True),
+                name="override_open_once_per_price",
+            ),
+            models.CheckConstraint(name="override_has_a_reason", condition=~Q(reason="")),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.price_key} of {self.subscription} from {self.starts_on}"
+
+    def holds_on(self, day: date) -> bool:
+        """Say whether a period that begins on this day has these terms."""
+        return self.starts_on <= day and (self.ends_on is None or day < self.ends_on)

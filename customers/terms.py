@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime
 
-from customers.models import Subscription, SubscriptionPhase
+from catalog.drafts import PriceDraft
+from catalog.overrides import applies, overridden
+from customers.models import PriceOverride, Subscription, SubscriptionPhase
 from customers.periods import Alignment, Interval, Period, Terms, local_date, zone
 
 
@@ -29,6 +31,21 @@ def in_force(subscription: Subscription, *, at: datetime) -> SubscriptionPhase:
     phases = list(subscription.phases.all())
     begun = [phase for phase in phases if phase.starts_on <= local_date(at, zone(phase.time_zone))]
     return begun[-1] if begun else phases[0]
+
+
+def with_own_terms(
+    draft: PriceDraft, subscription: Subscription, *, day: date
+) -> tuple[PriceDraft, PriceOverride | None]:
+    """Return the price as it is for a period that begins on that day, and what was agreed (R22).
+
+    Terms that no longer fit the price, since the plan charges in another way, do nothing. Load
+    `with_terms`.
+    """
+    for override in subscription.overrides.all():
+        is_meant = override.price_key == draft.price.key and override.holds_on(day)
+        if is_meant and applies(draft, override.terms):
+            return overridden(draft, override.terms), override
+    return draft, None
 
 
 def periods(

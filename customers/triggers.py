@@ -5,6 +5,13 @@ from config.base.guards import Guard, immutable
 _OTHERS = "FROM customers_subscriptionphase p WHERE p.subscription_id = {row}.subscription_id"
 
 GUARDS = [
+    Guard(
+        "override_changes_only_its_end",
+        "customers_priceoverride",
+        "UPDATE",
+        immutable("subscription_id", "price_key", "starts_on", "terms"),
+    ),
+    Guard("override_is_never_deleted", "customers_priceoverride", "DELETE", "TRUE"),
     Guard("customer_key_never_changes", "customers_customer", "UPDATE", immutable("key")),
     Guard(
         "subscription_identity_never_changes",

@@ -68,6 +68,9 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     period_fraction = serializers.CharField(
         required=False, help_text="Where only a part of the period was charged: 16/30."
     )
+    own_terms_since = serializers.DateField(
+        required=False, help_text="The price is the customer's own, agreed from this day on."
+    )
     trend = PastSerializer(
         many=True,
         required=False,

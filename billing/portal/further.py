@@ -10,19 +10,18 @@ from billing.models import InvoiceLine
 from billing.portal import words
 from billing.presentation.reader import Reader, clean
 from catalog import pricing
-from catalog.drafts import drafts_of, price_value
+from catalog.drafts import PriceDraft, price_value
 from catalog.money import EXACT, ZERO
 from catalog.pricing import Graduated, Package, PerUnit, Tier
 
 _SCALES = (Decimal(1), Decimal(1_000), Decimal(1_000_000))
 
 
-def further(line: InvoiceLine, reader: Reader) -> str:
+def further(draft: PriceDraft, line: InvoiceLine, reader: Reader) -> str:
     """Say what more costs: "Each further 1,000 calls cost €2.00, and €1.50 beyond 150,000."
 
     Empty where a line can't say it: a part of a period, a cap, a discount, one price for all units.
     """
-    [draft] = drafts_of([line.price])
     price = price_value(draft)
     is_plain = price.maximum is None and not price.discount_percent
     if not is_plain or "period_fraction" in line.explanation:

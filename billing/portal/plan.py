@@ -14,12 +14,12 @@ from billing.portal import words
 from billing.portal.invoices import today
 from billing.presentation.reader import Reader, clean
 from catalog import wording
-from catalog.drafts import drafts_of, price_value
+from catalog.drafts import PriceDraft, drafts_of, price_value
 from catalog.models import PlanVersion, Price, Timing
 from customers.models import Subscription
 from customers.portal import Visitor, page, signed_in
 from customers.quantities import quantity_on
-from customers.terms import in_force
+from customers.terms import in_force, with_own_terms
 
 SHOWN = 10
 
@@ -44,9 +44,9 @@ def plan(request: HttpRequest, visitor: Visitor) -> HttpResponse:
     return page(request, "plan.html", context, visitor=visitor, current="plan")
 
 
-def sentence_of(price: Price, reader: Reader) -> str:
-    """Say the rule of a price, loaded `with_prices`."""
-    [draft] = drafts_of([price])
+def sentence_of(draft: PriceDraft, reader: Reader) -> str:
+    """Say the rule of a price."""
+    price = draft.price
     return wording.describe(
         price_value(draft),
         unit=price.metric.unit if price.metric else "",
@@ -62,6 +62,10 @@ def _subscription(
     say = words.of(visitor.locale)
     reader = Reader(visitor.locale, version.currency)
     is_user = subscription.customer_id == visitor.customer.pk
+    drafts = [
+        with_own_terms(draft, subscription, day=today(visitor))[0]
+        for draft in drafts_of(list(version.prices.all()))
+    ]
     return {
         "plan": version.plan.name,
         "about": clean(version.plan.description),
@@ -70,12 +74,12 @@ def _subscription(
         "all_in": say["all_in"].format(currency=version.currency),
         "prices": [
             {
-                "name": clean(price.name),
-                "timing": say["advance" if price.timing == Timing.ADVANCE else "arrears"],
-                "sentence": sentence_of(price, reader),
-                "now": _now(subscription, price, visitor, reader),
+                "name": clean(draft.price.name),
+                "timing": say["advance" if draft.price.timing == Timing.ADVANCE else "arrears"],
+                "sentence": sentence_of(draft, reader),
+                "now": _now(subscription, draft.price, visitor, reader),
             }
-            for price in version.prices.all()
+            for draft in drafts
         ],
     }
 

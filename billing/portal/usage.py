@@ -24,6 +24,7 @@ from billing.presentation.daily import Day, daily_chart
 from billing.presentation.lines import is_shown, line_view, usage_view
 from billing.presentation.reader import Reader, sentence
 from billing.services.upcoming import Running, running_periods
+from catalog.drafts import drafts_of
 from catalog.models import Aggregation, ValueMetric
 from catalog.money import EXACT
 from config.base.charts import crossed_at
@@ -32,6 +33,7 @@ from customers.models import Subscription
 from customers.periods import local_date, zone
 from customers.portal import Visitor, page, signed_in
 from customers.querysets import SubscriptionQuerySet
+from customers.terms import with_own_terms
 
 SUBSCRIPTIONS = 10
 ADDITIVE = (Aggregation.COUNT, Aggregation.SUM)  # whose days add up to the period
@@ -215,8 +217,10 @@ def _stands(
 def _price(line: InvoiceLine, reader: Reader) -> str:
     """Say what the next units cost, or else the whole rule."""
     rule = words.of(reader.tag)["price_in"]
-    return further(line, reader) or rule.format(
-        currency=reader.currency, sentence=sentence_of(line.price, reader)
+    [draft] = drafts_of([line.price])
+    draft, _ = with_own_terms(draft, line.subscription, day=line.period.start_date)
+    return further(draft, line, reader) or rule.format(
+        currency=reader.currency, sentence=sentence_of(draft, reader)
     )
 
 

@@ -177,6 +177,8 @@ def _notes(line: InvoiceLine, reader: Reader) -> Iterator[str]:
         yield reader.say("measured", formula=" ".join(formula), used=used)
     if said.get("negative"):
         yield reader.say("negative")
+    if since := said.get("own_terms_since"):
+        yield reader.say("own_terms", date=reader.long_date(date.fromisoformat(since)))
 
 
 def _counted(measured: dict[str, Any], reader: Reader, zone: str) -> str:

@@ -6,6 +6,9 @@ region exists
 
 region=eu, size=large: 0.40
 region=eu: 0.20
+
+50000: 0.002
+rest: 0.0015 + 5
 """
 
 from __future__ import annotations
@@ -49,6 +52,23 @@ def parse_rows(text: str) -> list[dict[str, Any]]:
     :raises UnreadableLine: for the first line that is not a row.
     """
     return [_parse_row(number, line) for number, line in _lines(text)]
+
+
+def parse_tiers(text: str) -> list[dict[str, Any]]:
+    """Read one tier per line: its last unit or “rest”, a colon, the price of a unit, “+” a fee.
+
+    :raises UnreadableLine: for the first line that is not a tier.
+    """
+    return [_parse_tier(number, line) for number, line in _lines(text)]
+
+
+def write_tiers(tiers: Sequence[Mapping[str, Any]]) -> str:
+    """Write tiers so that `parse_tiers` reads them back."""
+    return "\n".join(
+        f"{'rest' if tier['up_to'] is None else tier['up_to']}: {tier['unit_amount']}"
+        + (f" + {tier['flat_amount']}" if Decimal(tier["flat_amount"]) else "")
+        for tier in tiers
+    )
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -105,7 +125,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _parse_row(number: int, line: str) -> dict[str, Any]:
     values, colon, price = line.rpartition(":")
-    if not colon or not _is_amount(price.strip()):
+    if not colon or not is_amount(price.strip()):
         raise UnreadableLine(
             f"Line {number}: end it with a colon and the price of a unit, as in region=eu: 0.20"
         )
@@ -120,6 +140,22 @@ def _parse_row(number: int, line: str) -> dict[str, Any]:
     if not match:
         raise UnreadableLine(f"Line {number}: say which values it is for, as in region=eu: 0.20")
     return {"match": match, "unit_amount": plain(Decimal(price.strip()))}
+
+
+def _parse_tier(number: int, line: str) -> dict[str, Any]:
+    bound, colon, amounts = (part.strip() for part in line.partition(":"))
+    unit_amount, plus, flat_amount = (part.strip() for part in amounts.partition("+"))
+    fits = is_amount(unit_amount) and (is_amount(flat_amount) if plus else True)
+    if not colon or not fits or not (bound == "rest" or is_amount(bound)):
+        raise UnreadableLine(
+            f"Line {number}: write the last unit, a colon and the price of a unit, as in "
+            "50000: 0.002, and the last tier as rest: 0.0015"
+        )
+    return {
+        "up_to": None if bound == "rest" else plain(Decimal(bound)),
+        "unit_amount": plain(Decimal(unit_amount)),
+        "flat_amount": plain(Decimal(flat_amount or "0")),
+    }
 
 
 def _pairs(match: Mapping[str, str]) -> str:
@@ -153,7 +189,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _is_amount(text: str) -> bool:
+def is_amount(text: str) -> bool:
     """Say whether this is a price: up to 12 digits and 12 decimals."""
     return re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", text, re.ASCII) is not None
 

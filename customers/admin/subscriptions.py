@@ -23,6 +23,7 @@ from config.base.admin.theme import display
 from config.base.audit import Actor
 from customers import services
 from customers.admin.customers import next_boundary, state_of
+from customers.admin.overriding import OverridePages, overrides_panel
 from customers.admin.subscribing import SubscribeForm, counted_prices, offered_versions
 from customers.models import PeriodAlignment, Subscription, SubscriptionPhase
 from customers.periods import Alignment, DateOutOfRange
@@ -121,7 +122,12 @@ def periods_panel(request: HttpRequest, subscription: Subscription) -> Panel:
     )
 
 
-SUBSCRIPTION_PANELS: list[PanelMaker] = [facts_panel, phases_panel, periods_panel]
+SUBSCRIPTION_PANELS: list[PanelMaker] = [
+    facts_panel,
+    phases_panel,
+    overrides_panel,
+    periods_panel,
+]
 """Boxes on a subscription's page; higher apps append theirs in AppConfig.ready."""
 
 
@@ -150,7 +156,7 @@ class StateFilter(SimpleListFilter):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(AuditedAdmin[Subscription]):
+class SubscriptionAdmin(OverridePages, AuditedAdmin[Subscription]):
     form = SubscribeForm
     list_display = ("key", "customer_page", "plan", "starts_on", "last_day", "state")
     list_filter = (StateFilter, "phases__plan_version__plan")
@@ -161,6 +167,7 @@ class SubscriptionAdmin(AuditedAdmin[Subscription]):
     show_full_result_count = False
     autocomplete_fields = ("customer", "payer", "issuer")
     panels = SUBSCRIPTION_PANELS
+    actions_detail = ("own_price", "end_own_price")
     complaint_fields = {"plan": "plan_version"}
     empty_hint = (
         "A subscription puts a customer on a published plan, from a day on. "
@@ -176,7 +183,7 @@ class SubscriptionAdmin(AuditedAdmin[Subscription]):
             super()
             .get_queryset(request)
             .select_related("customer", "issuer", "payer")
-            .prefetch_related(Prefetch("phases", queryset=phases), "quantities")
+            .prefetch_related(Prefetch("phases", queryset=phases), "quantities", "overrides")
         )
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -12,6 +12,7 @@ from customers.models import (
     Contact,
     Customer,
     Issuer,
+    PriceOverride,
     SignInLink,
     Subscription,
     SubscriptionPhase,
@@ -97,6 +98,24 @@ def seats_twice() -> None:
     seats(subscription=subscription)
 
 
+def own_price(**fields: Any) -> PriceOverride:
+    defaults = {
+        "price_key": "base",
+        "starts_on": NOV,
+        "terms": {"unit_amount": "1"},
+        "reason": "why",
+        "agreed_by": "anna",
+        "agreed_at": MOMENT,
+    }
+    fields.setdefault("subscription", make.subscription())
+    return PriceOverride.objects.create(**{**defaults, **fields})
+
+
+def own_price_twice() -> None:
+    subscription = own_price().subscription
+    own_price(subscription=subscription, starts_on=DEC)
+
+
 def renamed(model: Any, row: Any) -> Callable[[], Any]:
     return lambda: model.objects.filter(pk=row().pk).update(key="other")
 
@@ -117,6 +136,13 @@ RULES: dict[str, Callable[[], Any]] = {
     "subscription_ends_after_it_starts": lambda: Subscription.objects.filter(
         pk=make.subscription().pk
     ).update(ends_on=NOV),
+    "override_ends_after_it_starts": lambda: own_price(ends_on=NOV),
+    "override_open_once_per_price": own_price_twice,
+    "override_has_a_reason": lambda: own_price(reason=""),
+    "override_changes_only_its_end": lambda: PriceOverride.objects.filter(pk=own_price().pk).update(
+        terms={}
+    ),
+    "override_is_never_deleted": lambda: PriceOverride.objects.filter(pk=own_price().pk).delete(),
     "subscription_identity_never_changes": renamed(Subscription, make.subscription),
     "subscription_starts_with_its_first_phase": lambda: Subscription.objects.filter(
         pk=make.subscription().pk
@@ -139,6 +165,7 @@ SQLITE_SAYS = {
     "phase_start_once_per_subscription": "customers_subscriptionphase.starts_on",
     "phase_open_once_per_subscription": "customers_subscriptionphase.subscription_id",
     "contact_once_per_customer_and_address": "contact_once_per_customer_and_address",
+    "override_open_once_per_price": "customers_priceoverride.price_key",
     "quantity_once_per_subscription_price_and_day": "customers_subscriptionquantity.starts_on",
 }
 
