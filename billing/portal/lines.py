@@ -14,7 +14,7 @@ from billing.models import InvoiceLine, LineKind
 from billing.portal import words
 from billing.presentation.lines import is_shown, usage_view
 from billing.presentation.reader import Reader
-from billing.presentation.views import LineView
+from billing.presentation.views import LineView, UsageView
 from customers.models import Customer
 
 
@@ -34,31 +34,44 @@ def explained(
     """
     shown = [line for line in lines if is_shown(line)]
     return [
-        {
-            "view": view,
-            "facts": list(_facts(line, view, reader, zones.get(line.period_id, zone))),
-            "days_url": _days_url(line) if line.subscription.customer_id == user.pk else "",
-        }
+        _explained(line, view, reader, user=user, zone=zones.get(line.period_id, zone))
         for line, view in zip(shown, views, strict=True)
     ]
 
 
-def _facts(
-    line: InvoiceLine, view: LineView, reader: Reader, zone: str
+def _explained(
+    line: InvoiceLine, view: LineView, reader: Reader, *, user: Customer, zone: str
+) -> dict[str, Any]:
+    usage = usage_view(line, reader, zone=zone) if line.kind == LineKind.USAGE else None
+    is_own = line.subscription.customer_id == user.pk
+    return {
+        "view": view,
+        "usage": usage,
+        "facts": [*_counted(line, view, usage, reader), _how(line, view, reader)],
+        "days_url": _days_url(line) if is_own else "",
+    }
+
+
+def _counted(
+    line: InvoiceLine, view: LineView, usage: UsageView | None, reader: Reader
 ) -> Iterator[tuple[str, str]]:
+    """Say from how many events what was billed came, and what of it is included."""
+    if usage is None:
+        return
     say = words.of(reader.tag)
-    if line.kind == LineKind.USAGE:
-        usage = usage_view(line, reader, zone=zone)
-        yield say["counted"], f"{usage.used} {usage.unit}".strip() + f" · {usage.note}"
-        for note in view.notes:
-            yield say["formula"], note
-        included = Decimal(line.explanation["included"])
-        text = say["allowance_of"].format(included=usage.included, over=usage.over)
-        yield say["allowance"], text if included else say["allowance_none"]
+    yield say["counted"], f"{usage.used} {usage.unit}".strip() + f" · {usage.note}"
+    for note in view.notes:
+        yield say["formula"], note
+    included = Decimal(line.explanation["included"])
+    text = say["allowance_of"].format(included=usage.included, over=usage.over)
+    yield say["allowance"], text if included else say["allowance_none"]
+
+
+def _how(line: InvoiceLine, view: LineView, reader: Reader) -> tuple[str, str]:
+    say = words.of(reader.tag)
     if not view.rows and view.unit_price:
-        yield say["how"], f"{view.quantity} × {view.unit_price} = {view.net}"
-    else:
-        yield say["how"], say[_check(line)]
+        return say["how"], f"{view.quantity} × {view.unit_price} = {view.net}"
+    return say["how"], say[_check(line)]
 
 
 def _check(line: InvoiceLine) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.core import mail
 from django.db import connection
 from django.test import Client
@@ -15,6 +17,7 @@ from django.utils import timezone
 from config.base.audit import SYSTEM
 from config.base.models import AuditEntry, Outbox
 from config.base.services import outbox
+from config.base.tasks import deliver_outbox
 from customers.models import Contact, PortalSession, SignInLink
 from customers.services import make_sign_in_link, signing_in
 from tests import factories as make
@@ -105,6 +108,45 @@ class TestTheMail:
         link = SignInLink.objects.get()
         later = timezone.now() + signing_in.UNDELIVERED_AFTER
         assert signing_in.write_sign_in_mail(link_id=link.pk, at=later) is None
+
+
+def test_where_there_is_a_broker_a_worker_sends_it(
+    ada: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(current_app.conf, "task_always_eager", False)
+    nudged: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        "customers.portal.sign_in.nudge", lambda task, kind: nudged.append((task.name, kind))
+    )
+    for email in ("ada@fernwood.example", "nobody@fernwood.example"):
+        ask(email)
+    assert nudged == [("config.base.tasks.deliver_outbox", signing_in.MAIL)] * 2
+    assert mail.outbox == []
+    deliver_outbox(signing_in.MAIL)
+    assert len(mail.outbox) == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_pressed_many_times_at_once_it_signs_in_once() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("needs PostgreSQL: set TEST_DATABASE_URL")
+    person = door.contact(make.customer())
+    url = make_sign_in_link(contact_id=person.pk, at=timezone.now(), actor=SYSTEM)
+    token = url.rstrip("/").rsplit("/", 1)[-1]
+
+    def press(_: int) -> bool:
+        try:
+            signing_in.sign_in_with_link(token=token, browser="", code="", at=timezone.now())
+        except signing_in.LinkUnusable:
+            return False
+        finally:
+            connection.close()
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(press, range(16))) == 1
+    assert PortalSession.objects.count() == 1
 
 
 class TestALink:
