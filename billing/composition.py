@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -22,17 +23,21 @@ from billing.models import (
     Recognition,
     TaxSubtotal,
     UsageSnapshot,
+    time_of,
 )
 from catalog import money, pricing
 from catalog.drafts import drafts_of, price_value
 from catalog.metrics import in_part
-from catalog.models import PlanVersion, Price, Proration, Timing, ValueMetric
+from catalog.models import PlanVersion, Price, Proration, TimeUnit, Timing, ValueMetric
 from catalog.money import ZERO, minus, plain
 from catalog.pricing import WHOLE, DayFraction, Rated, explanation, rate
 from customers.models import Subscription
 from customers.quantities import Level, levels, quantity_on
 from customers.terms import with_own_terms
 from metering.querysets import billable
+
+_MICROSECOND = timedelta(microseconds=1)
+_HOUR = timedelta(hours=1) // _MICROSECOND
 
 
 class Offered(NamedTuple):
@@ -165,9 +170,12 @@ def _usage(
     metric = price.metric
     assert metric is not None
     part = _part(price, period.start_date, period.end_date, period)
-    counted = billable(metric, in_part(usage.quantity, metric, part))
+    per = time_of(metric, period)
+    counted = billable(metric, in_part(usage.quantity, metric, part), nominal=per)
     rated = rate(value, counted, exponent=exponent, part=part)
-    said: dict[str, Any] = {"aggregation": metric.aggregation, "quantity": plain(usage.quantity)}
+    said: dict[str, Any] = {"aggregation": metric.aggregation, "quantity": plain(usage.told)}
+    if metric.time_unit == TimeUnit.PERIOD:
+        said |= {"unit_hours": _hours(usage.quantity), "hours": _hours(per // _MICROSECOND)}
     if metric.unit_divisor != 1:
         said["divisor"] = plain(metric.unit_divisor)
     said |= {"events": usage.events, "as_of": usage.taken_at.isoformat()}
@@ -178,6 +186,11 @@ def _usage(
         own = Past(period.start_date, period.end_date, rated.used, rated.included)
         line.explanation["trend"] = [one.as_json() for one in (*before, own)]
     yield from _with_minimum(line, rated)
+
+
+def _hours(microseconds: Decimal | int) -> str:
+    """Write level × time in unit-hours, or a time in hours."""
+    return plain(money.round_half_up(Fraction(microseconds) / _HOUR, 10))
 
 
 def _fee(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from billing.models import BillingPeriod, UsageSnapshot
 from catalog.models import ValueMetric
-from metering.querysets import Span, measure
+from metering.querysets import Span, measure, so_far
 
 Stretch = tuple[datetime, datetime]
 
@@ -34,7 +34,8 @@ def latest_snapshots(
 def read_snapshots(wanted: Sequence[Wanted], *, at: datetime) -> list[dict[int, UsageSnapshot]]:
     """Measure every period's metrics; return unsaved snapshots by metric, in the order asked.
 
-    Each is the next revision of its period and metric. One query per metric, however many periods.
+    Each is the next revision of its period and metric. Of a period that still runs, level × time
+    counts up to `at`. One query per metric, however many periods.
     """
     latest = latest_snapshots(period for period, _, _ in wanted)
     found: list[dict[int, UsageSnapshot]] = [{} for _ in wanted]
@@ -45,7 +46,7 @@ def read_snapshots(wanted: Sequence[Wanted], *, at: datetime) -> list[dict[int, 
             metrics[metric.pk] = metric
             places[metric.pk].append(place)
     for pk, metric in metrics.items():
-        spans = [span_of(wanted[place], pk) for place in places[pk]]
+        spans = [so_far(metric, span_of(wanted[place], pk), at=at) for place in places[pk]]
         for place, measured in zip(places[pk], measure(metric, spans), strict=True):
             period = wanted[place].period
             before = latest.get((period.pk, pk))

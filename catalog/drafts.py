@@ -129,9 +129,6 @@ def unbillable(version: PlanVersion, drafts: Sequence[PriceDraft]) -> list[Fault
         if price.model in (PriceModel.PERCENTAGE, PriceModel.MATRIX):
             message = f"A {price.model} price can be calculated, but not billed yet."
             errors.append(Fault(("prices", i, "model"), "not_available", message))
-        if price.metric and price.metric.aggregation == Aggregation.TIME_WEIGHTED:
-            message = f"“{price.metric}” is level × time, which can't be measured yet."
-            errors.append(Fault(("prices", i, "metric"), "not_available", message))
     return errors
 
 

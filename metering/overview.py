@@ -11,11 +11,13 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from catalog.models import ValueMetric
 from config.base.admin.audited import Panel
 from config.base.admin.find import Finder, Hit, as_uuid, first
 from config.base.dashboard import Figure, Need, Viewer, said, waiting
 from customers.models import Customer
 from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus, UsageEvent
+from metering.services.rollups import rollup_of
 
 LATEST = 10_000
 SUBJECTS = 20
@@ -50,6 +52,26 @@ def quarantine_needs(user: Viewer, at: datetime) -> Iterator[Need]:
             f"{said(count, f'event {one}', f'events {many}')} {what}.",
             f"{listed}?status__exact=open&code__exact={code}",
         )
+
+
+def rollup_panel(request: HttpRequest, metric: ValueMetric) -> Panel | None:
+    """Say whether a metric's usage is summed up, and if not yet, how far that has come."""
+    if not request.user.has_perm("metering.view_usageevent"):
+        return None
+    rollup = rollup_of(metric)
+    done = total = 0
+    if rollup is None:
+        standing = "Usage is read from its events. It will be summed up within minutes."
+    elif rollup.ready_at:
+        standing = f"Usage is summed up per day as it arrives, since {rollup.ready_at:%-d %b %Y, %H:%M} UTC."
+    else:
+        done, total = rollup.customers_done, rollup.customers_total
+        standing = (
+            "Usage is being summed up from its events, and read from them until that is done: "
+            f"{done:,} of {total:,} customers so far."
+        )
+    context = {"standing": standing, "done": done, "total": total}
+    return Panel("How fast it is measured", "admin/metering/rollup_panel.html", context)
 
 
 def quarantine_waiting() -> int:

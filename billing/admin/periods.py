@@ -69,7 +69,7 @@ def snapshots_panel(request: HttpRequest, period: BillingPeriod) -> Panel:
             "snapshots": [
                 {
                     "metric": snapshot.metric.name,
-                    "quantity": words.number(snapshot.quantity),
+                    "quantity": words.number(snapshot.told),
                     "unit": snapshot.metric.unit_plural,
                     "events": words.number(snapshot.events),
                     "last_received": words.moment(snapshot.last_received_at) or "—",

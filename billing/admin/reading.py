@@ -117,8 +117,8 @@ def _news(invoice: Invoice, snapshots: Sequence[UsageSnapshot], *, at: datetime)
         more = now.events - (then.events if then else 0)
         change = "more" if more >= 0 else "fewer"
         yield (
-            f"{now.metric.name}: {words.number(now.quantity)} now, "
-            f"{words.number(then.quantity if then else 0)} in this draft "
+            f"{now.metric.name}: {words.number(now.told)} now, "
+            f"{words.number(then.told if then else 0)} in this draft "
             f"({words.counted(abs(more), 'event')} {change})."
         )
 
@@ -129,7 +129,7 @@ def _measured(snapshot: UsageSnapshot, invoice: Invoice) -> dict[str, Any]:
     return {
         "metric": snapshot.metric.name,
         "period": words.span(period.start_date, period.end_date),
-        "quantity": words.number(snapshot.quantity),
+        "quantity": words.number(snapshot.told),
         "unit": snapshot.metric.unit_plural,
         "events": words.number(snapshot.events),
         "last_received": words.moment(snapshot.last_received_at) or "—",

@@ -242,7 +242,7 @@ def _later_usage(invoice: Invoice) -> list[dict[str, str]] | None:
         {
             "metric": snapshot.metric.key,
             "drawn": drawn.get(metric_id, "0"),
-            "now": plain(snapshot.quantity),
+            "now": plain(snapshot.told),
         }
         for metric_id, snapshot in changed.items()
     ]

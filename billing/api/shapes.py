@@ -30,7 +30,13 @@ class MeasuredSerializer(serializers.Serializer[Any]):
     """What was measured, before divisor, rounding and allowance."""
 
     aggregation = serializers.CharField()
-    quantity = QuantityString(minimum=None)
+    quantity = QuantityString(
+        minimum=None, help_text="Of level × time: per period or hour, to 10 decimals."
+    )
+    unit_hours = QuantityString(
+        minimum=None, required=False, help_text="Level × time in hours, of a metric per period."
+    )
+    hours = QuantityString(required=False, help_text="The length of the whole period.")
     divisor = QuantityString(required=False, help_text="The quantity was divided by it.")
     events = serializers.IntegerField()
     as_of = serializers.DateTimeField(help_text="What was received later is not in it.")

@@ -19,6 +19,7 @@ from billing.models.periods import (
     Purpose,
     RunStatus,
     UsageSnapshot,
+    time_of,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "TaxCategory",
     "TaxSubtotal",
     "UsageSnapshot",
+    "time_of",
 ]

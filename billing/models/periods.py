@@ -1,15 +1,22 @@
 """Billing periods, the runs that close them, what was measured, and what each was billed by."""
 
 import uuid
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 
 from django.db import models
 from django.db.models import F, Q
 
 from billing.querysets import BillingPeriodQuerySet
-from catalog.models import ValueMetric
+from catalog.models import Aggregation, TimeUnit, ValueMetric
+from catalog.money import round_half_up
 from config.base.constraints import exactly_when, one_of
-from config.base.fields import ExactDecimalField
+from config.base.fields import ExactNumberField
 from customers.models import Customer, Subscription, SubscriptionPhase
+from customers.periods import first_instant, zone
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class RunStatus(models.TextChoices):
@@ -147,6 +154,14 @@ class BillingPeriod(models.Model):
     def __str__(self) -> str:
         return f"{self.subscription} {self.start_date} to {self.end_date}"
 
+    @property
+    def nominal_length(self) -> timedelta:
+        """The time that passes in its nominal period, an hour less or more where clocks change."""
+        place = zone(self.time_zone)
+        return first_instant(self.nominal_end_date, place) - first_instant(
+            self.nominal_start_date, place
+        )
+
 
 class UsageSnapshot(models.Model):
     """What one metric measured for a period, as the close read it; never changed (R26)."""
@@ -154,9 +169,7 @@ class UsageSnapshot(models.Model):
     period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="snapshots")
     metric = models.ForeignKey(ValueMetric, on_delete=models.PROTECT, related_name="+")
     revision = models.PositiveSmallIntegerField(help_text="1 at the close, more when recalculated.")
-    quantity = ExactDecimalField(
-        max_digits=40, decimal_places=10, help_text="As aggregated, before divisor and rounding."
-    )
+    quantity = ExactNumberField(help_text="As aggregated, before divisor and rounding.")
     events = models.PositiveBigIntegerField()
     last_received_at = models.DateTimeField(null=True, blank=True)
     taken_at = models.DateTimeField()
@@ -172,6 +185,20 @@ class UsageSnapshot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.metric} {self.period}"
+
+    @property
+    def told(self) -> Decimal:
+        """The quantity as people read it; of level × time, per nominal period or hour, to 10 decimals."""
+        quantity: Decimal = self.quantity
+        if self.metric.aggregation != Aggregation.TIME_WEIGHTED:
+            return quantity
+        per_time = Fraction(quantity) / (time_of(self.metric, self.period) // _MICROSECOND)
+        return round_half_up(per_time, 10)
+
+
+def time_of(metric: ValueMetric, period: BillingPeriod) -> timedelta:
+    """Return what level × time is divided by: an hour, or the period's nominal length (R10)."""
+    return timedelta(hours=1) if metric.time_unit == TimeUnit.HOUR else period.nominal_length
 
 
 class PeriodCharge(models.Model):

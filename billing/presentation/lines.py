@@ -167,7 +167,7 @@ def _notes(line: InvoiceLine, reader: Reader) -> Iterator[str]:
     """Say how what was measured became the quantity billed, where the two differ (R11, R15)."""
     said = line.explanation
     measured = said.get("measured", {})
-    formula = [reader.number(Decimal(measured["quantity"]))] if measured else []
+    formula = _formula(measured, reader)
     if measured.get("aggregation") in PRORATED and "period_fraction" in said:
         formula.append(f"× {_days(said['period_fraction'], reader)}")
     if "divisor" in measured:
@@ -179,6 +179,14 @@ def _notes(line: InvoiceLine, reader: Reader) -> Iterator[str]:
         yield reader.say("negative")
     if since := said.get("own_terms_since"):
         yield reader.say("own_terms", date=reader.long_date(date.fromisoformat(since)))
+
+
+def _formula(measured: dict[str, Any], reader: Reader) -> list[str]:
+    """Say what was measured; of level × time per period, what it is divided by (R10)."""
+    if "hours" in measured:
+        level = reader.say("unit_hours", count=reader.number(Decimal(measured["unit_hours"])))
+        return [level, f"÷ {reader.say('hours', count=reader.number(Decimal(measured['hours'])))}"]
+    return [reader.number(Decimal(measured["quantity"]))] if measured else []
 
 
 def _counted(measured: dict[str, Any], reader: Reader, zone: str) -> str:

@@ -2,5 +2,6 @@
 
 from catalog.admin import metrics, plans, versions
 from catalog.admin.hooks import PUBLISH_NOTES, SUBSCRIBERS
+from catalog.admin.metrics import METRIC_PANELS
 
-__all__ = ["PUBLISH_NOTES", "SUBSCRIBERS", "metrics", "plans", "versions"]
+__all__ = ["METRIC_PANELS", "PUBLISH_NOTES", "SUBSCRIBERS", "metrics", "plans", "versions"]

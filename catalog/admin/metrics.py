@@ -18,9 +18,11 @@ from catalog.admin import lines
 from catalog.admin.worksheet import WorksheetPages, worksheet_panel
 from catalog.models import LEVELS, Aggregation, TimeUnit, ValueIs, ValueMetric, VersionStatus
 from catalog.money import plain
-from config.base.admin.audited import AuditedAdmin
+from config.base.admin.audited import AuditedAdmin, PanelMaker
 from config.base.admin.theme import display, number_input, text_input, textarea
 from config.base.audit import Actor
+
+METRIC_PANELS: list[PanelMaker] = [worksheet_panel]
 
 READABLE = {
     "filters": "filters_read",
@@ -164,7 +166,7 @@ class ValueMetricAdmin(WorksheetPages, AuditedAdmin[ValueMetric]):
             },
         ),
     )
-    panels = [worksheet_panel]
+    panels = METRIC_PANELS
     actions = ("compare",)
     actions_detail = ("answer", "decide")
 

@@ -7,6 +7,7 @@ from metering.querysets.measuring import (
     in_units,
     measure,
     measure_by,
+    so_far,
 )
 from metering.querysets.values import NOTHING, Group, Measured, Span, Target
 
@@ -21,5 +22,6 @@ __all__ = [
     "in_units",
     "measure",
     "measure_by",
+    "so_far",
     "sqlite_instant",
 ]

@@ -8,7 +8,8 @@ boundary of the span cuts. What it answers is exact at any boundary.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
@@ -77,6 +78,13 @@ def in_units(
     per = _HOUR if metric.time_unit == TimeUnit.HOUR else nominal
     assert per is not None, "level × time needs the length of its period"
     return exact / (per // _MICROSECOND)
+
+
+def so_far(metric: ValueMetric, span: Span, *, at: datetime) -> Span:
+    """Return the span up to `at` for level × time, which would else be taken to last; else as it is."""
+    if metric.aggregation != Aggregation.TIME_WEIGHTED:
+        return span
+    return replace(span, end=max(span.start, min(span.end, at)))
 
 
 def _answers(statement: Sql, spans: int, *, grouped: bool) -> list[dict[Group, Measured]]:

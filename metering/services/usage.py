@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
 from typing import Any
 
-from catalog.models import Aggregation, ValueMetric
+from catalog.models import ValueMetric
 from config.base.errors import Refusal
 from customers.models import Customer
 from customers.periods import zone
@@ -23,6 +23,7 @@ from metering.querysets import (
     in_units,
     measure,
     measure_by,
+    so_far,
 )
 
 MOST_BUCKETS = 1000
@@ -112,16 +113,9 @@ def usage(
         known = ", ".join(metric.dimensions) or "none"
         raise NoSuchDimension(f"“{metric}” has no such dimension; it has: {known}.")
     cuts.append((start, end))
-    spans = [_until(Span(customer.pk, None, *cut), metric, at) for cut in cuts]
+    spans = [so_far(metric, Span(customer.pk, None, *cut), at=at) for cut in cuts]
     whole = _series(metric, None, cuts, measure(metric, spans))
     return Usage(whole, _groups(metric, cuts, spans, by) if by is not None else [])
-
-
-def _until(span: Span, metric: ValueMetric, at: datetime) -> Span:
-    """Cut a span to what has passed, where levels would else be taken to last."""
-    if metric.aggregation != Aggregation.TIME_WEIGHTED:
-        return span
-    return replace(span, end=max(span.start, min(span.end, at)))
 
 
 def _groups(

@@ -1,0 +1,129 @@
+"""Level × time, from events to the invoice: GB-months and unit-hours checked by hand (R10, R15)."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from billing.models import Invoice
+from billing.presentation import present
+from billing.services.upcoming import upcoming_invoice
+from catalog.drafts import PriceDraft
+from catalog.models import Price, ValueMetric
+from customers.models import Subscription
+from metering.services.rollups import fold_pieces
+from tests import factories as make
+from tests.billing.months import close, lines, use
+from tests.metering.usage import build
+
+pytestmark = pytest.mark.django_db
+
+
+def storage(**fields: Any) -> ValueMetric:
+    defaults = {
+        "event_type": "storage.size",
+        "aggregation": "time_weighted",
+        "value_property": "gb",
+        "value_is": "level",
+        "time_unit": "period",
+        "unit": "GB-month",
+        "unit_plural": "GB-months",
+        "rounding_scale": 2,
+        "carry_over": True,
+    }
+    return make.metric("storage", **{**defaults, **fields})
+
+
+def billed(metric: ValueMetric, **terms: Any) -> Subscription:
+    """A customer in Berlin whose storage costs 0.10, from October, whose clocks go back on the 25th."""
+    price = Price(
+        key="gb",
+        name="Storage",
+        model="per_unit",
+        timing="arrears",
+        metric=metric,
+        unit_amount=Decimal("0.10"),
+    )
+    plan = make.published(PriceDraft(price, []))
+    ada = make.customer("ada", time_zone="Europe/Berlin")
+    defaults = {"key": "ada", "starts_on": date(2026, 10, 1)}
+    return make.subscription(ada, plan, **{**defaults, **terms})
+
+
+def utc(month: int, day: int, hour: int = 0) -> datetime:
+    return datetime(2026, month, day, hour, tzinfo=UTC)
+
+
+def measured(invoice: Invoice) -> dict[str, Any]:
+    told: dict[str, Any] = invoice.lines.get().explanation["measured"]
+    return told
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["from events", "from rollups"])
+def test_a_month_of_an_hour_more_weighs_an_hour_more(kept: bool) -> None:
+    """100 GB for 360 hours, then 200 GB for 385: 113,000 GB-hours in a month of 745 hours."""
+    ada = billed(storage())
+    if kept:
+        build()
+    use(ada, utc(9, 30, 22), type="storage.size", gb=100)
+    use(ada, utc(10, 15, 22), type="storage.size", gb=200)
+    if kept:
+        fold_pieces()
+    [invoice] = close(utc(11, 1, 1))
+    assert lines(invoice) == [("Storage", "15.17")]  # 151.68 × 0.10 = 15.168
+    assert invoice.lines.get().quantity == Decimal("151.68")
+    told = measured(invoice)
+    assert (told["unit_hours"], told["hours"]) == ("113000", "745")
+    assert told["quantity"] == "151.677852349"
+
+
+def test_the_invoice_says_how_it_was_counted() -> None:
+    ada = billed(storage())
+    use(ada, utc(9, 30, 22), type="storage.size", gb=100)
+    use(ada, utc(10, 15, 22), type="storage.size", gb=200)
+    [invoice] = close(utc(11, 1, 1))
+    [line] = present(invoice).lines
+    said = " ".join(line.notes).replace("\N{NON-BREAKING HYPHEN}", "-")
+    said = said.replace("\N{NO-BREAK SPACE}", " ")
+    assert said == "Measured 113,000 unit-hours ÷ 745 hours, billed as 151.68 GB-months."
+
+
+def test_what_was_stored_before_goes_on_being_billed() -> None:
+    ada = billed(storage())
+    use(ada, utc(9, 30, 22), type="storage.size", gb=100)
+    close(utc(11, 1, 1))
+    [_, november] = close(utc(12, 1, 1))
+    assert lines(november) == [("Storage", "10.00")]
+    assert measured(november)["hours"] == "720"
+
+
+def test_a_part_of_a_month_is_divided_by_the_whole() -> None:
+    """From 16 October on: 200 GB for 385 of 745 hours, and no proration on top (R15)."""
+    metric = storage(carry_over=False)
+    ada = billed(metric, starts_on=date(2026, 10, 16), alignment="calendar")
+    use(ada, utc(10, 15, 22), type="storage.size", gb=200)
+    [invoice] = close(utc(11, 1, 1))
+    assert invoice.lines.get().quantity == Decimal("103.36")  # 77,000 ÷ 745 = 103.3557…
+    assert lines(invoice) == [("Storage", "10.34")]
+
+
+def test_unit_hours() -> None:
+    """Machines that start and stop: 2 for an hour, then 1 for 10."""
+    metric = storage(time_unit="hour", value_is="change", unit="hour", unit_plural="hours")
+    ada = billed(metric)
+    for hour, change in [(0, 2), (1, -1), (11, -1)]:
+        use(ada, utc(10, 2, hour), type="storage.size", gb=change)
+    [invoice] = close(utc(11, 1, 1))
+    assert invoice.lines.get().quantity == 12
+    assert "hours" not in measured(invoice)
+
+
+def test_a_preview_counts_what_has_passed() -> None:
+    """After 360 hours of 745 with 100 GB: 36,000 GB-hours."""
+    ada = billed(storage())
+    use(ada, utc(9, 30, 22), type="storage.size", gb=100)
+    _, composed = upcoming_invoice(subscription=ada, at=utc(10, 15, 22))
+    assert [line.quantity for line in composed.lines] == [Decimal("48.32")]
