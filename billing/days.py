@@ -10,12 +10,14 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from billing.usage import Wanted, span_of
+from catalog.models import Aggregation
 from catalog.money import round_half_up
 from customers.periods import local_date, zone
 from metering.buckets import Granularity, buckets
 from metering.querysets import Span, in_units, measure
 
 LONGEST = timedelta(days=93)  # a longer period is no chart of days any more
+ADDITIVE = (Aggregation.COUNT, Aggregation.SUM)  # whose days add up to the period
 _PLACES = 10
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Q
@@ -11,13 +13,17 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin import words
-from billing.models import Invoice, PeriodStatus
+from billing.days import ADDITIVE, DayUsed, read_days
+from billing.models import BillingPeriod, Invoice, InvoiceLine, PeriodStatus
+from billing.presentation.daily import Day, daily_chart
 from billing.presentation.lines import is_shown, line_view, usage_view
 from billing.presentation.reader import Reader
 from billing.services.upcoming import Running, running_periods
 from config.base.admin.audited import Panel
 from config.base.admin.complaints import REFUSED, complaints
+from config.base.charts import UsageChart
 from customers.models import Customer, Subscription
+from customers.periods import local_date, zone
 from customers.querysets import SubscriptionQuerySet
 
 SHOWN = 10
@@ -50,7 +56,11 @@ def _running_panel(request: HttpRequest, asked: SubscriptionQuerySet) -> Panel |
     except REFUSED as refusal:
         context["trouble"] = " ".join(message for _, message in complaints(refusal))
         found = []
-    context["running"] = [_running(one, now=now) for one in found]
+    days = read_days([one.wanted for one in found], until=now)
+    context["running"] = [
+        _running(one, its_days, now=now) for one, its_days in zip(found, days, strict=True)
+    ]
+    context["words"] = Reader(words.LOCALE, "EUR").words
     return Panel("This period so far", "admin/billing/running_panel.html", context)
 
 
@@ -87,7 +97,9 @@ def invoices_panel(request: HttpRequest, customer: Customer) -> Panel | None:
     )
 
 
-def _running(one: Running, *, now: datetime) -> dict[str, Any]:
+def _running(
+    one: Running, days: Mapping[int, Sequence[DayUsed]], *, now: datetime
+) -> dict[str, Any]:
     period, composed = one.period, one.composed
     reader = Reader(words.LOCALE, composed.currency)
     return {
@@ -100,7 +112,11 @@ def _running(one: Running, *, now: datetime) -> dict[str, Any]:
         "total": words.money(composed.totals.total, composed.currency),
         "currency": composed.currency,
         "usage": [
-            {"name": line.description, "said": usage_view(line, reader, zone=period.time_zone)}
+            {
+                "name": line.description,
+                "said": usage_view(line, reader, zone=period.time_zone),
+                "chart": _chart(line, period, days, reader, now=now),
+            }
             for line in one.usage
         ],
         "lines": [
@@ -109,3 +125,27 @@ def _running(one: Running, *, now: datetime) -> dict[str, Any]:
             if is_shown(line)
         ],
     }
+
+
+def _chart(
+    line: InvoiceLine,
+    period: BillingPeriod,
+    days: Mapping[int, Sequence[DayUsed]],
+    reader: Reader,
+    *,
+    now: datetime,
+) -> UsageChart | None:
+    """Draw the days of a line's metric; None where the period is too long for days."""
+    metric = line.price.metric
+    if metric is None or not days.get(metric.pk):
+        return None
+    return daily_chart(
+        [Day(one.day, one.used) for one in days[metric.pk]],
+        start=period.start_date,
+        end=period.end_date,
+        today=local_date(now, zone(period.time_zone)),
+        included=Decimal(line.explanation["included"]),
+        name=line.description,
+        reader=reader,
+        adds_up=metric.aggregation in ADDITIVE,
+    )

@@ -17,8 +17,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from billing.days import ADDITIVE
 from billing.portal import words
-from billing.portal.usage import ADDITIVE
 from billing.presentation.reader import NO_BREAK_SPACE, Reader, clean
 from catalog import wording
 from catalog.models import ValueMetric

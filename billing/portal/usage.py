@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from billing.days import DayUsed, read_days
+from billing.days import ADDITIVE, DayUsed, read_days
 from billing.models import BillingPeriod, InvoiceLine, LineKind, PeriodStatus
 from billing.portal import words
 from billing.portal.further import further
@@ -25,7 +25,7 @@ from billing.presentation.lines import is_shown, line_view, usage_view
 from billing.presentation.reader import Reader, sentence
 from billing.services.upcoming import Running, running_periods
 from catalog.drafts import drafts_of
-from catalog.models import Aggregation, ValueMetric
+from catalog.models import ValueMetric
 from catalog.money import EXACT
 from config.base.charts import crossed_at
 from config.base.errors import Refusal
@@ -36,7 +36,6 @@ from customers.querysets import SubscriptionQuerySet
 from customers.terms import with_own_terms
 
 SUBSCRIPTIONS = 10
-ADDITIVE = (Aggregation.COUNT, Aggregation.SUM)  # whose days add up to the period
 LAST_INVOICES = 3
 
 
