@@ -12,8 +12,6 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilter
 
 from billing import tasks
@@ -43,7 +41,6 @@ class InvoiceAdmin(ReadOnlyAdmin[Invoice]):
         "total_due",
         "issued_on",
         "due_on",
-        "run_page",
     )
     list_display_links = ("name",)
     list_filter = (
@@ -55,7 +52,7 @@ class InvoiceAdmin(ReadOnlyAdmin[Invoice]):
         ("customer", AutocompleteSelectFilter),
     )
     list_filter_submit = True
-    list_select_related = ("customer", "run")
+    list_select_related = ("customer",)
     search_fields = (
         "number",
         "customer__key",
@@ -113,13 +110,6 @@ class InvoiceAdmin(ReadOnlyAdmin[Invoice]):
     @display(description="Due date", ordering="due_date")
     def due_on(self, invoice: Invoice) -> str:
         return words.day(invoice.due_date) or "—"
-
-    @display(description="Run", ordering="run")
-    def run_page(self, invoice: Invoice) -> SafeString | str:
-        if invoice.run is None:
-            return "—"
-        url = words.page("billing_billingrun", invoice.run_id)
-        return format_html('<a href="{}" class="text-link">{}</a>', url, invoice.run_id)
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Offer the steps that this person may take, for many invoices at once."""

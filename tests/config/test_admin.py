@@ -147,6 +147,16 @@ def test_a_list_takes_as_many_queries_for_30_rows_as_for_3(model: str) -> None:
     assert queries(lambda: client.get(address)) == few
 
 
+@pytest.mark.parametrize("model", LISTS)
+def test_an_empty_list_says_what_to_do_and_a_filtered_one_that_nothing_matches(model: str) -> None:
+    client = nora()
+    address = page(model, "changelist")
+    filtered = said(client.get(address, {"id__lt": "0"}))
+    assert "Nothing matches Try other words, or take the filters off. Show all" in filtered
+    model_admin = client.get(address).context["cl"].model_admin
+    assert model_admin.empty_hint
+
+
 # The audit trail
 
 

@@ -32,6 +32,7 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin[User]):  # type: ignore[misc, type
     list_display = ("username", "full_name", "email", "roles", "is_active", "last_login")
     list_filter = ("is_active", "groups")
     search_help_text = "Search by name or e-mail"
+    empty_hint = "Add everybody who works here, and give each a role."
     ordering = ("username",)
     filter_horizontal = ()
     autocomplete_fields = ("groups",)
@@ -102,6 +103,7 @@ class GroupForm(forms.ModelForm[Group]):
 class GroupAdmin(DjangoGroupAdmin, AuditedAdmin[Group]):
     list_display = ("name", "people")
     search_fields = ("name",)
+    empty_hint = "A role is what several people may do. The usual four come with every migration."
     form = GroupForm
     filter_horizontal = ()
 

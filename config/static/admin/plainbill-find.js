@@ -1,4 +1,5 @@
-// The search over any page: “/” or Ctrl-K opens it, arrows walk through what is found.
+// The search over any page: Ctrl-K opens it, and “/” where no list takes that for its own search;
+// arrows walk through what is found.
 // Without it, the sidebar's link leads to the same search as a page.
 "use strict";
 
@@ -33,9 +34,15 @@ document.addEventListener("DOMContentLoaded", () => {
     return element.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName);
   }
 
+  if (/Mac|iP/.test(navigator.platform)) {
+    document.querySelectorAll("[data-find-open] kbd").forEach((key) => {
+      key.textContent = "⌘ K";
+    });
+  }
   document.addEventListener("keydown", (event) => {
     const isCommand = event.key === "k" && (event.metaKey || event.ctrlKey);
-    const isSlash = event.key === "/" && !isTyping(event.target);
+    const isSlash =
+      event.key === "/" && !isTyping(event.target) && !document.getElementById("searchbar");
     if ((isCommand || isSlash) && !box.open) open(event);
   });
   document.addEventListener("click", (event) => {

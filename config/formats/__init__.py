@@ -1,0 +1,1 @@
+"""How the admin writes dates where Django would choose; what customers read goes through Babel."""
