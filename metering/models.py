@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -13,7 +14,9 @@ from catalog.models import ValueMetric
 from config.base.constraints import exactly_when, one_of
 from config.base.fields import ExactNumberField
 from customers.models import Customer, Subscription
+from customers.periods import month_after
 from metering.fields import ExactJSONField
+from metering.querysets.values import MonthArchived
 
 
 class QuarantineCode(models.TextChoices):
@@ -80,10 +83,20 @@ class CatalogueStamp(models.Model):
 
 
 class ArchivedMonthQuerySet(models.QuerySet["ArchivedMonth"]):
-    def overlapping(self, start: datetime, end: datetime) -> ArchivedMonthQuerySet:
-        """Keep the months, in UTC, that share an instant with [start, end)."""
-        last = (end - timedelta.resolution).astimezone(UTC).date()
-        return self.filter(month__gte=start.astimezone(UTC).date().replace(day=1), month__lte=last)
+    def refuse(self, stretches: Iterable[tuple[datetime, datetime]]) -> None:
+        """Let nobody rely on the events of these half-open stretches where some are archived.
+
+        :raises MonthArchived: naming the months to restore.
+        """
+        gone = list(self.exclude(archived_at=None))
+        needed = {
+            str(row)
+            for start, end in (stretches if gone else ())
+            for row in gone
+            if start < row.end and end > row.start
+        }
+        if needed:
+            raise MonthArchived(sorted(needed))
 
 
 class ArchivedMonth(models.Model):
@@ -110,6 +123,16 @@ class ArchivedMonth(models.Model):
 
     def __str__(self) -> str:
         return f"{self.month:%Y-%m}"
+
+    @property
+    def start(self) -> datetime:
+        return datetime(self.month.year, self.month.month, 1, tzinfo=UTC)
+
+    @property
+    def end(self) -> datetime:
+        """The first instant after it."""
+        after = month_after(self.month, 1)
+        return datetime(after.year, after.month, 1, tzinfo=UTC)
 
 
 class UsageEventQuerySet(models.QuerySet["UsageEvent"]):

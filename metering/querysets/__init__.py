@@ -9,13 +9,14 @@ from metering.querysets.measuring import (
     measure_by,
     so_far,
 )
-from metering.querysets.values import NOTHING, Group, Measured, Span, Target
+from metering.querysets.values import NOTHING, Group, Measured, MonthArchived, Span, Target
 
 __all__ = [
     "NOTHING",
     "SPANS_PER_QUERY",
     "Group",
     "Measured",
+    "MonthArchived",
     "Span",
     "Target",
     "billable",

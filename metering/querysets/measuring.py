@@ -25,7 +25,7 @@ from metering.querysets import fragments
 from metering.querysets.aggregates import aggregate
 from metering.querysets.dialects import EFFECTIVE_EVENTS, Dialect, Sql, dialect
 from metering.querysets.functions import read_instant
-from metering.querysets.values import NOTHING, Group, Measured, Span
+from metering.querysets.values import NOTHING, Group, Measured, MonthArchived, Span
 
 SPANS_PER_QUERY = 1000
 _MICROSECOND = timedelta(microseconds=1)
@@ -40,6 +40,8 @@ def measure(
     """Return the usage of each span, in their order; a span without events has quantity 0 (R10).
 
     A negative total comes back negative. `from_events` reads no rollup, to check them.
+
+    :raises MonthArchived: where only events could tell, and they are archived.
     """
     found = measure_by(metric, spans, (), from_events=from_events)
     return [groups.get((), NOTHING) for groups in found]
@@ -48,7 +50,10 @@ def measure(
 def measure_by(
     metric: ValueMetric, spans: Iterable[Span], by: Sequence[str], *, from_events: bool = False
 ) -> list[dict[Group, Measured]]:
-    """Return the usage of each span per combination of these properties; None where one is missing."""
+    """Return the usage of each span per combination of these properties; None where one is missing.
+
+    :raises MonthArchived: as `measure` does.
+    """
     definition = definition_of(metric)
     from_events = from_events or not set(by) <= set(definition.key_names)
     found: list[dict[Group, Measured]] = []
@@ -91,7 +96,11 @@ def _answers(statement: Sql, spans: int, *, grouped: bool) -> list[dict[Group, M
     found: list[dict[Group, Measured]] = [{} for _ in range(spans)]
     with connection.cursor() as cursor:
         cursor.execute(statement.text, statement.params)
-        for n, group, quantity, events, last in cursor.fetchall():
+        for archived, n, group, quantity, events, last in cursor.fetchall():
+            if archived:
+                raise MonthArchived(archived)
+            if n is None:
+                continue
             key = tuple(properties.read(group)) if grouped else ()
             exact = Decimal(0) if quantity is None else Decimal(quantity)
             found[n][key] = Measured(exact, int(events), read_instant(last))
@@ -118,7 +127,9 @@ def _statement(
         island (owner, starts_at, ends_at, flag) AS ({islands}),
         edge (n, "start", "end") AS MATERIALIZED ({edges}),
         run AS ({piece_runs} UNION ALL {event_runs})
-        {aggregate}""",
+        SELECT gone.months, answer.* FROM (SELECT {archived} AS months) AS gone
+        LEFT JOIN ({aggregate}) AS answer ON TRUE""",
+        archived=Sql(words.archived),
         spans=words.spans(spans),
         ready=_ready(metric, definition, from_events=from_events),
         pieces=Sql(_pieces(words, carry_over=metric.carry_over)),

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
+
+from config.base.errors import Refusal
+
+
+class MonthArchived(Refusal):
+    """What was asked needs the events of a month that is archived."""
+
+    code = "month_archived"
+
+    def __init__(self, months: Sequence[str]) -> None:
+        super().__init__(
+            f"The events of {', '.join(months)} are archived. Restore them first: "
+            f"manage.py restore_events {months[0]}"
+        )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from metering import properties
 from metering.events import Event, NotAnEvent, read_event, written
 from metering.models import (
     AdjustmentKind,
+    ArchivedMonth,
     EventAdjustment,
     EventKey,
     QuarantineCode,
@@ -154,6 +155,8 @@ def _locked(keys: list[UUID]) -> dict[UUID, UsageEvent]:
     ).select_related("customer", "subscription")
     events = {event.key: event for event in rows}
     if missing := [key for key in keys if key not in events]:
+        times = [key.time for key in known if key.pk in missing and key.time]
+        ArchivedMonth.objects.refuse((time, time + timedelta.resolution) for time in times)
         raise EventNotCounted(f"No event {missing[0]} counts: it is unknown, or in quarantine.")
     return events
 

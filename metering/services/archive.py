@@ -3,7 +3,8 @@
 For PostgreSQL, where a month is a partition. Keys, rollups and snapshots stay, so duplicates are
 still known and usage is still measured by whole days. What would need the month's events is
 refused or waits, and says so: an event dated in it goes to quarantine, an event in it is neither
-voided nor replaced, and nothing is summed up anew from it (`refuse_archived`).
+voided nor replaced, nothing is summed up anew from it, and a span that rollups can't tell is not
+measured (`MonthArchived`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from config.base.audit import Actor
 from config.base.errors import Refusal
 from metering.models import ArchivedMonth
 from metering.services import months
+from metering.services.rollups import fold_pieces
 
 UNSETTLED: list[Callable[[datetime, datetime], Iterator[str]]] = []
 """Higher apps append what tells why usage from an instant until just before another may still be
@@ -42,28 +44,10 @@ class MonthNotArchivable(Refusal):
     code = "month_not_archivable"
 
 
-class MonthArchived(Refusal):
-    """What was asked needs the events of a month that is archived."""
-
-    code = "month_archived"
-
-
 class ArchiveDamaged(Refusal):
     """The file of an archived month is missing, or not as it was written."""
 
     code = "archive_damaged"
-
-
-def refuse_archived(start: datetime, end: datetime) -> None:
-    """Let nobody read events from `start` until just before `end` where some are archived.
-
-    :raises MonthArchived: naming the months to restore.
-    """
-    if gone := [f"{one}" for one in ArchivedMonth.objects.overlapping(start, end)]:
-        raise MonthArchived(
-            f"The events of {', '.join(gone)} are archived. Restore them first: "
-            f"manage.py restore_events {gone[0]}"
-        )
 
 
 def archive_month(*, month: date, at: datetime, actor: Actor) -> ArchivedMonth:
@@ -76,6 +60,7 @@ def archive_month(*, month: date, at: datetime, actor: Actor) -> ArchivedMonth:
     """
     _require_postgresql()
     _close_month(month, at=at)
+    fold_pieces()  # what has not been summed up to its end may need the events
     path = file_of(month)
     events, digest = _write(month, path)
     with transaction.atomic():

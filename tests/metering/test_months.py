@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -18,9 +20,11 @@ from catalog.models import ValueMetric
 from config.base.audit import SYSTEM
 from customers.models import Customer
 from metering.models import ArchivedMonth, EventKey, QuarantinedEvent, UsageEvent
-from metering.services import archive, months, replay
+from metering.querysets import MonthArchived
+from metering.services import archive, months, replay, void_events
+from metering.services.rollups import build_rollups
 from tests import factories as make
-from tests.metering.usage import NOW, body, event, send
+from tests.metering.usage import NOW, body, event, send, used
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -48,6 +52,15 @@ def where() -> dict[str, str]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT event_id, tableoid::regclass::text FROM metering_usageevent")
         return dict(cursor.fetchall())
+
+
+def until_built() -> None:
+    """Build rollups, which wait for every transaction of the server."""
+    for _ in range(600):
+        if not build_rollups(at=NOW):
+            return
+        time.sleep(0.05)
+    raise AssertionError("a transaction runs for half a minute")
 
 
 def archived(month: date = SEPTEMBER) -> ArchivedMonth:
@@ -170,15 +183,31 @@ def test_what_arrives_for_an_archived_month_waits_and_what_is_there_stays_a_dupl
     assert where()["late"] == "metering_usageevent_2025_09"
 
 
-def test_reading_events_of_an_archived_month_is_refused_by_name() -> None:
-    send(body(time=IN_SEPTEMBER))
+def test_usage_of_an_archived_month_is_measured_by_its_sums_or_refused_by_name() -> None:
+    acme, metric = Customer.objects.get(key="acme"), ValueMetric.objects.get(key="calls")
+    until_built()
+    sent = body(time=IN_SEPTEMBER, data={"calls": 5})
+    send(sent, body(time="2025-09-02T12:00:00Z", data={"calls": 2}))
     months.make_months(at=NOW)
     archived()
     start, end = months.bounds(SEPTEMBER)
-    archive.refuse_archived(datetime(2025, 8, 1, tzinfo=UTC), start)
-    archive.refuse_archived(end, NOW)
-    with pytest.raises(archive.MonthArchived, match="restore_events 2025-09"):
-        archive.refuse_archived(end - (end - start) / 2, NOW)
+    noon = datetime(2025, 9, 2, 12, tzinfo=UTC)
+    assert used(metric, acme, start=start, end=end).quantity == 7
+    assert used(metric, acme, start=end, end=NOW).quantity == 0
+    new = make.metric("new")
+    key = UUID(hex=event(**sent).key)
+    for refused in (
+        lambda: used(metric, acme, start=start, end=noon),  # within a day: only events can tell
+        lambda: used(new, acme, start=start, end=end),
+        lambda: void_events(keys=[key], reason="A test.", at=NOW, actor=SYSTEM),
+    ):
+        with pytest.raises(MonthArchived, match="manage.py restore_events 2025-09"):
+            refused()
+    assert new in [rollup.metric for rollup in build_rollups(at=NOW)]
+    archive.restore_month(month=SEPTEMBER, actor=SYSTEM)
+    until_built()
+    assert used(metric, acme, start=start, end=noon).quantity == 0
+    assert used(new, acme, start=start, end=end).quantity == 7
 
 
 def test_an_archive_that_was_interrupted_is_finished_by_the_next() -> None:

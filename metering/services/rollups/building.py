@@ -15,7 +15,7 @@ from catalog.models import ValueMetric
 from customers.models import Customer
 from metering.definitions import definition_of
 from metering.models import Rollup, UsagePiece
-from metering.querysets import Target
+from metering.querysets import MonthArchived, Target
 from metering.services.rollups.rebuilding import EVER, lock_rollups, rebuild
 
 _MOST_AT_ONCE = 1000
@@ -30,7 +30,8 @@ def rollup_of(metric: ValueMetric) -> Rollup | None:
 def build_rollups(*, at: datetime) -> list[Rollup]:
     """Make every metric's rollup ready, as far as possible; return those that must wait.
 
-    One waits as long as a transaction runs that may not know of it yet. Call again later.
+    One waits as long as a transaction runs that may not know of it yet, or a month is archived
+    whose events it needs. Call again later.
     """
     _make_missing(at=at)
     waiting = []
@@ -39,8 +40,11 @@ def build_rollups(*, at: datetime) -> list[Rollup]:
             waiting.append(rollup)
             continue
         customers = 10
-        while customers:
-            customers = _build_some(rollup.pk, customers=customers, at=at)
+        try:
+            while customers:
+                customers = _build_some(rollup.pk, customers=customers, at=at)
+        except MonthArchived:
+            waiting.append(rollup)
     return waiting
 
 

@@ -16,7 +16,7 @@ from django.db.models import Max, Min, OuterRef, Subquery
 from customers.models import Customer
 from metering.days import local_day
 from metering.definitions import Definition, definition_from
-from metering.models import Rollup, UsageEvent
+from metering.models import ArchivedMonth, Rollup, UsageEvent
 from metering.querysets import Target, fragments
 from metering.querysets.dialects import EFFECTIVE_EVENTS, Dialect, Sql, dialect
 
@@ -55,9 +55,13 @@ def _day_of(event: UsageEvent) -> Target:
 
 @transaction.atomic
 def rebuild(rollup: Rollup, targets: Sequence[Target]) -> None:
-    """Sum up anew all days of a rollup that these stretches touch; see `lock_rollups`."""
+    """Sum up anew all days of a rollup that these stretches touch; see `lock_rollups`.
+
+    :raises MonthArchived: if events of a month they touch are archived; then the sums stay.
+    """
     if not targets:
         return
+    ArchivedMonth.objects.refuse((target.start, target.end) for target in targets)
     lock_rollups()
     definition = definition_from(rollup.definition)
     words = dialect()
