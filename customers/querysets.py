@@ -31,6 +31,10 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         """Keep those with service on that day or later."""
         return self.filter(Q(ends_on__isnull=True) | Q(ends_on__gt=on))
 
+    def concerning(self, customer: Customer) -> SubscriptionQuerySet:
+        """Keep those that this customer uses or pays for."""
+        return self.filter(Q(customer=customer) | Q(payer=customer))
+
     def paid_by(self, customer: Customer) -> SubscriptionQuerySet:
         """Keep those whose invoices go to this customer."""
         return self.filter(Q(payer=customer) | Q(payer=None, customer=customer))

@@ -110,6 +110,14 @@ def _usual(visitor: Visitor) -> Question:
     return Question(today.replace(day=1), today + timedelta(days=1), Granularity.DAY, "")
 
 
+def _usuals(by: str, visitor: Visitor) -> Iterator[tuple[str, Question]]:
+    """Offer what is mostly asked for."""
+    now = _usual(visitor)._replace(by=by)
+    yield "this_month", now
+    yield "last_month", now._replace(start=month_after(now.start, -1), end=now.start)
+    yield "last_year", now._replace(start=month_after(now.start, -11), step=Granularity.MONTH)
+
+
 def _question(given: Mapping[str, str], metric: ValueMetric, visitor: Visitor) -> Question:
     usual = _usual(visitor)
     try:
@@ -312,6 +320,10 @@ def _form(metric: ValueMetric, question: Question, visitor: Visitor) -> dict[str
     say = words.of(visitor.locale)
     return {
         "title": clean(metric.name),
+        "shortcuts": [
+            (say[name], f"?{_query(one)}", one == question)
+            for name, one in _usuals(question.by, visitor)
+        ],
         "unit": clean(metric.unit_plural),
         "first": question.start.isoformat(),
         "last": (question.end - timedelta(days=1)).isoformat(),

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from billing.parties import payer_of
 from billing.portal import words
 from billing.portal.invoices import today
 from billing.presentation.reader import Reader, clean
@@ -21,15 +22,15 @@ from customers.portal import Visitor, page, signed_in
 from customers.quantities import quantity_on
 from customers.terms import in_force, with_own_terms
 
-SHOWN = 10
+SHOWN = 100
 
 
 @require_safe
 @signed_in
 def plan(request: HttpRequest, visitor: Visitor) -> HttpResponse:
-    """Say of each subscription that is not over what it costs."""
+    """Say of each subscription that is not over what it costs, or else who pays for it."""
     now = timezone.now()
-    mine = Subscription.objects.paid_by(visitor.customer).not_over(on=today(visitor))
+    mine = Subscription.objects.concerning(visitor.customer).not_over(on=today(visitor))
     found = list(mine.with_terms().order_by("pk")[:SHOWN])
     phases = {one.pk: in_force(one, at=now) for one in found}
     versions = PlanVersion.objects.with_prices().in_bulk(
@@ -62,6 +63,8 @@ def _subscription(
     say = words.of(visitor.locale)
     reader = Reader(visitor.locale, version.currency)
     is_user = subscription.customer_id == visitor.customer.pk
+    payer = payer_of(subscription)
+    pays = payer == visitor.customer
     drafts = [
         with_own_terms(draft, subscription, day=today(visitor))[0]
         for draft in drafts_of(list(version.prices.all()))
@@ -71,7 +74,8 @@ def _subscription(
         "about": clean(version.plan.description),
         "facts": list(_facts(subscription, version, reader, today_=today(visitor))),
         "used_by": "" if is_user else say["used_by"].format(name=subscription.customer.name),
-        "all_in": say["all_in"].format(currency=version.currency),
+        "paid_by": "" if pays else f"{say['paid_by']} {payer.name}. {say['paid_by_note']}",
+        "all_in": say["all_in"].format(currency=version.currency) if pays else "",
         "prices": [
             {
                 "name": clean(draft.price.name),
@@ -80,6 +84,7 @@ def _subscription(
                 "now": _now(subscription, draft.price, visitor, reader),
             }
             for draft in drafts
+            if pays
         ],
     }
 

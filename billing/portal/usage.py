@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 
 from billing.days import ADDITIVE, DayUsed, read_days
 from billing.models import BillingPeriod, InvoiceLine, LineKind, PeriodStatus
+from billing.parties import payer_of
 from billing.portal import words
 from billing.portal.further import further
 from billing.portal.invoices import issued_to, row, today
@@ -45,7 +46,8 @@ def dashboard(request: HttpRequest, visitor: Visitor) -> HttpResponse:
     """Show each subscription's running period, and the last invoices."""
     now = timezone.now()
     say = words.of(visitor.locale)
-    subscriptions = list(running_for(visitor).with_terms().order_by("pk")[:SUBSCRIPTIONS])
+    mine = list(running_for(visitor).with_terms().order_by("pk")[: SUBSCRIPTIONS + 1])
+    subscriptions = mine[:SUBSCRIPTIONS]
     trouble = False
     try:
         found = running_periods(subscriptions=subscriptions, at=now)
@@ -62,6 +64,9 @@ def dashboard(request: HttpRequest, visitor: Visitor) -> HttpResponse:
         ],
         "title": _title(found, visitor),
         "trouble": trouble,
+        "left_out": say["left_out"].format(count=SUBSCRIPTIONS)
+        if len(mine) > SUBSCRIPTIONS
+        else "",
         "starting": [_starting(one, visitor) for one in later] if not found else [],
         "invoices": [row(invoice, visitor) for invoice in issued_to(visitor)[:LAST_INVOICES]],
         "expected": _expected(found, visitor),
@@ -71,7 +76,7 @@ def dashboard(request: HttpRequest, visitor: Visitor) -> HttpResponse:
 
 def running_for(visitor: Visitor) -> SubscriptionQuerySet:
     """Return what this customer uses or pays for and is not over, or not billed to its end."""
-    mine = Subscription.objects.filter(Q(customer=visitor.customer) | Q(payer=visitor.customer))
+    mine = Subscription.objects.concerning(visitor.customer)
     unbilled = BillingPeriod.objects.filter(subscription=OuterRef("pk")).exclude(
         status__in=[PeriodStatus.CLOSED, PeriodStatus.WAIVED]
     )
@@ -97,7 +102,8 @@ def _running(
     period, say = one.period, words.of(visitor.locale)
     reader = Reader(visitor.locale, one.composed.currency)
     subscription = period.subscription
-    pays = (subscription.payer or subscription.customer) == visitor.customer
+    payer = payer_of(subscription)
+    pays = payer == visitor.customer
     uses = subscription.customer == visitor.customer
     here = local_date(now, zone(period.time_zone))
     shown = [line for line in one.composed.lines if is_shown(line)]
@@ -108,7 +114,7 @@ def _running(
         "days_left": _days_left(period, here, reader),
         "trial": _trial(period, reader),
         "money": _money(one, reader) if pays else None,
-        "paid_by": "" if pays else subscription.payer and subscription.payer.name,
+        "paid_by": "" if pays else payer.name,
         "used_by": "" if uses else say["used_by"].format(name=subscription.customer.name),
         "metrics": [
             _metric(

@@ -163,6 +163,15 @@ class TestTheFirstPage:
         page = said(ada.get(HOME))
         assert "The next invoice can't be shown yet" in page
 
+    def test_of_many_subscriptions_it_says_that_some_are_left_out(
+        self, ada: Client, fernwood: Subscription, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("billing.portal.usage.SUBSCRIPTIONS", 1)
+        [phase] = fernwood.phases.all()
+        assert "Only the first" not in said(ada.get(HOME))
+        make.subscription(fernwood.customer, phase.plan_version)
+        assert "Only the first 1 subscriptions are shown" in said(ada.get(HOME))
+
     def test_words_are_in_the_customers_language(self, november: None) -> None:
         subscription = scale(make.customer("brenner", locale="de-DE"))
         page = said(door.signed_in(door.contact(subscription.customer)).get(HOME))
@@ -200,7 +209,9 @@ class TestWhoPays:
         assert "€" not in said(page)
         assert "chart-usage" in page.content.decode()
         assert user.get("/portal/upcoming/works-scale/").status_code == 404
-        assert "€" not in said(user.get("/portal/plan/"))
+        plan = said(user.get("/portal/plan/"))
+        assert "Paid by Holding." in plan
+        assert "flat fee" not in plan
         assert user.get("/portal/usage/api_calls/").status_code == 200
 
     def test_invoices_go_to_the_payer_alone(
@@ -311,6 +322,18 @@ class TestAMetric:
         page = said(ada.get(self.URL, {"by": "region"}))
         assert "eu 107,340 57.3 % 2" in page
         assert "us 80,000 42.7 % 1" in page
+
+    def test_the_usual_times_are_a_press_away(self, ada: Client) -> None:
+        spans = {}
+        for name, url, _ in ada.get(self.URL).context["shortcuts"]:
+            answer = ada.get(f"{self.URL}{url}")
+            spans[name] = answer.context["span"]
+            assert [label for label, _, shown in answer.context["shortcuts"] if shown] == [name]
+        assert spans == {
+            "This month": "1–20 Nov 2026",
+            "Last month": "1–31 Oct 2026",
+            "Twelve months": "1 Dec 2025 – 20 Nov 2026",
+        }
 
     @pytest.mark.parametrize("step", ["hour", "day", "month"])
     def test_its_bars_lead_closer(self, ada: Client, step: str) -> None:
