@@ -111,13 +111,14 @@ def compose(
     starting: Served | None,
     snapshots: Mapping[int, UsageSnapshot],
     past: Mapping[PastKey, Sequence[Past]],
+    ahead: Decimal,
     tax: Tax,
 ) -> Composed:
     """Charge the period that ended in arrears and the one that starts in advance (R21).
 
     `snapshots` holds the usage of `ended` by metric, `past` what was billed before it, which each
-    line tells beside its own. Either may be None, but not both: an opening
-    has no period that ended, a last invoice none that starts.
+    line tells beside its own, and `ahead` what earlier invoices charged for `ended` itself. Either
+    may be None, but not both: an opening has no period that ended, a last invoice none that starts.
     """
     served = ended or starting
     assert served is not None
@@ -143,6 +144,8 @@ def compose(
                 lines = _arrears(price, value, ended.period, stated, exponent)
             charges += [(price.position, _owned(line, own_since)) for line in lines]
     ordered = [line for _, line in sorted(charges, key=lambda charge: charge[0])]
+    if ended:
+        ordered += _commitment(ended, ordered, ahead, exponent)
     for position, line in enumerate(ordered, start=1):
         line.position, line.subscription = position, subscription
         line.tax_category, line.tax_rate = tax.category, tax.rate
@@ -321,6 +324,43 @@ def _with_minimum(line: InvoiceLine, rated: Rated) -> Iterator[InvoiceLine]:
                 "steps": [],
             },
         )
+
+
+def _commitment(
+    ended: Served, lines: Sequence[InvoiceLine], ahead: Decimal, exponent: int
+) -> Iterator[InvoiceLine]:
+    """Charge what a period lacks of the plan's minimum commitment (R16), for its share of days."""
+    least, period = ended.offer.version.minimum_commitment, ended.period
+    if not least:
+        return
+    days = (period.end_date - period.start_date).days
+    part = DayFraction(days, (period.nominal_end_date - period.nominal_start_date).days)
+    floor = money.round_half_up(money.times(least, part.value), exponent)
+    of_the_period = (line.net for line in lines if line.period is period)
+    charged = money.round_half_up(money.exact_sum([ahead, *of_the_period]), exponent)
+    if floor <= charged:
+        return
+    lacking = money.EXACT.subtract(floor, charged)
+    said: dict[str, Any] = {
+        "model": "commitment",
+        "floor": f"{floor:f}",
+        "charged": f"{charged:f}",
+        "amount": f"{lacking:f}",
+        "steps": [],
+    }
+    if not part.is_whole:
+        said["period_fraction"] = str(part)
+    yield InvoiceLine(
+        kind=LineKind.COMMITMENT,
+        description=LineKind.COMMITMENT.label,
+        period=period,
+        service_start=period.start_date,
+        service_end=period.end_date,
+        quantity=Decimal(1),
+        net=lacking,
+        recognition=Recognition.OVER_TIME,
+        explanation=said,
+    )
 
 
 def _before_discount(rated: Rated) -> Decimal:

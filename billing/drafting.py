@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from itertools import chain
+
+from django.db.models import Exists, OuterRef
 
 from billing.calculation import Tax
 from billing.composition import Composed, Served, compose
@@ -14,12 +17,15 @@ from billing.models import (
     BillingPeriod,
     Invoice,
     InvoiceLine,
+    InvoiceStatus,
     PeriodCharge,
     Purpose,
     TaxSubtotal,
     UsageSnapshot,
 )
 from billing.parties import buyer_of, payer_of, seller_of
+from catalog.money import ZERO
+from config.base.fields import ExactSum
 from customers.models import Issuer, Subscription
 
 AUTO_ISSUE = timedelta(hours=24)  # after the close could start (R26)
@@ -63,8 +69,9 @@ class Draft:
 
 
 def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
-    """Compose the lines of drafts, each with its past, in two queries however many they are."""
+    """Compose the lines of drafts, each with its past, in three queries however many they are."""
     past = earlier_usage([draft.ended.period for draft in drafts if draft.ended])
+    ahead = billed_ahead([draft.ended for draft in drafts if draft.ended])
     return [
         compose(
             subscription=draft.subscription,
@@ -72,10 +79,31 @@ def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
             starting=draft.starting,
             snapshots=draft.snapshots,
             past=past[period_key(draft.ended.period)] if draft.ended else {},
+            ahead=ahead.get(draft.ended.period.pk, ZERO) if draft.ended else ZERO,
             tax=draft.tax,
         )
         for draft in drafts
     ]
+
+
+def billed_ahead(served: Iterable[Served]) -> dict[int, Decimal]:
+    """Return, by period, what invoices before the one that closes it charge for it: its fee.
+
+    Of periods under a plan with a minimum commitment, which it counts towards (R16).
+    """
+    committed = [
+        one.period.pk for one in served if one.period.pk and one.offer.version.minimum_commitment
+    ]
+    if not committed:
+        return {}
+    closes_it = PeriodCharge.objects.filter(
+        invoice=OuterRef("invoice"), period=OuterRef("period")
+    ).exclude(purpose=Purpose.OPENING)
+    lines = InvoiceLine.objects.filter(~Exists(closes_it), period__in=committed).exclude(
+        invoice__status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED]
+    )
+    sums = lines.order_by().values("period").annotate(net=ExactSum("net"))
+    return dict(sums.values_list("period", "net"))
 
 
 def write_drafts(drafts: Sequence[tuple[Draft, Composed]], *, run_id: int | None) -> list[Invoice]:

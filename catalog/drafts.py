@@ -118,9 +118,6 @@ def _never_reached(drafts: Sequence[PriceDraft]) -> Iterator[Fault]:
 def unbillable(version: PlanVersion, drafts: Sequence[PriceDraft]) -> list[Fault]:
     """List what a draft may say but no close can bill, so that it is not published unbilled."""
     errors = list(_never_reached(drafts))
-    if version.minimum_commitment:
-        message = "A minimum commitment can't be billed yet: use a price's minimum instead."
-        errors.append(Fault(("minimum_commitment",), "not_available", message))
     for i, (price, _) in enumerate(drafts):
         for field in ("filters", "interval"):
             if getattr(price, field):

@@ -136,7 +136,7 @@ def _chart(
     now: datetime,
 ) -> UsageChart | None:
     """Draw the days of a line's metric; None where the period is too long for days."""
-    metric = line.price.metric
+    metric = line.metric
     if metric is None or not days.get(metric.pk):
         return None
     return daily_chart(

@@ -145,7 +145,7 @@ def _line(line: InvoiceLine, places: int, *, saved: bool, locale: str) -> dict[s
         "id": line.uuid if saved else None,
         "description": line.description,
         "kind": line.kind,
-        "metric": line.price.metric.key if line.price.metric else None,
+        "metric": line.metric.key if line.metric else None,
         "subscription": line.subscription.key,
         "period": _served(line),
         "quantity": plain(line.quantity),

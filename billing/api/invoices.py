@@ -234,7 +234,7 @@ def _later_usage(invoice: Invoice) -> list[dict[str, str]] | None:
     except IssuerUndecided:
         return None  # nobody could redraw it; it can be read all the same
     drawn = {
-        line.snapshot_id and line.price.metric_id: line.explanation["measured"]["quantity"]
+        line.metric and line.metric.pk: line.explanation["measured"]["quantity"]
         for line in invoice.lines.all()
         if line.snapshot_id
     }

@@ -54,10 +54,10 @@ class PastSerializer(serializers.Serializer[Any]):
 class ExplanationSerializer(serializers.Serializer[Any]):
     """How an amount came to be: the steps sum to `exact`, and with `rounding` to `amount`.
 
-    A minimum charge has no steps: `floor` less `charged` is its `amount`.
+    A minimum charge and a minimum commitment have no steps: `floor` less `charged` is the `amount`.
     """
 
-    model = serializers.CharField(help_text="The price's model, or `minimum`.")
+    model = serializers.CharField(help_text="The price's model, or `minimum`, or `commitment`.")
     measured = MeasuredSerializer(required=False, help_text="Of usage.")
     negative = serializers.BooleanField(
         required=False, help_text="Less than nothing was measured, and is billed as 0."

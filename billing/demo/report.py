@@ -155,7 +155,7 @@ def _standing(
 
 def _used(composed: Composed) -> Iterator[str]:
     """Say how much of the first allowance is used; or else how many seats, or what was used."""
-    charges = [line for line in composed.lines if line.kind != LineKind.MINIMUM]
+    charges = [line for line in composed.lines if line.kind in (LineKind.FEE, LineKind.USAGE)]
     for line in charges:
         if included := Decimal(line.explanation["included"]):
             share = round_half_up(line.quantity * 100 / included, 0)

@@ -1,5 +1,7 @@
 """Invoices with their lines, taxes and documents, and the counters that number them."""
 
+from __future__ import annotations
+
 import uuid
 
 from django.db import models
@@ -8,7 +10,7 @@ from django.db.models.functions import Round
 
 from billing.models.periods import BillingPeriod, BillingRun, UsageSnapshot
 from billing.querysets import InvoiceQuerySet
-from catalog.models import Price
+from catalog.models import Price, ValueMetric
 from config.base.constraints import exactly_when, one_of
 from config.base.fields import ExactDecimalField, amount_field, quantity_field
 from customers.models import Customer, Issuer, Subscription
@@ -31,6 +33,7 @@ class LineKind(models.TextChoices):
     FEE = "fee", "Fee"
     USAGE = "usage", "Usage"
     MINIMUM = "minimum", "Minimum charge"
+    COMMITMENT = "commitment", "Minimum commitment"
 
 
 class TaxCategory(models.TextChoices):
@@ -210,7 +213,13 @@ class InvoiceLine(models.Model):
         Subscription, on_delete=models.PROTECT, related_name="invoice_lines"
     )
     period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="lines")
-    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="invoice_lines")
+    price = models.ForeignKey(
+        Price,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="invoice_lines",
+        help_text="Only what a plan as a whole is committed to has none.",
+    )
     snapshot = models.ForeignKey(
         UsageSnapshot, on_delete=models.PROTECT, null=True, blank=True, related_name="lines"
     )
@@ -237,6 +246,9 @@ class InvoiceLine(models.Model):
             exactly_when(
                 Q(kind="usage"), Q(snapshot__isnull=False), name="line_of_usage_has_its_snapshot"
             ),
+            exactly_when(
+                Q(kind="commitment"), Q(price__isnull=True), name="line_has_a_price_or_a_commitment"
+            ),
             models.CheckConstraint(
                 name="line_service_ends_after_it_starts",
                 condition=Q(service_end__gt=F("service_start")),
@@ -245,6 +257,11 @@ class InvoiceLine(models.Model):
 
     def __str__(self) -> str:
         return self.description
+
+    @property
+    def metric(self) -> ValueMetric | None:
+        """What its price measures, if it does."""
+        return self.price.metric if self.price else None
 
 
 class TaxSubtotal(models.Model):

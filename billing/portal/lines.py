@@ -75,7 +75,7 @@ def _how(line: InvoiceLine, view: LineView, reader: Reader) -> tuple[str, str]:
 
 
 def _check(line: InvoiceLine) -> str:
-    if line.kind == LineKind.MINIMUM:
+    if line.kind in (LineKind.MINIMUM, LineKind.COMMITMENT):
         return "check_minimum"
     if line.kind != LineKind.USAGE:
         return "check_fee"
@@ -84,8 +84,8 @@ def _check(line: InvoiceLine) -> str:
 
 def _days_url(line: InvoiceLine) -> str:
     """Lead to the days that a line measured."""
-    if line.kind != LineKind.USAGE or line.price.metric is None:
+    if line.kind != LineKind.USAGE or line.metric is None:
         return ""
     last = line.service_end - timedelta(days=1)
     query = urlencode({"from": line.service_start, "to": last})
-    return f"{reverse('portal:metric', args=(line.price.metric.key,))}?{query}"
+    return f"{reverse('portal:metric', args=(line.metric.key,))}?{query}"

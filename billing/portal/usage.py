@@ -138,8 +138,8 @@ def _running(
 
 
 def _metric_id(line: InvoiceLine) -> int:
-    assert line.price.metric_id is not None
-    return line.price.metric_id
+    assert line.metric is not None
+    return line.metric.pk
 
 
 def _money(one: Running, reader: Reader) -> dict[str, str]:
@@ -170,7 +170,7 @@ def _metric(
     say = words.of(reader.tag)
     view = usage_view(line, reader, zone=period.time_zone)
     included = Decimal(line.explanation["included"])
-    metric = line.price.metric
+    metric = line.metric
     assert metric is not None
     adds_up = metric.aggregation in ADDITIVE
     net = say["not_charged"] if period.is_trial else reader.money(line.net)
@@ -222,6 +222,7 @@ def _stands(
 def _price(line: InvoiceLine, reader: Reader) -> str:
     """Say what the next units cost, or else the whole rule."""
     rule = words.of(reader.tag)["price_in"]
+    assert line.price is not None
     [draft] = drafts_of([line.price])
     draft, _ = with_own_terms(draft, line.subscription, day=line.period.start_date)
     return further(draft, line, reader) or rule.format(

@@ -20,6 +20,7 @@ from catalog.pricing.values import DayFraction
 from config.base.charts import meter
 
 _SIMPLE = ("flat", "unit")
+_FLOORS = (LineKind.MINIMUM, LineKind.COMMITMENT)
 
 
 def is_shown(line: InvoiceLine) -> bool:
@@ -42,11 +43,10 @@ def line_view(line: InvoiceLine, reader: Reader, *, today: date) -> LineView:
     price, rows = "", _rows(line, steps, rounding, reader)
     if _is_one_row(steps, rounding):
         price, rows = reader.unit_price(steps[0].unit_amount), []
-    name = clean(line.description)
     return LineView(
         uuid=str(line.uuid),
         kind=line.kind,
-        name=reader.say("minimum", description=name) if line.kind == LineKind.MINIMUM else name,
+        name=_name(line, reader),
         caption=reader.say("in_advance") if _is_in_advance(line, today) else "",
         period=reader.span(line.service_start, line.service_end),
         quantity=_quantity(line, reader),
@@ -57,6 +57,15 @@ def line_view(line: InvoiceLine, reader: Reader, *, today: date) -> LineView:
         rows=tuple(rows),
         notes=tuple(_notes(line, reader)),
     )
+
+
+def _name(line: InvoiceLine, reader: Reader) -> str:
+    match line.kind:
+        case LineKind.MINIMUM:
+            return reader.say("minimum", description=clean(line.description))
+        case LineKind.COMMITMENT:
+            return reader.say("commitment")
+    return clean(line.description)
 
 
 def usage_view(line: InvoiceLine, reader: Reader, *, zone: str) -> UsageView:
@@ -84,7 +93,7 @@ def _is_one_row(steps: Sequence[Step], rounding: Decimal) -> bool:
 def _rows(
     line: InvoiceLine, steps: Sequence[Step], rounding: Decimal, reader: Reader
 ) -> list[RowView]:
-    if line.kind == LineKind.MINIMUM:
+    if line.kind in _FLOORS:
         return list(_minimum_rows(line.explanation, reader))
     over = bool(Decimal(line.explanation["included"]))
     rows = [_row(step, line, reader, over=over) for step in steps]
@@ -133,12 +142,13 @@ def _minimum_rows(said: dict[str, Any], reader: Reader) -> Iterator[RowView]:
 
 
 def _is_in_advance(line: InvoiceLine, today: date) -> bool:
-    return line.price.timing == Timing.ADVANCE and line.service_end > today
+    in_advance = line.price is not None and line.price.timing == Timing.ADVANCE
+    return in_advance and line.service_end > today
 
 
 def _quantity(line: InvoiceLine, reader: Reader) -> str:
     """Say how much in the line's head: "187,340 calls", "1 month", "16 of 30 days"."""
-    if line.kind == LineKind.MINIMUM:
+    if line.kind in _FLOORS:
         return ""
     if line.kind == LineKind.USAGE or line.quantity != 1:
         return reader.units(line.quantity, line.unit, line.unit_plural)

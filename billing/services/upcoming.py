@@ -20,6 +20,7 @@ from billing.models import (
 )
 from billing.services.closing import draft_of
 from billing.usage import Wanted, read_snapshots
+from catalog.money import ZERO
 from config.base.errors import Refusal
 from customers.models import Subscription
 
@@ -110,6 +111,7 @@ def _as_if_charged(
         starting=None,
         snapshots=snapshots,
         past={},
+        ahead=ZERO,
         tax=chunk.tax(period.subscription),
     ).lines
 
