@@ -9,7 +9,8 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, F, QuerySet
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -187,7 +188,9 @@ class CustomerAdmin(AuditedAdmin[Customer]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
         rows = super().get_queryset(request).select_related("issuer")
-        return rows.annotate(subscribed=Count("subscriptions"))
+        mine = Subscription.objects.filter(customer=OuterRef("pk")).order_by()
+        counted = mine.values("customer").annotate(count=Count("pk")).values("count")
+        return rows.annotate(subscribed=Coalesce(Subquery(counted), 0))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return () if obj is None else ("key",)
