@@ -16,6 +16,7 @@ from metering.models import (
     QuarantineStatus,
     UsageEvent,
 )
+from metering.services.rollups import differences
 
 _KEPT = QuarantinedEvent.objects.exclude(code=QuarantineCode.CONFLICT)
 
@@ -83,7 +84,24 @@ def _events_of_another_customer(at: datetime) -> Iterator[Finding]:
         )
 
 
+def _rollups_that_differ(at: datetime) -> Iterator[Finding]:
+    """Find customers and stretches of time for which what is summed up is not what events say."""
+    for one in differences():
+        yield Finding(
+            f"{one.metric} of customer {one.customer_id}, {one.start:%Y-%m-%d %H:%M} to "
+            f"{one.end:%Y-%m-%d %H:%M} UTC",
+            f"{one.expected.quantity} of {one.expected.events} events",
+            f"{one.actual.quantity} of {one.actual.events} events",
+            str(one.difference),
+        )
+
+
 INVARIANTS = [
+    Invariant(
+        "rollups_equal_events",
+        "What is kept summed up of every customer, metric and day equals its events.",
+        _rollups_that_differ,
+    ),
     Invariant(
         "received_events_have_an_outcome",
         "Every event that arrived counts, waits in quarantine, or was dismissed with a reason.",

@@ -16,10 +16,10 @@ from config.base import guards
 from config.base.audit import SYSTEM
 from customers.models import Customer, Subscription
 from metering.invariants import INVARIANTS
-from metering.models import EventAdjustment, EventKey, QuarantinedEvent, UsageEvent
+from metering.models import EventAdjustment, EventKey, QuarantinedEvent, UsageEvent, UsagePiece
 from metering.services import dismiss, replay, void_events
 from tests import factories as make
-from tests.metering.usage import NOW, body, send
+from tests.metering.usage import NOW, body, build, send
 
 pytestmark = pytest.mark.django_db
 KEY = UUID(int=7)
@@ -90,7 +90,13 @@ def of_another_customer() -> None:
     event(subscription=Subscription.objects.get(key="globex-scale"))
 
 
+def piece_lost() -> None:
+    build()
+    UsagePiece.objects.all().delete()
+
+
 CORRUPTIONS: dict[str, list[Callable[[], None]]] = {
+    "rollups_equal_events": [piece_lost],
     "received_events_have_an_outcome": [known],
     "event_keys_lead_to_their_events": [lambda: known(stored_as=10**9, time=NOW)],
     "events_have_their_key": [event],

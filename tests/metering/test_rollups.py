@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from datetime import datetime
 from fractions import Fraction
+from io import StringIO
+from threading import Thread
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.core.management import call_command
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
+from catalog.services import change_metric
 from config.base.audit import SYSTEM
 from customers.models import Customer
 from metering.events import event_key
+from metering.models import ArchivedMonth, EventAdjustment, Rollup, UsageEvent, UsagePiece
 from metering.querysets import Span, measure, measure_by
 from metering.services import replace_event, void_events
-from metering.services.rollups import differences, fold_pieces
+from metering.services.rollups import build_rollups, differences, fold_pieces
+from metering.services.rollups.rebuilding import EVER
 from tests import factories as make
 from tests.metering.oracle import Happening, oracle
 from tests.metering.test_measure import FILTERS, METRICS, properties
-from tests.metering.usage import HOUR, NOV, NOW, body, build, send
+from tests.metering.usage import DEC, HOUR, NOV, NOW, D, body, build, send, used
 
 pytestmark = pytest.mark.django_db
 
@@ -156,3 +163,182 @@ class AgainstTheOracle(TestCase):
             told = measure_by(metric, spans, by)
             assert told == measure_by(metric, spans, by, from_events=True)
         assert list(differences()) == []
+
+
+# What is summed up, and when.
+
+
+def pieces() -> list[tuple[int, bool]]:
+    return list(UsagePiece.objects.order_by("pk").values_list("events", "is_folded"))
+
+
+def test_ingestion_appends_and_folding_merges() -> None:
+    metric, acme = make.metric(), make.customer("acme")
+    build()
+    for _ in range(3):
+        send(body(), body(time="2026-11-02T00:00:00Z"))
+    assert pieces() == [(1, False)] * 6
+    assert fold_pieces() == 6
+    assert pieces() == [(3, True)] * 2
+    assert fold_pieces() == 0
+    assert used(metric, acme)[:2] == (D(6), 6)
+
+
+def test_a_month_costs_as_many_rows_as_days_however_many_events(
+    django_assert_num_queries: Any,
+) -> None:
+    metric, acme = make.metric(), make.customer("acme")
+    build()
+    for n in range(60):
+        send(body(time=(NOV + n * 12 * HOUR).isoformat()))
+    fold_pieces()
+    assert UsagePiece.objects.count() == 30
+    with django_assert_num_queries(1):
+        assert used(metric, acme).events == 60
+
+
+def test_whole_days_are_read_without_their_events() -> None:
+    """Proved by taking the pieces away, which a reader of events would not notice."""
+    metric, acme = make.metric(), make.customer("acme")
+    build()
+    send(body(), body(time="2026-11-02T00:00:00Z"))
+    UsagePiece.objects.filter(starts_at=NOV).delete()
+    assert used(metric, acme).events == 1
+    assert used(metric, acme, end=NOV + 13 * HOUR).events == 0
+    [found] = [one for one in differences() if one.end == EVER[1]]
+    assert (found.expected.events, found.actual.events) == (2, 1)
+    assert found.difference == -1
+
+
+def test_a_cut_day_is_read_from_its_events() -> None:
+    metric, acme = make.metric(), make.customer("acme")
+    build()
+    send(body(time="2026-11-01T12:00:00Z"), body(time="2026-11-01T13:00:00Z"))
+    assert used(metric, acme, end=NOV + 13 * HOUR).events == 1
+
+
+def test_a_new_metric_counts_what_came_before_it() -> None:
+    make.metric()
+    acme = make.customer("acme")
+    send(body(), body())
+    later = make.metric(aggregation="count")
+    assert used(later, acme).events == 2  # from events
+    build()
+    rollup = Rollup.objects.get(metric=later)
+    assert (rollup.customers_done, rollup.customers_total) == (1, 1)
+    assert used(later, acme).events == 2
+    assert not list(differences())
+
+
+def test_a_metric_that_is_measured_differently_is_summed_up_anew() -> None:
+    metric, acme = make.metric(), make.customer("acme")
+    build()
+    send(body(data={"calls": 1, "tokens": 5}))
+    change_metric(metric_id=metric.pk, fields={"value_property": "tokens"}, actor=SYSTEM)
+    metric.refresh_from_db()
+    send(body(data={"tokens": 7, "calls": 1}))
+    assert used(metric, acme).quantity == 12
+    build()
+    assert used(metric, acme).quantity == 12
+    assert [one.metric_id for one in Rollup.objects.all()] == [metric.pk]
+    assert not list(differences())
+
+
+def test_what_is_written_for_a_definition_that_went_is_swept() -> None:
+    metric, _ = make.metric(), make.customer("acme")
+    build()
+    send(body())
+    UsagePiece.objects.update(rollup=Rollup.objects.get(metric=metric).pk + 1)
+    fold_pieces()
+    assert not UsagePiece.objects.exists()
+
+
+def test_a_day_of_an_archived_month_stays_as_it_is_when_folded() -> None:
+    """Where order matters a day is summed up from its events, of which some are gone."""
+    acme = make.customer("acme", time_zone="America/New_York")
+    metric = make.metric(aggregation="max", value_is="change")
+    build()
+    send(body(time="2026-11-30T23:00:00Z"))
+    ArchivedMonth.objects.create(month=NOV.date())
+    for hour in (1, 2):
+        UsagePiece.objects.update(is_folded=True)
+        send(body(time=(DEC + hour * HOUR).isoformat()))
+    assert fold_pieces() == 1
+    assert pieces() == [(1, True)] * 3
+    start, end = DEC - 19 * HOUR, DEC + 5 * HOUR  # a day in New York
+    assert used(metric, acme, start=start, end=end)[:2] == (D(3), 3)
+
+
+def test_the_command_builds_and_folds() -> None:
+    make.metric(), make.customer("acme")
+    call_command("rollups", stdout=StringIO())
+    send(body())
+    out = StringIO()
+    call_command("rollups", stdout=out)
+    assert out.getvalue() == "1 pieces folded.\n"
+    assert Rollup.objects.get().ready_at
+
+
+def test_exactly_however_large() -> None:
+    metric, acme = make.metric(), make.customer("acme")
+    build()
+    for value in ("12345678901234567890.0123456789", "0.0000000001"):
+        send(body(data={"calls": value}))
+    fold_pieces()
+    assert used(metric, acme).quantity == D("12345678901234567890.012345679")
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="needs several writers at once")
+def test_nothing_is_lost_while_all_run_at_once() -> None:
+    """Two who send, one who folds, one who builds, one who voids: all at once."""
+    metrics = [
+        make.metric(),
+        make.metric(aggregation="max", value_is="change"),
+        make.metric(aggregation="time_weighted", value_is="level", time_unit="hour"),
+    ]
+    acme = make.customer("acme")
+    failures: list[BaseException] = []
+
+    def sending(name: str) -> None:
+        for n in range(25):
+            time = (NOV + (n % 48) * HOUR).isoformat()
+            send(*(body(id=f"{name}-{n}-{m}", time=time) for m in range(4)))
+
+    def voiding() -> None:
+        for n in range(25):
+            keys = UsageEvent.objects.filter(event_id=f"a-{n}-0").values_list("key", flat=True)
+            void_events(keys=list(keys), reason="A test.", at=NOW, actor=SYSTEM)
+
+    def repeating(work: Any) -> None:
+        for _ in range(15):
+            work()
+
+    def run(work: Any, *args: Any) -> None:
+        try:
+            work(*args)
+        except BaseException as trouble:  # noqa: BLE001 - told by the test itself
+            failures.append(trouble)
+        finally:
+            connection.close()
+
+    jobs = [
+        (sending, "a"),
+        (sending, "b"),
+        (voiding,),
+        (repeating, fold_pieces),
+        (repeating, lambda: build_rollups(at=NOW)),
+    ]
+    threads = [Thread(target=run, args=job) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    build()
+    assert not list(differences())
+    voided = EventAdjustment.objects.count()
+    assert used(metrics[0], acme).events == 200 - voided
+    fold_pieces()
+    assert not list(differences())

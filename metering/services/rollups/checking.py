@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from catalog.models import ValueMetric
 from metering.definitions import definition_of
-from metering.models import Rollup, UsageEvent, UsagePiece
-from metering.querysets import SPANS_PER_QUERY, Measured, Span, measure
-from metering.services.rollups.rebuilding import EVER
+from metering.models import ArchivedMonth, Rollup, UsageEvent, UsagePiece
+from metering.querysets import SPANS_PER_QUERY, Measured, Span, Target, measure
+from metering.services.rollups.rebuilding import EVER, within_reach
 
 
 class Difference(NamedTuple):
@@ -52,8 +52,12 @@ def _spans(rollup: Rollup) -> Iterator[Span]:
     days = UsagePiece.objects.filter(rollup=rollup).values_list(
         "customer_id", "starts_at", "ends_at"
     )
-    for customer_id, start, end in days.order_by("customer_id", "starts_at").distinct().iterator():
-        yield Span(customer_id, None, start, end)
+    found = days.order_by("customer_id", "starts_at").distinct().iterator()
+    while chunk := [Target(pk, "", start, end) for pk, start, end in islice(found, 1000)]:
+        for day in within_reach(chunk):
+            yield Span(day.customer_id, None, day.start, day.end)
+    if ArchivedMonth.objects.exists():
+        return  # no customer's whole is in the database any more
     customers = UsageEvent.objects.filter(type=rollup.event_type).order_by("customer_id")
     for customer_id in customers.values_list("customer_id", flat=True).distinct().iterator():
         yield Span(customer_id, None, *EVER)

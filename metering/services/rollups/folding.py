@@ -11,7 +11,7 @@ from metering.definitions import Definition, definition_from
 from metering.models import Rollup, UsagePiece
 from metering.querysets import Target, fragments
 from metering.querysets.dialects import Sql, dialect
-from metering.services.rollups.rebuilding import lock_rollups, rebuild
+from metering.services.rollups.rebuilding import lock_rollups, rebuild, within_reach
 
 PIECES_PER_STEP = 10_000
 
@@ -19,7 +19,8 @@ PIECES_PER_STEP = 10_000
 def fold_pieces() -> int:
     """Merge what was appended since the last time; return how many pieces there were to fold.
 
-    In steps of a transaction each. Right at any moment, beside ingestion and beside itself.
+    What order matters of is summed up from its events; where those are archived, it is left as it
+    is. In steps of a transaction each. Right at any moment, beside ingestion and beside itself.
     """
     folded = 0
     while step := _fold_some():
@@ -53,10 +54,15 @@ def _fold_some() -> int:
         targets = [Target(pk, zones[pk], start, end) for pk, start, end in sorted(touched)]
         definition = definition_from(rollup.definition)
         if definition.kind.is_ordered:
-            rebuild(rollup, targets)
+            rebuild(rollup, within_reach(targets))
+            _leave([row[0] for row in chosen if row[1] == rollup_id])
         else:
             _merge(rollup, definition, targets)
     return len(chosen)
+
+
+def _leave(pieces: list[int]) -> None:
+    UsagePiece.objects.filter(pk__in=pieces).update(is_folded=True)
 
 
 def _merge(rollup: Rollup, definition: Definition, days: list[Target]) -> None:

@@ -8,7 +8,7 @@ for each other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from django.db import connection, transaction
 from django.db.models import Max, Min, OuterRef, Subquery
@@ -33,6 +33,17 @@ def lock_rollups() -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+
+
+def within_reach(targets: Sequence[Target]) -> list[Target]:
+    """Return those without a month whose events are archived: their pieces stay as they are."""
+    gone = set(ArchivedMonth.objects.values_list("month", flat=True))
+    return [target for target in targets if gone.isdisjoint(_months(target))]
+
+
+def _months(target: Target) -> set[date]:
+    """Return the months, in UTC, of a day."""
+    return {one.date().replace(day=1) for one in (target.start, target.end - datetime.resolution)}
 
 
 @transaction.atomic
