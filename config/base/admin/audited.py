@@ -61,6 +61,10 @@ class AuditedAdmin(ModelAdmin[Row]):
     warn_unsaved_form = True
     change_form_template = "admin/change_form_and_panels.html"
 
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """Put the newest first; a list would by itself, but not what a search field looks up."""
+        return super().get_ordering(request) or ("-pk",)
+
     def create(self, row: Row, *, actor: Actor) -> None:
         """Save a new row and record it."""
         row.save(force_insert=True)
