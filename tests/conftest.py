@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from rest_framework.test import APIClient
 from config.base import guards
 from config.base.audit import SYSTEM
 from config.base.services.api_keys import SCOPES, create_api_key
+from tests.installation import Installation, demo_folder, served
 
 Caller = Callable[..., APIClient]
 
@@ -51,3 +53,12 @@ def caller(db: None) -> Caller:
         return client
 
     return call
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Serve a copy of the demo, which this process may change; built once for all processes."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with served(demo_folder(shared), tmp_path_factory.mktemp("served")) as installation:
+        yield installation

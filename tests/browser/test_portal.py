@@ -1,11 +1,8 @@
-"""A customer in a real browser: in with a link from a mail, and a line explained, without a script."""
+"""A customer in a real browser: in with a link from a mail, and a line that explains itself."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,42 +10,44 @@ from typing import Any
 import pytest
 from django.core import mail
 from django.utils import timezone
-from playwright.sync_api import Page, sync_playwright
 
 from config.base.services import outbox
 from customers.models import Contact
 from tests import factories as make
 from tests.billing.months import close, use
+from tests.browser.conftest import OpenPage
+from tests.browser.doors import into_the_portal
+from tests.browser.looking import NARROW
+from tests.installation import Installation
 
-CHROMIUM = shutil.which("chromium") or ""
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
-
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture
-def page(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
-    """A phone that runs no scripts; complaints of the browser fail the test."""
-    if not CHROMIUM:
-        missing = "Chromium is missing: apt-get install chromium"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright runs a loop in this thread
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        context = browser.new_context(
-            viewport={"width": 390, "height": 844}, java_script_enabled=False, locale="en-GB"
-        )
-        page = context.new_page()
-        complaints: list[str] = []
-        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-        yield page
-        browser.close()
-    assert complaints == []
+pytestmark = pytest.mark.browser
 
 
-def test_ada_signs_in_with_a_mail_and_checks_a_line(
-    page: Page, live_server: Any, settings: Any
+def test_a_line_explains_itself(demo: Installation, open_page: OpenPage) -> None:
+    page = open_page()
+    into_the_portal(page, demo)
+    page.click("main table a:has-text('INV-') >> nth=0")
+    line = page.locator("details:has-text('API calls')").first
+    line.locator("summary").click()
+    rows = [
+        [cell.inner_text() for cell in row.locator("td").all()]
+        for row in line.locator(".steps tbody tr").all()
+    ]
+    assert _number(rows[0][0]) == 100_000, "the allowance is the first row"
+    for quantity, price, amount in (row for row in rows if row[1]):  # a rounding has no price
+        each, _, per = price.partition(" per ")
+        assert _number(quantity) * _number(each) / _number(per or "1") == _number(amount)
+    net = line.locator(".steps tfoot td.amount").inner_text()
+    assert sum(_number(amount) for *_, amount in rows) == _number(net)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ada_signs_in_with_a_mail_and_checks_a_line_on_a_phone_without_scripts(
+    open_page: OpenPage, live_server: Any, settings: Any
 ) -> None:
+    page = open_page(
+        viewport={"width": NARROW, "height": 844}, java_script_enabled=False, locale="en-GB"
+    )
     settings.PUBLIC_URL = live_server.url
     today = timezone.now()
     starts = (today.replace(day=1) - timedelta(days=1)).replace(day=1)
@@ -84,3 +83,7 @@ def test_ada_signs_in_with_a_mail_and_checks_a_line(
     page.click("footer >> text=Sign out")
     page.goto(f"{live_server.url}/portal/")
     assert page.url.endswith("/portal/sign-in/")
+
+
+def _number(text: str) -> Decimal:
+    return Decimal(text.replace(",", "").replace("−", "-"))

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 300  # seconds for all commands of a page
+from tests.installation import PATIENCE, ROOT
+
 _BLOCK = re.compile(r"<pre([^>]*)>(.*?)</pre>", re.DOTALL)
 _ATTRIBUTE = re.compile(r'([a-z-]+)(?:="([^"]*)")?')
 _TAG = re.compile(r"<[^>]+>")

@@ -5,20 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NoReturn
-from urllib.error import URLError
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import psycopg
@@ -29,6 +23,7 @@ from django.urls import Resolver404, resolve
 
 from config.docs import PAGES
 from tests.config import handbook
+from tests.installation import ROOT, Installation, environment, free_port
 
 ADDRESS = "http://127.0.0.1:8000"
 SLUGS = [page.slug for page in PAGES]
@@ -117,7 +112,7 @@ def _resolves(path: str) -> None:
 
 
 def test_every_setting_that_is_named_exists_and_every_one_is_named() -> None:
-    source = (handbook.ROOT / "config" / "settings.py").read_text()
+    source = (ROOT / "config" / "settings.py").read_text()
     read = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', source))
     table = served("/docs/operators/").partition('id="settings"')[2].partition("<h2")[0]
     named = re.findall(r'<th scope="row">(.*?)</th>', table, re.DOTALL)
@@ -127,7 +122,7 @@ def test_every_setting_that_is_named_exists_and_every_one_is_named() -> None:
 def test_every_management_command_that_is_named_exists() -> None:
     help_text = subprocess.run(
         [sys.executable, "manage.py", "help", "--commands"],
-        cwd=handbook.ROOT,
+        cwd=ROOT,
         env=os.environ | {"DJANGO_SETTINGS_MODULE": "config.settings"},
         capture_output=True,
         text=True,
@@ -167,38 +162,9 @@ def test_every_block_is_a_command_or_what_one_answers(path: str) -> None:
         assert attributes.keys() & {"data-run", "data-answer", "data-file"}, text
 
 
-@dataclass
-class Installation:
-    """A running installation: where it answers, and the environment of its commands."""
-
-    url: str
-    env: dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """Serve a demo of its own, as its command does."""
-    _need("curl")
-    port = _free_port()
-    env = _environment(tmp_path_factory.mktemp("demo"))
-    log = Path(env["DATA_DIR"]) / "log"
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [sys.executable, "manage.py", "demo", "--serve", "--port", str(port)],
-            cwd=handbook.ROOT,
-            env=env,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/api/v1/health/live", server, log)
-        yield Installation(f"http://127.0.0.1:{port}", env)
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
 def test_the_integrators_commands_do_what_the_page_says(demo: Installation, tmp_path: Path) -> None:
+    if not shutil.which("curl"):
+        _missing("curl is missing")
     now = datetime.now(UTC)
     if now.day == 1 and now.hour < 2:
         pytest.skip("last month is not closed before an hour has gone by")
@@ -221,7 +187,7 @@ def test_the_operators_commands_set_up_save_and_restore_an_installation(tmp_path
         "/var/lib/plainbill": f"{tmp_path}/lib",
         "/var/backups/plainbill": f"{tmp_path}/backups",
         "/etc/plainbill.env": f"{tmp_path}/env",
-        "127.0.0.1:8000": f"127.0.0.1:{_free_port()}",
+        "127.0.0.1:8000": f"127.0.0.1:{free_port()}",
         "@127.0.0.1/": f"@{place}/",
         "redis://127.0.0.1:6379/0": broker,
         "rediscache://127.0.0.1:6379/1": broker.replace("redis:", "rediscache:"),
@@ -232,7 +198,7 @@ def test_the_operators_commands_set_up_save_and_restore_an_installation(tmp_path
         page = page.replace(named, stand_in)
     user = {"PGHOST": server.hostname or "", "PGPORT": str(server.port or 5432)}
     user |= {"PGUSER": server.username or "", "PGPASSWORD": server.password or ""}
-    env = _environment(tmp_path) | user | {"PGDATABASE": "postgres"}
+    env = environment(tmp_path) | user | {"PGDATABASE": "postgres"}
     listed = [one for one in handbook.commands(page) if "data-on" not in one.attributes]
     try:
         _run(listed, env=env, folder=tmp_path)
@@ -272,35 +238,6 @@ def _run(listed: list[handbook.Command], *, env: dict[str, str], folder: Path) -
             assert status == int(refused) if refused else status < 400, (command.text, done.output)
         for shown in command.answers:
             assert handbook.differs(shown, done.output) == "", command.text
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """Return an environment with nothing but an installation's own folder."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
-    return {**kept, "DATA_DIR": str(folder)}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait_for(url: str, server: subprocess.Popen[Any], log: Path) -> None:
-    deadline = time.monotonic() + handbook.PATIENCE
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (URLError, OSError):
-            time.sleep(0.2)
-    pytest.fail(f"the demo is not served: {log.read_text()[-2000:]}")
-
-
-def _need(program: str) -> None:
-    if not shutil.which(program):
-        _missing(f"{program} is missing")
 
 
 def _missing(reason: str) -> NoReturn:

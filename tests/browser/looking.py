@@ -1,0 +1,137 @@
+"""What a page must hold in front of anybody: looked at in a browser, at any width, light and dark.
+
+A few checks of our own: no sideways scrolling, one heading of the first rank, labels, pictures that
+are there, text that can be read, a focus that can be seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import Page
+
+NARROW, WIDE = 390, 1280
+HEIGHT = 900
+
+_FAULTS = """
+() => {
+    const faults = [];
+    const visible = (element) => element.checkVisibility({visibilityProperty: true});
+    const shown = (element) => element.outerHTML.slice(0, 160);
+
+    const headings = [...document.querySelectorAll("h1")].filter(visible);
+    if (headings.length !== 1) faults.push(`${headings.length} h1: ${headings.map((one) => one.textContent.trim())}`);
+    if (!document.title.trim()) faults.push("no title");
+    if (!document.documentElement.lang) faults.push("no language");
+
+    for (const image of document.images)
+        if (visible(image) && !(image.complete && image.naturalWidth)) faults.push(`missing image ${image.src}`);
+        else if (!image.hasAttribute("alt")) faults.push(`no alt: ${shown(image)}`);
+
+    for (const input of document.querySelectorAll("input:not([type=hidden]), select, textarea")) {
+        if (!visible(input)) continue;
+        const named = input.labels?.length && [...input.labels].some((label) => label.textContent.trim());
+        if (!named && !["aria-label", "aria-labelledby", "title"].some((name) => input.getAttribute(name)?.trim())
+            && !["submit", "button"].includes(input.type)) faults.push(`no label: ${shown(input)}`);
+    }
+    for (const button of document.querySelectorAll("a[href], button"))
+        if (visible(button) && !((button.innerText ?? button.textContent).trim() || button.getAttribute("aria-label") || button.title
+            || button.querySelector("img[alt], svg[aria-label], svg title")))
+            faults.push(`no name: ${shown(button)}`);
+
+    const seen = new Set();
+    for (const {id} of document.querySelectorAll("[id]")) {
+        if (seen.has(id)) faults.push(`twice the id ${id}`);
+        seen.add(id);
+    }
+    return faults;
+}
+"""
+
+_SIDEWAYS = """
+() => {
+    const over = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+    if (over <= 0) return "";
+    const widest = [...document.body.querySelectorAll("*")].reduce((found, one) =>
+        one.getBoundingClientRect().right > found.getBoundingClientRect().right ? one : found);
+    return `${over} px too wide: ${widest.outerHTML.slice(0, 160)}`;
+}
+"""
+
+_HARD_TO_READ = """
+() => {
+    const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+    const rgba = (colour) => {
+        canvas.clearRect(0, 0, 1, 1);
+        canvas.fillStyle = colour;
+        canvas.fillRect(0, 0, 1, 1);
+        const [red, green, blue, alpha] = canvas.getImageData(0, 0, 1, 1).data;
+        return [red, green, blue, alpha / 255];
+    };
+    const over = ([r, g, b, a], below) => [r, g, b].map((part, i) => part * a + below[i] * (1 - a));
+    const ground = (element) => {
+        const layers = [];
+        for (let one = element; one; one = one.parentElement) layers.push(rgba(getComputedStyle(one).backgroundColor));
+        const page = rgba("Canvas");
+        return layers.reverse().reduce((below, layer) => over(layer, below), page.slice(0, 3));
+    };
+    const light = (colour) => {
+        const [r, g, b] = colour.map((part) => part / 255).map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const faults = new Set();
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const element = walker.currentNode.parentElement;
+        if (!walker.currentNode.textContent.trim() || !element.checkVisibility({visibilityProperty: true, opacityProperty: true})) continue;
+        if (element.closest("svg, .material-symbols-outlined, [disabled], [aria-disabled=true]")) continue;
+        const style = getComputedStyle(element), below = ground(element);
+        const pair = [light(over(rgba(style.color), below)), light(below)].sort((a, b) => b - a);
+        const contrast = (pair[0] + 0.05) / (pair[1] + 0.05);
+        const size = parseFloat(style.fontSize), large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+        if (contrast < (large ? 3 : 4.5) - 0.01)
+            faults.add(`contrast ${contrast.toFixed(2)}: ${walker.currentNode.textContent.trim().slice(0, 60)}`);
+    }
+    return [...faults];
+}
+"""
+
+_FOCUS = """
+() => {
+    const element = document.activeElement;
+    if (!element || element === document.body) return null;
+    const style = getComputedStyle(element);
+    const ring = (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== "none";
+    return {ring, shown: element.outerHTML.slice(0, 160)};
+}
+"""
+
+
+def faults(page: Page, *, readable: bool = True) -> list[str]:
+    """Say what is wrong with a page that is open, at both widths, in the light and in the dark.
+
+    `readable` also asks for the contrast of WCAG 2, level AA, of all text.
+    """
+    found: list[str] = []
+    for width in (WIDE, NARROW):
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        if sideways := page.evaluate(_SIDEWAYS):
+            found.append(f"at {width} px {sideways}")
+        found += (f"at {width} px {fault}" for fault in page.evaluate(_FAULTS))
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        if readable:
+            found += (f"{scheme}: {fault}" for fault in page.evaluate(_HARD_TO_READ))
+    page.set_viewport_size({"width": WIDE, "height": HEIGHT})
+    return found + _unseen_focus(page)
+
+
+def _unseen_focus(page: Page, stops: int = 6) -> list[str]:
+    """Walk with the Tab key, and name each stop whose focus can't be seen."""
+    found = []
+    for _ in range(stops):
+        page.keyboard.press("Tab")
+        stop: dict[str, Any] | None = page.evaluate(_FOCUS)
+        if stop and not stop["ring"]:
+            found.append(f"focus can't be seen on {stop['shown']}")
+    return found
