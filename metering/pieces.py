@@ -72,7 +72,35 @@ def pieces(
             key = properties.canonical([data.get(name) for name in names]) if names else "[]"
             whose = (customer_id, subscription_id, key, day_of(customer_id, time))
             found[whose].append((time, id, value))
-    return [_piece(kind, *whose, sorted(seen)) for whose, seen in found.items()]
+    of_one = _OF_ONE.get(kind)
+    return [
+        _single(of_one, *whose, *seen[0])
+        if of_one and len(seen) == 1
+        else _piece(kind, *whose, sorted(seen))
+        for whose, seen in found.items()
+    ]
+
+
+_OF_ONE: dict[Kind, Callable[[Any], Decimal | None]] = {
+    Kind.COUNT: lambda value: None,
+    Kind.SUM: lambda value: value,
+}
+"""What a single event adds up to: most pieces of a batch are of one."""
+
+
+def _single(
+    of_one: Callable[[Any], Decimal | None],
+    customer_id: int,
+    subscription_id: int | None,
+    key: str,
+    day: Day,
+    time: datetime,
+    id: int,
+    value: Any,
+) -> Piece:
+    return Piece(
+        customer_id, subscription_id, key, *day, 1, of_one(value), None, None, None, time, time, id
+    )
 
 
 def _piece(

@@ -79,7 +79,7 @@ def quantity(value: Any) -> Decimal | None:
 
     None also for a quantity of more than 20 digits or 10 decimals.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
+    if type(value) is int:
         return Decimal(value) if abs(value) < 10**20 else None
     if isinstance(value, Decimal):
         if not is_bounded(value):

@@ -63,10 +63,13 @@ def main() -> None:
     call_command("migrate", verbosity=0)
     at = timezone.now().replace(minute=0, second=0, microsecond=0)
     make_catalogue()
+    build(at)
     if count:
         started = time.perf_counter()
         store(count, until=at)
         print(f"{count:,} events in {time.perf_counter() - started:.0f} s", file=sys.stderr)
+        rebuild()
+        print(f"summed up after {time.perf_counter() - started:.0f} s", file=sys.stderr)
     _, key = create_api_key(name="benchmark", scopes=SCOPES, expires_at=None, actor=SYSTEM)
     print(key)
 
@@ -113,6 +116,29 @@ def store(count: int, *, until: datetime) -> None:
             copy_rows(batch, received_at=until)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE metering_eventkey, metering_usageevent")
+
+
+def build(at: datetime) -> None:
+    """Make the rollups of both metrics ready, which waits for every transaction of the server."""
+    from metering.services.rollups import build_rollups  # noqa: PLC0415
+
+    while build_rollups(at=at):
+        time.sleep(0.2)
+
+
+def rebuild() -> None:
+    """Sum up anew what COPY has put past ingestion, customer by customer."""
+    from customers.models import Customer  # noqa: PLC0415
+    from metering.models import Rollup  # noqa: PLC0415
+    from metering.querysets import Target  # noqa: PLC0415
+    from metering.services.rollups.rebuilding import EVER  # noqa: PLC0415
+    from metering.services.rollups.rebuilding import rebuild as sum_up  # noqa: PLC0415
+
+    customers = list(Customer.objects.order_by("pk").values_list("pk", "time_zone"))
+    for rollup in Rollup.objects.all():
+        for start in range(0, len(customers), 500):
+            chunk = customers[start : start + 500]
+            sum_up(rollup, [Target(pk, place, *EVER) for pk, place in chunk])
 
 
 def _events(count: int, *, until: datetime) -> Iterator[Any]:

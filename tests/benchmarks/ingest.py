@@ -84,11 +84,12 @@ Send = Callable[[bytes], None]
 
 
 class Events:
-    """Reproducible events of the last 30 days, one in twenty sent before."""
+    """Reproducible events as they happen: of the last hour, some customers busier than others
+    (a hundredth of them send a fifth), one in twenty sent before."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
-        self._until = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+        self._until = datetime.now(UTC).replace(microsecond=0)
         self._sent: list[dict[str, Any]] = []
 
     def batch(self, size: int) -> list[dict[str, Any]]:
@@ -100,13 +101,13 @@ class Events:
         chance = self._chance
         if self._sent and chance.random() < 0.05:
             return chance.choice(self._sent)
-        time = self._until - timedelta(seconds=chance.randrange(30 * 86_400))
+        time = self._until - timedelta(seconds=chance.randrange(3600))
         return {
             "specversion": "1.0",
             "id": str(UUID(int=chance.getrandbits(128))),
             "source": "gateway",
             "type": dataset.EVENT_TYPE,
-            "subject": dataset.customer_key(chance.randrange(dataset.CUSTOMERS)),
+            "subject": dataset.customer_key(int(dataset.CUSTOMERS * chance.random() ** 3)),
             "time": f"{time:%Y-%m-%dT%H:%M:%SZ}",
             "data": {
                 "input_tokens": chance.randrange(5000),
