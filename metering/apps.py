@@ -16,6 +16,7 @@ class MeteringConfig(AppConfig):
         from config.base.invariants import INVARIANTS  # noqa: PLC0415
         from customers.admin import CUSTOMER_PANELS  # noqa: PLC0415
         from metering import invariants, overview, querysets, tasks  # noqa: F401, PLC0415 - gives SQLite its functions
+        from metering.admin.usage import usage_panel  # noqa: PLC0415
         from metering.groups import GRANTS  # noqa: PLC0415
         from metering.services.months import make_months_after_migrate  # noqa: PLC0415
         from metering.triggers import GUARDS, STAMPS  # noqa: PLC0415
@@ -25,7 +26,7 @@ class MeteringConfig(AppConfig):
         post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)
         post_save.connect(tasks.nudge_rollups, sender=ValueMetric)
         METRIC_PANELS.append(overview.rollup_panel)
-        CUSTOMER_PANELS.append(overview.quarantine_panel)
+        CUSTOMER_PANELS += [overview.quarantine_panel, usage_panel]
         INVARIANTS.extend(invariants.INVARIANTS)
         NEEDS.append(overview.quarantine_needs)
         FIGURES.append(overview.usage_figures)

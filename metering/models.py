@@ -373,6 +373,7 @@ _ABOUT = {
     QuarantineCode.BAD_VALUE.value: "type",
     QuarantineCode.FUTURE_TIME.value: "source",
     QuarantineCode.ARCHIVED_MONTH.value: "source",
+    QuarantineCode.ARCHIVED_MONTH.value: "source",
     QuarantineCode.CONFLICT.value: "source",
 }
 

@@ -112,6 +112,13 @@ def likely_fix(code: str, about: str, sample: QuarantinedEvent, user: Any) -> Li
                     "(manage.py restore_events 2025-09) and try again; otherwise dismiss them.",
                 ]
             )
+        case QuarantineCode.ARCHIVED_MONTH:
+            return LikelyFix(
+                [
+                    "The events of this month lie in an archive, and its periods are settled.",
+                    "Restore the month and try again, or correct the time if the sender erred.",
+                ]
+            )
         case _:
             return LikelyFix(
                 [
