@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date
 from io import StringIO
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,14 @@ from config.base import guards
 from config.base.audit import SYSTEM
 from customers.models import Customer, Subscription
 from metering.invariants import INVARIANTS
-from metering.models import EventAdjustment, EventKey, QuarantinedEvent, UsageEvent, UsagePiece
+from metering.models import (
+    ArchivedMonth,
+    EventAdjustment,
+    EventKey,
+    QuarantinedEvent,
+    UsageEvent,
+    UsagePiece,
+)
 from metering.services import dismiss, replay, void_events
 from tests import factories as make
 from tests.metering.usage import NOW, body, build, send
@@ -159,3 +167,11 @@ def test_many_rows_are_cut_and_it_says_so(usage: None) -> None:
     _, told = audited("--only", "received_events_have_an_outcome", "--limit", "10")
     assert "10 or more" in told
     assert len(told.splitlines()) == 11
+
+
+def test_a_key_of_an_archived_month_needs_no_event(usage: None) -> None:
+    known(stored_as=10**9, time=NOW.replace(day=31, month=10))
+    ArchivedMonth.objects.create(month=date(2026, 10, 1))
+    assert audited("--only", "event_keys_lead_to_their_events")[0] == 0
+    ArchivedMonth.objects.update(month=date(2026, 9, 1))
+    assert audited("--only", "event_keys_lead_to_their_events")[0] == 1
