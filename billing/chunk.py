@@ -84,7 +84,7 @@ class Chunk:
                     stretch = _stretch(other, phase)
                     for metric in self._offers[phase.plan_version_id].metrics:
                         elsewhere[metric.pk] = (*elsewhere.get(metric.pk, ()), stretch)
-        return Wanted(period, self.offer(period).metrics, elsewhere)
+        return Wanted(period, self.offer(period).readings, elsewhere)
 
 
 def _neighbours(subscriptions: Sequence[Subscription]) -> dict[int, list[Subscription]]:

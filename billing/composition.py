@@ -25,15 +25,25 @@ from billing.models import (
     UsageSnapshot,
     time_of,
 )
+from billing.usage import Reading
 from catalog import money, pricing
 from catalog.drafts import drafts_of, price_value
 from catalog.metrics import in_part
-from catalog.models import PlanVersion, Price, Proration, TimeUnit, Timing, ValueMetric
+from catalog.models import (
+    PlanVersion,
+    Price,
+    PriceModel,
+    Proration,
+    TimeUnit,
+    Timing,
+    ValueMetric,
+)
 from catalog.money import ZERO, minus, plain
 from catalog.pricing import WHOLE, DayFraction, Rated, explanation, rate
 from customers.models import Subscription
 from customers.quantities import Level, levels, quantity_on
 from customers.terms import with_own_terms
+from metering.properties import meets
 from metering.querysets import billable
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -80,11 +90,35 @@ class Offer:
         found = {price.metric.pk: price.metric for price in self.metered if price.metric}
         return list(found.values())
 
+    @cached_property
+    def readings(self) -> list[Reading]:
+        """What to read of each metric: by the dimensions that any of its prices looks at."""
+        return [
+            Reading(
+                metric,
+                tuple(dict.fromkeys(name for price in prices for name in _looked_at(price))),
+                any(price.model == PriceModel.PERCENTAGE for price in prices),
+            )
+            for metric in self.metrics
+            if (prices := [price for price in self.metered if price.metric_id == metric.pk])
+        ]
+
+    def takes(self, price: Price, values: Mapping[str, Any]) -> bool:
+        """Say whether usage under these dimension values belongs to a price: the first it meets."""
+        for other in self.metered:
+            if other.metric_id == price.metric_id and meets(other.filters, values):
+                return other.pk == price.pk
+        return False
+
     def past_key(self, price: Price) -> PastKey:
         """Name the past of a metered price: that of its metric, or its own where several share it."""
         sharing = [one for one in self.prices if one.price.metric_id == price.metric_id]
         assert price.metric_id is not None
         return price.metric_id, price.key if len(sharing) > 1 else ""
+
+
+def _looked_at(price: Price) -> list[str]:
+    return [*(condition["property"] for condition in price.filters), *price.dimensions]
 
 
 class Served(NamedTuple):
@@ -139,7 +173,7 @@ def compose(
             elif price.metric:
                 usage = snapshots[price.metric.pk]
                 before = past.get(ended.offer.past_key(price), ())
-                lines = _usage(price, value, ended.period, usage, before, exponent)
+                lines = _usage(price, value, ended, usage, before, exponent)
             else:
                 lines = _arrears(price, value, ended.period, stated, exponent)
             charges += [(price.position, _owned(line, own_since)) for line in lines]
@@ -164,31 +198,80 @@ def _owned(line: InvoiceLine, since: date | None) -> InvoiceLine:
 def _usage(
     price: Price,
     value: pricing.Price,
-    period: BillingPeriod,
+    served: Served,
     usage: UsageSnapshot,
     before: Sequence[Past],
     exponent: int,
 ) -> Iterator[InvoiceLine]:
-    """Charge what a metric measured (R11, R15)."""
-    metric = price.metric
+    """Charge what a metric measured, as far as it belongs to this price (R11, R13, R15)."""
+    metric, period = price.metric, served.period
     assert metric is not None
     part = _part(price, period.start_date, period.end_date, period)
-    per = time_of(metric, period)
-    counted = billable(metric, in_part(usage.quantity, metric, part), nominal=per)
-    rated = rate(value, counted, exponent=exponent, part=part)
-    said: dict[str, Any] = {"aggregation": metric.aggregation, "quantity": plain(usage.told)}
-    if metric.time_unit == TimeUnit.PERIOD:
-        said |= {"unit_hours": _hours(usage.quantity), "hours": _hours(per // _MICROSECOND)}
-    if metric.unit_divisor != 1:
-        said["divisor"] = plain(metric.unit_divisor)
-    said |= {"events": usage.events, "as_of": usage.taken_at.isoformat()}
-    line = _line(price, period, rated, kind=LineKind.USAGE, measured=said)
+    mine = _mine(price, served.offer, usage)
+    rated = rate(value, _counted(price, mine, period, part), exponent=exponent, part=part)
+    line = _line(
+        price, period, rated, kind=LineKind.USAGE, measured=_measured(metric, mine, period)
+    )
     line.snapshot = usage
     line.unit, line.unit_plural = metric.unit, metric.unit_plural
+    if price.filters:
+        line.explanation["filters"] = price.filters
     if before:
         own = Past(period.start_date, period.end_date, rated.used, rated.included)
         line.explanation["trend"] = [one.as_json() for one in (*before, own)]
     yield from _with_minimum(line, rated)
+
+
+def _mine(price: Price, offer: Offer, usage: UsageSnapshot) -> UsageSnapshot:
+    """Return the part of a metric's usage that belongs to a price, unsaved."""
+    if usage.cells is None:
+        return usage
+    cells = [cell for cell in usage.cells if offer.takes(price, cell["values"])]
+    [by] = [reading.by for reading in offer.readings if reading.metric.pk == price.metric_id]
+    mine = UsageSnapshot(
+        period=usage.period,
+        metric=usage.metric,
+        quantity=money.exact_sum(Decimal(cell["quantity"]) for cell in cells),
+        events=sum(cell["events"] for cell in cells),
+        cells=cells,
+        taken_at=usage.taken_at,
+    )
+    mine.moved = [
+        one for one in usage.moved if offer.takes(price, dict(zip(by, one.group, strict=True)))
+    ]
+    return mine
+
+
+def _counted(
+    price: Price, usage: UsageSnapshot, period: BillingPeriod, part: DayFraction
+) -> pricing.Usage:
+    """Return usage as the price's model reads it, each number divided and rounded (R11)."""
+    metric = price.metric
+    assert metric is not None
+    per = time_of(metric, period)
+    if price.model == PriceModel.PERCENTAGE:
+        return pricing.Payments([billable(metric, one.amount) for one in usage.moved])
+
+    def count(quantity: Decimal) -> Decimal:
+        return billable(metric, in_part(quantity, metric, part), nominal=per)
+
+    if price.model == PriceModel.MATRIX:
+        assert usage.cells is not None
+        return pricing.Cells(
+            [pricing.Cell(cell["values"], count(Decimal(cell["quantity"]))) for cell in usage.cells]
+        )
+    return count(usage.quantity)
+
+
+def _measured(metric: ValueMetric, usage: UsageSnapshot, period: BillingPeriod) -> dict[str, Any]:
+    """Say what was measured, as the explanation keeps it."""
+    said: dict[str, Any] = {"aggregation": metric.aggregation, "quantity": plain(usage.told)}
+    if metric.time_unit == TimeUnit.PERIOD:
+        per = time_of(metric, period)
+        said |= {"unit_hours": _hours(usage.quantity), "hours": _hours(per // _MICROSECOND)}
+    if metric.unit_divisor != 1:
+        said["divisor"] = plain(metric.unit_divisor)
+    return said | {"events": usage.events, "as_of": usage.taken_at.isoformat()}
 
 
 def _hours(microseconds: Decimal | int) -> str:

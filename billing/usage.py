@@ -5,21 +5,34 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from billing.models import BillingPeriod, UsageSnapshot
 from catalog.models import ValueMetric
-from metering.querysets import Span, measure, so_far
+from catalog.money import exact_sum, plain
+from metering.querysets import Group, Measured, Span, amounts, measure_by, so_far
 
 Stretch = tuple[datetime, datetime]
 
 
+class Reading(NamedTuple):
+    """A metric to read: by which dimensions, and whether event by event."""
+
+    metric: ValueMetric
+    by: tuple[str, ...] = ()
+    each: bool = False
+
+
 class Wanted(NamedTuple):
-    """A period, the metrics to read for it, and when unnamed events of each count elsewhere (R6)."""
+    """A period, what to read for it, and when unnamed events of each metric count elsewhere (R6)."""
 
     period: BillingPeriod
-    metrics: Sequence[ValueMetric]
+    readings: Sequence[Reading]
     elsewhere: Mapping[int, tuple[Stretch, ...]]
+
+    @property
+    def metrics(self) -> list[ValueMetric]:
+        return [reading.metric for reading in self.readings]
 
 
 def latest_snapshots(
@@ -39,27 +52,54 @@ def read_snapshots(wanted: Sequence[Wanted], *, at: datetime) -> list[dict[int, 
     """
     latest = latest_snapshots(period for period, _, _ in wanted)
     found: list[dict[int, UsageSnapshot]] = [{} for _ in wanted]
-    places = defaultdict(list)
-    metrics = {}
+    places: dict[tuple[int, tuple[str, ...], bool], list[int]] = defaultdict(list)
+    readings = {}
     for place, (_, asked, _) in enumerate(wanted):
-        for metric in asked:
-            metrics[metric.pk] = metric
-            places[metric.pk].append(place)
-    for pk, metric in metrics.items():
-        spans = [so_far(metric, span_of(wanted[place], pk), at=at) for place in places[pk]]
-        for place, measured in zip(places[pk], measure(metric, spans), strict=True):
+        for reading in asked:
+            key = (reading.metric.pk, reading.by, reading.each)
+            readings[key] = reading
+            places[key].append(place)
+    for key, (metric, by, each) in readings.items():
+        spans = [so_far(metric, span_of(wanted[at_], metric.pk), at=at) for at_ in places[key]]
+        moved = amounts(metric, spans, by) if each else [()] * len(spans)
+        measured = measure_by(metric, spans, by)
+        for place, groups, single in zip(places[key], measured, moved, strict=True):
             period = wanted[place].period
-            before = latest.get((period.pk, pk))
-            found[place][pk] = UsageSnapshot(
-                period=period,
-                metric=metric,
-                revision=before.revision + 1 if before else 1,
-                quantity=measured.quantity,
-                events=measured.events,
-                last_received_at=measured.last_received_at,
-                taken_at=at,
-            )
+            before = latest.get((period.pk, metric.pk))
+            snapshot = _snapshot(by, groups)
+            snapshot.period, snapshot.metric, snapshot.taken_at = period, metric, at
+            snapshot.revision = before.revision + 1 if before else 1
+            snapshot.moved = single
+            found[place][metric.pk] = snapshot
     return found
+
+
+def same_usage(one: UsageSnapshot, other: UsageSnapshot) -> bool:
+    """Say whether two readings found the same."""
+    figures = [(found.quantity, found.events, found.cells) for found in (one, other)]
+    return figures[0] == figures[1]
+
+
+def _snapshot(by: Sequence[str], groups: Mapping[Group, Measured]) -> UsageSnapshot:
+    """Return what was measured as a snapshot that does not know yet of what."""
+    seen = [found.last_received_at for found in groups.values() if found.last_received_at]
+    return UsageSnapshot(
+        quantity=exact_sum(found.quantity for found in groups.values()),
+        events=sum(found.events for found in groups.values()),
+        last_received_at=max(seen, default=None),
+        cells=_cells(by, groups) if by else None,
+    )
+
+
+def _cells(by: Sequence[str], groups: Mapping[Group, Measured]) -> list[dict[str, Any]]:
+    return [
+        {
+            "values": dict(zip(by, group, strict=True)),
+            "quantity": plain(groups[group].quantity),
+            "events": groups[group].events,
+        }
+        for group in sorted(groups, key=repr)
+    ]
 
 
 def span_of(wanted: Wanted, metric_id: int) -> Span:

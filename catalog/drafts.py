@@ -119,13 +119,9 @@ def unbillable(version: PlanVersion, drafts: Sequence[PriceDraft]) -> list[Fault
     """List what a draft may say but no close can bill, so that it is not published unbilled."""
     errors = list(_never_reached(drafts))
     for i, (price, _) in enumerate(drafts):
-        for field in ("filters", "interval"):
-            if getattr(price, field):
-                message = "This can be drafted, but not billed yet."
-                errors.append(Fault(("prices", i, field), "not_available", message))
-        if price.model in (PriceModel.PERCENTAGE, PriceModel.MATRIX):
-            message = f"A {price.model} price can be calculated, but not billed yet."
-            errors.append(Fault(("prices", i, "model"), "not_available", message))
+        if price.interval:
+            message = "An interval of its own can be drafted, but not billed yet."
+            errors.append(Fault(("prices", i, "interval"), "not_available", message))
     return errors
 
 

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from billing.models import InvoiceStatus, LineKind, Purpose, TaxCategory
 from catalog.api.calculator import StepSerializer
+from catalog.api.filters import FilterSerializer
 from config.base.api.fields import QuantityString
 
 PAYMENT_STATUSES = {
@@ -73,6 +74,9 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     amount = QuantityString(minimum=None)
     period_fraction = serializers.CharField(
         required=False, help_text="Where only a part of the period was charged: 16/30."
+    )
+    filters = FilterSerializer(
+        many=True, required=False, help_text="Only usage that meets these belongs to the price."
     )
     own_terms_since = serializers.DateField(
         required=False, help_text="The price is the customer's own, agreed from this day on."

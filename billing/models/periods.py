@@ -1,6 +1,7 @@
 """Billing periods, the runs that close them, what was measured, and what each was billed by."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -15,6 +16,8 @@ from config.base.constraints import exactly_when, one_of
 from config.base.fields import ExactNumberField
 from customers.models import Customer, Subscription, SubscriptionPhase
 from customers.periods import first_instant, zone
+from metering.fields import ExactJSONField
+from metering.querysets import Amount
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -170,9 +173,16 @@ class UsageSnapshot(models.Model):
     metric = models.ForeignKey(ValueMetric, on_delete=models.PROTECT, related_name="+")
     revision = models.PositiveSmallIntegerField(help_text="1 at the close, more when recalculated.")
     quantity = ExactNumberField(help_text="As aggregated, before divisor and rounding.")
+    cells = ExactJSONField(
+        null=True,
+        help_text="Where prices look at dimensions: quantity and events per combination of values.",
+    )
     events = models.PositiveBigIntegerField()
     last_received_at = models.DateTimeField(null=True, blank=True)
     taken_at = models.DateTimeField()
+
+    moved: Sequence[Amount] = ()
+    """What single events moved, as long as a price that charges each is rated; never saved."""
 
     class Meta:
         ordering = ("period_id", "metric_id", "revision")

@@ -20,6 +20,7 @@ from catalog.pricing.values import DayFraction
 from config.base.charts import meter
 
 _SIMPLE = ("flat", "unit")
+_PER_EVENT = ("free", "percentage", "raised", "cut", "reversal")
 _FLOORS = (LineKind.MINIMUM, LineKind.COMMITMENT)
 
 
@@ -104,7 +105,7 @@ def _rows(
 
 def _row(step: Step, line: InvoiceLine, reader: Reader, *, over: bool) -> RowView:
     unit, unit_plural = clean(line.unit), clean(line.unit_plural)
-    counts = step.kind not in ("cap", "discount")
+    counts = step.kind not in ("cap", "discount", "negative")
     return RowView(
         kind=step.kind,
         label=reader.label(step, unit, unit_plural, over=over),
@@ -121,6 +122,8 @@ def _amount(step: Step) -> Decimal:
 
 def _unit_price(step: Step, reader: Reader) -> str:
     """Write what a unit costs, and a tier's flat fee with it (R34)."""
+    if step.kind in _PER_EVENT:
+        return reader.percent_price(step) if step.percent is not None else ""
     price = reader.unit_price(step.unit_amount)
     if step.kind == "package":
         return reader.say("each_package", amount=price)

@@ -118,6 +118,10 @@ class Reader:
         price = wording.unit_price(value, self.exponent, self.tag)
         return wording.price_text(price, self.tag)
 
+    def percent_price(self, step: Step) -> str:
+        """Write what a row of a percentage charges: "2.9 % plus 0.30 each"."""
+        return wording.percent_text(step, self.exponent, self.tag)
+
     def percent(self, value: Decimal) -> str:
         return f"{self.number(value)}{NO_BREAK_SPACE}%"
 

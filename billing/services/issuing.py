@@ -29,7 +29,7 @@ from billing.models import (
 from billing.models.invoices import TEMPLATE_VERSION
 from billing.parties import buyer_of, payer_of, seller_of
 from billing.services.closing import draft_of
-from billing.usage import latest_snapshots, read_snapshots
+from billing.usage import latest_snapshots, read_snapshots, same_usage
 from catalog.money import plain
 from config.base import audit
 from config.base.audit import Actor
@@ -467,7 +467,7 @@ def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
         changed = {}
         for metric_id, snapshot in measured.items():
             before = latest[charge.period_id, metric_id]
-            if (snapshot.quantity, snapshot.events) != (before.quantity, before.events):
+            if not same_usage(snapshot, before):
                 changed[metric_id] = snapshot
         opening = charge.purpose == Purpose.OPENING
         draft = draft_of(

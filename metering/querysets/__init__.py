@@ -1,5 +1,6 @@
 """Asking for usage: `measure`, and the parts of SQL that reading and keeping it share."""
 
+from metering.querysets.amounts import Amount, amounts
 from metering.querysets.functions import sqlite_instant
 from metering.querysets.measuring import (
     SPANS_PER_QUERY,
@@ -14,11 +15,13 @@ from metering.querysets.values import NOTHING, Group, Measured, MonthArchived, S
 __all__ = [
     "NOTHING",
     "SPANS_PER_QUERY",
+    "Amount",
     "Group",
     "Measured",
     "MonthArchived",
     "Span",
     "Target",
+    "amounts",
     "billable",
     "in_units",
     "measure",

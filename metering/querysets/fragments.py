@@ -44,6 +44,14 @@ def counts(dialect: Dialect, definition: Definition) -> Sql:
     return Sql(text, tuple(param for part in parts for param in part.params))
 
 
+def mine(words: Dialect, row: str, instant: str) -> str:
+    """Return whether an event or piece of the customer counts in the span (R6)."""
+    return f"""CASE WHEN {row}.subscription_id IS NULL
+                THEN s.elsewhere IS NULL OR NOT {words.is_elsewhere(instant)}
+                ELSE {row}.subscription_id = COALESCE(s.subscription_id, {row}.subscription_id)
+                END"""
+
+
 def islands(extents: str) -> str:
     """Return a query for the islands that extents form: owner, starts_at, ends_at, flag.
 

@@ -159,18 +159,10 @@ def _pieces(words: Dialect, *, carry_over: bool) -> str:
         'p.customer_id = s.customer_id AND p.rollup_id = r.id AND p.starts_at < s."end" ' + touches,
     )
     return f"""
-        SELECT s.n, s."start" AS since, s."end" AS until, {_mine(words, "p", "p.starts_at")} AS mine,
+        SELECT s.n, s."start" AS since, s."end" AS until, {fragments.mine(words, "p", "p.starts_at")} AS mine,
             p.key, p.starts_at, p.ends_at, p.first_time, p.last_time, p.last_id,
             {", ".join(f"p.{name}" for name in _ELEMENTS.split(", "))}
         FROM span s CROSS JOIN ready r {lookup}"""
-
-
-def _mine(words: Dialect, row: str, instant: str) -> str:
-    """Whether an event or piece of the customer counts in the span (R6)."""
-    return f"""CASE WHEN {row}.subscription_id IS NULL
-                THEN s.elsewhere IS NULL OR NOT {words.is_elsewhere(instant)}
-                ELSE {row}.subscription_id = COALESCE(s.subscription_id, {row}.subscription_id)
-                END"""
 
 
 def _extents(definition: Definition) -> str:
@@ -235,7 +227,7 @@ def _event_runs(words: Dialect, definition: Definition, by: Sequence[str]) -> Sq
                 e.time >= s."start" AS inside, {{group}} AS grp, {{series}} AS series,
                 {{value}} AS value
             FROM span s JOIN edge x ON x.n = s.n {{lookup}}
-            WHERE {_mine(words, "e", "e.time")} AND {{counts}}
+            WHERE {fragments.mine(words, "e", "e.time")} AND {{counts}}
         ) AS event WHERE value IS NOT NULL"""
     return fragments.joined(
         template,
