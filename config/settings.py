@@ -1,7 +1,7 @@
 """Settings, driven by the environment; every variable is optional.
 
 SECRET_KEY, DEBUG, ALLOWED_HOSTS, PUBLIC_URL, DATA_DIR, DATABASE_URL, CELERY_BROKER_URL,
-CACHE_URL, EMAIL_URL, TRUSTED_PROXIES: the README's table under "Settings" says what each one does.
+CACHE_URL, EMAIL_URL, TRUSTED_PROXIES: the handbook says for operators what each one does.
 """
 
 import os
