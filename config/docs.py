@@ -47,6 +47,7 @@ PAGES = (
         "See what you used, understand a line, check it with a pocket calculator.",
         (
             ("sign-in", "Sign in"),
+            ("usage", "See what you have used"),
             ("line", "Understand a line"),
             ("check", "Check it with a pocket calculator"),
             ("ask", "Whom to ask"),

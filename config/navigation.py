@@ -82,6 +82,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         items = [_item(place) for place in places if _may_open(request, place)]
         if items:
             found.append({"title": title, "items": items})
+    handbook = {"title": "Handbook", "icon": "menu_book", "link": reverse("docs_index")}
+    found.append({"title": "Help", "items": [handbook]})
     return found
 
 
