@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -11,9 +11,9 @@ from typing import Any
 
 from django.db import connection
 
+from metering import properties
 from metering.days import Day, local_day
 from metering.definitions import Definition, definition_from
-from metering.models import Rollup
 from metering.pieces import Occurrence, Piece, pieces
 from metering.querysets import sqlite_instant
 
@@ -30,10 +30,10 @@ def append_pieces(events: Mapping[str, Sequence[Occurrence]], *, received_at: da
     Call it in the transaction that stores them, after its first write: a rollup made by somebody
     else is known to whoever writes later, and waits for whoever wrote before.
     """
-    wanted = _rollups(events)
-    if not wanted:
-        return
-    days = _Days(_zones({one.customer_id for each in events.values() for one in each}))
+    wanted, zones = _rollups_and_zones(
+        list(events), {one.customer_id for each in events.values() for one in each}
+    )
+    days = _Days(zones)
     rows = [
         (rollup_id, piece)
         for rollup_id, definition in wanted
@@ -42,9 +42,32 @@ def append_pieces(events: Mapping[str, Sequence[Occurrence]], *, received_at: da
     _insert(rows, received_at)
 
 
-def _rollups(types: Iterable[str]) -> list[tuple[int, Definition]]:
-    found = Rollup.objects.filter(event_type__in=list(types)).order_by("pk")
-    return [(pk, _definition(text)) for pk, text in found.values_list("pk", "definition")]
+def _rollups_and_zones(
+    types: list[str], customers: set[int]
+) -> tuple[list[tuple[int, Definition]], dict[int, str]]:
+    """Return the rollups that count these types, and the zones of these customers.
+
+    UTC for a customer that went, whose day is as good as any.
+    """
+    rollups = "SELECT id, definition FROM metering_rollup WHERE event_type {} ORDER BY id"
+    zones = "SELECT id, time_zone FROM customers_customer WHERE id {}"
+    found: dict[int, str] = defaultdict(lambda: "UTC")
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # both in one round trip
+            ids = f"{{{','.join(map(str, customers))}}}"
+            cursor.execute(
+                f"{rollups.format('= ANY(%s)')}; {zones.format('= ANY(%s::bigint[])')}",
+                (types, ids),
+            )
+            wanted = cursor.fetchall()
+            cursor.nextset()
+        else:
+            listed = "IN (SELECT value FROM json_each(%s))"
+            cursor.execute(rollups.format(listed), (properties.canonical(types),))
+            wanted = cursor.fetchall()
+            cursor.execute(zones.format(listed), (properties.canonical(sorted(customers)),))
+        found.update(cursor.fetchall())
+    return [(pk, _definition(text)) for pk, text in wanted], found
 
 
 @lru_cache(maxsize=10_000)
@@ -65,20 +88,6 @@ class _Days:
             day = local_day(time, self._zones[customer_id])
             self._known[customer_id, time] = day
         return day
-
-
-def _zones(customers: set[int]) -> dict[int, str]:
-    """Return the zones of customers; UTC for one that went, whose day is as good as any."""
-    if connection.vendor == "postgresql":
-        where, ids = "id = ANY(%s::bigint[])", f"{{{','.join(map(str, customers))}}}"
-    else:
-        where = "id IN (SELECT value FROM json_each(%s))"
-        ids = f"[{','.join(map(str, customers))}]"
-    found: dict[int, str] = defaultdict(lambda: "UTC")
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT id, time_zone FROM customers_customer WHERE {where}", (ids,))
-        found.update(cursor.fetchall())
-    return found
 
 
 def _insert(rows: Sequence[tuple[int, Piece]], received_at: datetime) -> None:
