@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from fractions import Fraction
 from io import StringIO
@@ -32,6 +33,7 @@ from tests.metering.usage import DEC, HOUR, NOV, NOW, D, body, build, send, used
 
 pytestmark = pytest.mark.django_db
 
+EXAMPLES = int(os.environ.get("DEEP_EXAMPLES", "30"))
 ZONES = ["UTC", "Asia/Tokyo", "America/New_York", "Asia/Kathmandu"]
 NAMES = [None, "one", "two"]
 
@@ -140,7 +142,7 @@ def _key(place: int) -> UUID:
 
 
 class AgainstTheOracle(TestCase):
-    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
         definition=definitions,
         happened=st.lists(actions, min_size=2, max_size=12),
@@ -342,3 +344,13 @@ def test_nothing_is_lost_while_all_run_at_once() -> None:
     assert used(metrics[0], acme).events == 200 - voided
     fold_pieces()
     assert not list(differences())
+
+
+def test_the_page_of_a_metric_says_how_far_it_is(admin_client: Any) -> None:
+    metric = make.metric()
+    page = f"/admin/catalog/valuemetric/{metric.pk}/change/"
+    assert "read from its events" in admin_client.get(page).content.decode()
+    build()
+    assert "summed up per day as it arrives" in admin_client.get(page).content.decode()
+    Rollup.objects.update(ready_at=None, customers_done=3, customers_total=12)
+    assert "3 of 12 customers so far" in admin_client.get(page).content.decode()

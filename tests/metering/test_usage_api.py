@@ -118,6 +118,27 @@ def test_a_thousand_buckets_take_as_many_queries_as_one(
             assert reader.get(f"{URL}?{query}").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("time_unit", "days", "total"),
+    [
+        pytest.param("hour", ["240", "460"], "700", id="unit-hours: the second day has 23 hours"),
+        pytest.param("period", ["10", "20"], "14.8936170213", id="per time: the average level"),
+    ],
+)
+def test_level_times_time_per_bucket(
+    caller: Caller, time_machine: Any, time_unit: str, days: list[str], total: str
+) -> None:
+    """10 GB on 28 March in Berlin, 20 GB on the 29th, when the clocks go forward."""
+    time_machine.move_to("2026-04-02T12:00:00Z", tick=False)
+    make.metric("gb", aggregation="time_weighted", value_is="level", time_unit=time_unit)
+    make.customer("acme", time_zone="Europe/Berlin")
+    send(called("2026-03-27T23:00:00Z", 10), called("2026-03-28T23:00:00Z", 20))
+    query = "metric=gb&from=2026-03-28&to=2026-03-30"
+    answer = caller("customers:read").get(f"{URL}?{query}").json()
+    assert [bucket["quantity"] for bucket in answer["buckets"]] == days
+    assert answer["total"]["quantity"] == total
+
+
 def test_strangers_see_nothing(reader: APIClient, caller: Caller) -> None:
     assert reader.get("/api/v1/customers/globex/usage?metric=calls").status_code == 404
     assert caller("events:read").get(f"{URL}?metric=calls").status_code == 403
