@@ -32,6 +32,7 @@ from customers.portal import Visitor, page, signed_in
 
 PER_PAGE = 25
 AGAIN_AFTER = 3  # seconds until the page asks for the PDF again
+_WAITED = "waited"
 
 
 @require_safe
@@ -73,7 +74,7 @@ def invoice(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
         "words": words.of(visitor.locale),
         "view": view,
         "lines": lines,
-        "status": status_of(found, reader, today=today(visitor)),
+        "status": status_of(found, reader),
         "title": f"{view.heading} {view.number}",
         "pdf_url": reverse("portal:pdf", args=(found.uuid,)),
     }
@@ -83,18 +84,26 @@ def invoice(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
 @require_safe
 @signed_in
 def pdf(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
-    """Download the document; where workers make it and it is not made yet, ask one and wait."""
+    """Download the document; where workers make it and it is not made yet, ask one and wait.
+
+    Whoever waited first sees that it is ready, and from there the download begins.
+    """
     found = _issued(visitor, uuid)
     is_queued = not current_app.conf.task_always_eager
     if is_queued and found.status == InvoiceStatus.ISSUED and not found.documents.all():
         tasks.nudge_outbox()
-        response = _no_pdf(request, visitor, found, "pdf_wait", status=202)
-        response.headers["Refresh"] = response.headers["Retry-After"] = str(AGAIN_AFTER)
+        response = _about_pdf(request, visitor, found, "pdf_wait", status=202)
+        response.headers["Refresh"] = f"{AGAIN_AFTER}; url=?{_WAITED}"
+        response.headers["Retry-After"] = str(AGAIN_AFTER)
         return response
     try:
         content = pdf_of(found)
     except (PdfEngineMissing, DocumentDamaged):
-        return _no_pdf(request, visitor, found, "pdf_none", status=503)
+        return _about_pdf(request, visitor, found, "pdf_none", status=503)
+    if _WAITED in request.GET:  # a download leaves the page that it began on as it was
+        response = _about_pdf(request, visitor, found, "pdf_ready", status=200)
+        response.headers["Refresh"] = f"0; url={request.path}"
+        return response
     return HttpResponse(
         content,
         content_type="application/pdf",
@@ -165,20 +174,22 @@ def row(invoice: Invoice, visitor: Visitor) -> dict[str, Any]:
         "period": _period(invoice, reader),
         "issued": reader.day(invoice.issue_date),
         "total": reader.money(invoice.total),
-        "status": status_of(invoice, reader, today=today(visitor)),
+        "status": status_of(invoice, reader),
     }
 
 
-def status_of(invoice: Invoice, reader: Reader, *, today: date) -> dict[str, str]:
-    """Say how an invoice stands on a day: its kind for the eye, and in words."""
+def status_of(invoice: Invoice, reader: Reader) -> dict[str, str]:
+    """Say how an invoice stands: its kind for the eye, and in words.
+
+    Never that it is overdue: whether it was paid is not known here.
+    """
     say = words.of(reader.tag)
     assert invoice.due_date is not None
     if invoice.status == InvoiceStatus.VOID:
         return {"kind": "void", "text": say["status_void"]}
     if not invoice.total:
         return {"kind": "settled", "text": say["status_settled"]}
-    kind = "overdue" if invoice.due_date < today else "due"
-    return {"kind": kind, "text": say[f"status_{kind}"].format(date=reader.day(invoice.due_date))}
+    return {"kind": "due", "text": say["status_due"].format(date=reader.day(invoice.due_date))}
 
 
 def today(visitor: Visitor) -> date:
@@ -194,17 +205,20 @@ def _issued(visitor: Visitor, uuid: UUID) -> Invoice:
     return found
 
 
-def _no_pdf(
-    request: HttpRequest, visitor: Visitor, invoice: Invoice, why: str, *, status: int
+def _about_pdf(
+    request: HttpRequest, visitor: Visitor, invoice: Invoice, what: str, *, status: int
 ) -> HttpResponse:
     say = words.of(visitor.locale)
     context = {
         "words": say,
-        "title": say[why],
-        "lead": say[f"{why}_lead"],
+        "title": say[what],
+        "lead": say[f"{what}_lead"],
         "back": reverse("portal:invoice", args=(invoice.uuid,)),
+        "pdf_url": request.path if what == "pdf_ready" else "",
     }
-    return page(request, "no_pdf.html", context, visitor=visitor, current="invoices", status=status)
+    return page(
+        request, "about_pdf.html", context, visitor=visitor, current="invoices", status=status
+    )
 
 
 def _period(invoice: Invoice, reader: Reader) -> str:
