@@ -61,14 +61,12 @@ class Reader:
         return str(self.locale).replace("_", "-")
 
     @cached_property
-    def dates(self) -> Locale:
-        """The locale of dates: English ones where right-to-left dates would stand in English text.
+    def spoken(self) -> Locale:
+        """The locale of what is said in words, dates and countries: always that of the words.
 
-        Without marks of direction the parts of such a date change places.
+        "11月 2026 so far" is neither Japanese nor English. Numbers and money follow the reader.
         """
-        if self.locale.language not in WORDS and self.locale.text_direction == "rtl":
-            return Locale("en", "GB")
-        return self.locale
+        return self.locale if self.locale.language in WORDS else Locale("en", "GB")
 
     def say(self, key: str, **values: str) -> str:
         return self.words[key].format(**values)
@@ -138,23 +136,23 @@ class Reader:
         )
 
     def day(self, day: date) -> str:
-        return str(format_date(day, "medium", locale=self.dates))
+        return str(format_date(day, "medium", locale=self.spoken))
 
     def short_day(self, day: date) -> str:
         """Write a day without its year: "17 Nov"."""
-        return str(format_skeleton("MMMd", day, locale=self.dates))
+        return str(format_skeleton("MMMd", day, locale=self.spoken))
 
     def month(self, day: date, *, with_year: bool) -> str:
         """Name a month: "November", "November 2026"."""
-        return str(format_date(day, "LLLL y" if with_year else "LLLL", locale=self.dates))
+        return str(format_date(day, "LLLL y" if with_year else "LLLL", locale=self.spoken))
 
     def long_date(self, day: date) -> str:
-        return str(format_date(day, "long", locale=self.dates))
+        return str(format_date(day, "long", locale=self.spoken))
 
     def span(self, start: date, end: date) -> str:
         """Write the days from `start` up to but without `end`: "1–30 Nov 2026"."""
         last = end - timedelta(days=1)
-        text = format_interval(start, last, "yMMMd", locale=self.dates)
+        text = format_interval(start, last, "yMMMd", locale=self.spoken)
         return str(text).replace("\u2009", " ")
 
     def stretch(self, start: date, end: date) -> str:
@@ -170,18 +168,18 @@ class Reader:
     def moment(self, at: datetime, zone: str) -> str:
         """Write the minute in a time zone: "1 Dec 2026, 01:00"."""
         local = at.astimezone(_zone(zone))
-        hour = format_time(local.time(), "short", locale=self.dates)
+        hour = format_time(local.time(), "short", locale=self.spoken)
         return f"{self.day(local.date())}, {hour}"
 
     def hour(self, at: datetime, zone: str) -> str:
         """Write the time of day in a time zone: "14:00"."""
-        return str(format_time(at.astimezone(_zone(zone)).time(), "short", locale=self.dates))
+        return str(format_time(at.astimezone(_zone(zone)).time(), "short", locale=self.spoken))
 
     def local_date(self, at: datetime, zone: str) -> str:
         return self.long_date(at.astimezone(_zone(zone)).date())
 
     def country(self, code: str) -> str:
-        return str(self.locale.territories.get(code.upper(), code))
+        return str(self.spoken.territories.get(code.upper(), code))
 
     def units(self, count: Decimal, unit: str, unit_plural: str) -> str:
         name = unit if count == 1 else unit_plural

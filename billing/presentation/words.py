@@ -1,6 +1,6 @@
 """The fixed texts of an invoice, in English and German.
 
-A language without a table gets the English words with its own numbers and dates.
+A language without a table gets the English words and dates with its own numbers.
 """
 
 from __future__ import annotations

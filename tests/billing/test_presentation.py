@@ -451,10 +451,14 @@ def test_an_unknown_language_gets_english_words_with_its_own_numbers() -> None:
     assert reader.rounded(D("1.5")) == "1,50"
 
 
-@pytest.mark.parametrize("locale", ["ar", "ar-EG", "he-IL", "fa"])
-def test_dates_that_run_the_other_way_are_written_as_in_english(locale: str) -> None:
+@pytest.mark.parametrize("locale", ["ja-JP", "fr-FR", "ar-EG", "he-IL", "fa"])
+def test_where_the_words_are_english_dates_and_countries_are_too(locale: str) -> None:
     reader = Reader(locale, "EUR")
+    assert reader.country("DE") == "Germany"
     assert reader.day(NOVEMBER[0]) == "1 Nov 2026"
+    assert reader.short_day(NOVEMBER[0]) == "1 Nov"
+    assert reader.month(NOVEMBER[0], with_year=True) == "November 2026"
+    assert reader.duration(*NOVEMBER) == "1 month"
     assert reader.long_date(NOVEMBER[0]) == "1 November 2026"
     assert reader.span(*NOVEMBER) == "1–30 Nov 2026"
     assert reader.moment(MIDNIGHT, "Europe/Berlin") == "1 Dec 2026, 01:00"
