@@ -70,7 +70,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A text and where it begins; or ends, where `anchor` says "end"."""
+    """A text and where it begins; or ends or is centred, where `anchor` says "end" or "middle"."""
 
     x: str
     y: str
@@ -382,16 +382,23 @@ def _mark(
     last: _Band,
     text: str,
 ) -> Mark | None:
-    """Draw the crossing where the sum meets the limit, within its slot."""
+    """Draw the crossing where the sum meets the limit, within its slot.
+
+    Its words stand beside the line; above it, where they are too long for either side of a phone.
+    """
     crossing = crossed_at(values, _decimal(bound))
     if crossing is None:
         return None
     before, after = sums[crossing], sums[crossing + 1]
     x = (crossing + (bound - before) / (after - before)) * width
-    line = _segment(x, Fraction(4), x, Fraction(last.floor))
-    if x <= _MIDDLE:
-        return Mark(line, Note(_percent(x + 1), "12", text))
-    return Mark(line, Note(_percent(x - 1), "12", text, "end"))
+    beside = _segment(x, Fraction(4), x, Fraction(last.floor))
+    room = 99 - Fraction(100 * _LETTER * len(text), _NARROWEST)
+    if x <= (_MIDDLE if room >= _MIDDLE else room):
+        return Mark(beside, Note(_percent(x + 1), "12", text))
+    if 100 - x <= room:
+        return Mark(beside, Note(_percent(x - 1), "12", text, "end"))
+    below = _segment(x, Fraction(17), x, Fraction(last.floor))
+    return Mark(below, Note(_percent(x), "12", text, "middle"))
 
 
 def _scale_note(band: _Band, write: Write) -> Note:

@@ -142,6 +142,23 @@ def test_bars_turn_strong_where_the_allowance_is_used_up() -> None:
     assert found.mark.note.text == "used up"
 
 
+@pytest.mark.parametrize("crossing", range(30))
+@pytest.mark.parametrize(
+    "text",
+    ["used up", "Allowance used up on 18 Nov", "Inklusivmenge am 18. Nov. verbraucht"],
+)
+def test_the_words_of_the_crossing_stay_within_a_phone(crossing: int, text: str) -> None:
+    slots = [Slot("", "", D(11 if place == crossing else 0)) for place in range(30)]
+    mark = drawn(slots, D(10), mark_text=text).mark
+    assert mark is not None
+    at, long = percent(mark.note.x) * 3.3, len(text) * 6
+    start = at - {"start": 0, "middle": long / 2, "end": long}[mark.note.anchor]
+    assert start >= 0
+    assert start + long <= 330
+    if mark.note.anchor == "middle":
+        assert float(mark.line.y1) > float(mark.note.y)
+
+
 def test_the_sum_ends_where_nothing_is_known_and_the_table_with_it() -> None:
     found = chart("1 2 - -", "10")
     assert [step.x2 for step in found.total] == ["25%", "50%"]
