@@ -13,7 +13,7 @@ from catalog.models import ValueMetric
 from customers.models import Customer
 from metering.models import EventAdjustment, UsageEvent
 from tests import factories as make
-from tests.metering.usage import NOW, D, body, build, send, used
+from tests.metering.usage import NOW, D, body, send, used
 from tests.staff import anna, page, queries, said, sam, stranger
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +34,6 @@ def acme() -> Customer:
         {"property": "region", "operator": "eq", "values": ["eu"]}
     ])  # fmt: skip
     acme = make.customer("acme", name="Acme", time_zone="Europe/Berlin")
-    build()
     at = "2026-11-{}Z".format
     send(
         body(id="late", time=at("01T22:59:59"), data={"calls": 5, "region": "eu"}),

@@ -37,7 +37,6 @@ KEY = UUID(int=7)
 def usage() -> None:
     """Everything that can become of an event, as the services leave it."""
     make.metric("calls")
-    build()
     make.subscription(make.customer("acme"), key="acme-scale")
     make.subscription(make.customer("globex"), key="globex-scale")
     send(
