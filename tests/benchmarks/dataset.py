@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -105,12 +106,14 @@ def store(count: int, *, until: datetime) -> None:
     """Store so many events before `until`, and their keys, beside what is stored."""
     from django.db import connection, transaction  # noqa: PLC0415
 
+    from metering.services.months import make_months  # noqa: PLC0415
     from metering.services.storage import IDS_PER_BLOCK, copy_keys, copy_rows  # noqa: PLC0415
 
     assert connection.vendor == "postgresql", "the large data set is for PostgreSQL"
     assert ROWS_PER_COPY <= IDS_PER_BLOCK
+    make_months(at=until - timedelta(days=DAYS))
     rows: Iterator[Any] = _events(count, until=until)
-    while batch := [row for row, _ in zip(rows, range(ROWS_PER_COPY))]:  # noqa: B905
+    while batch := list(islice(rows, ROWS_PER_COPY)):
         with transaction.atomic():
             copy_keys(batch)
             copy_rows(batch, received_at=until)
