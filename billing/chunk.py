@@ -84,7 +84,8 @@ class Chunk:
                     stretch = _stretch(other, phase)
                     for metric in self._offers[phase.plan_version_id].metrics:
                         elsewhere[metric.pk] = (*elsewhere.get(metric.pk, ()), stretch)
-        return Wanted(period, self.offer(period).readings, elsewhere)
+        readings = self.offer(period).readings_at_the_end_of(period)
+        return Wanted(period, readings, elsewhere)
 
 
 def _neighbours(subscriptions: Sequence[Subscription]) -> dict[int, list[Subscription]]:

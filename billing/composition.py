@@ -25,6 +25,7 @@ from billing.models import (
     UsageSnapshot,
     time_of,
 )
+from billing.service_periods import ServicePeriod, service_period
 from billing.usage import Reading
 from catalog import money, pricing
 from catalog.drafts import drafts_of, price_value
@@ -103,6 +104,17 @@ class Offer:
             if (prices := [price for price in self.metered if price.metric_id == metric.pk])
         ]
 
+    def readings_at_the_end_of(self, period: BillingPeriod) -> list[Reading]:
+        """What to read to close a period: of metrics that are charged where it ends (R4)."""
+        found = []
+        for reading in self.readings:
+            price = next(one for one in self.metered if one.metric_id == reading.metric.pk)
+            own = service_period(price, period, self.version)
+            if own.ends_with(period):
+                since = None if own.begins_with(period) else own.starts_at
+                found.append(reading._replace(since=since))
+        return found
+
     def takes(self, price: Price, values: Mapping[str, Any]) -> bool:
         """Say whether usage under these dimension values belongs to a price: the first it meets."""
         for other in self.metered:
@@ -126,6 +138,10 @@ class Served(NamedTuple):
 
     period: BillingPeriod
     offer: Offer
+
+    def service_period(self, price: Price) -> ServicePeriod:
+        """Return what a price is charged for in this period, or across it (R4)."""
+        return service_period(price, self.period, self.offer.version)
 
 
 @dataclass(frozen=True)
@@ -161,21 +177,24 @@ def compose(
     charges: list[tuple[int, InvoiceLine]] = []
     if starting:
         for price, value, own_since in starting.offer.prices:
-            if price.timing == Timing.ADVANCE:
+            own = starting.service_period(price)
+            if price.timing == Timing.ADVANCE and own.begins_with(starting.period):
                 stated = changes.get(price.key, [])
-                lines = _fee(price, value, starting.period, stated, exponent)
+                lines = _fee(price, value, starting.period, own, stated, exponent)
                 charges += [(price.position, _owned(line, own_since)) for line in lines]
     if ended:
         for price, value, own_since in ended.offer.prices:
-            stated = changes.get(price.key, [])
+            stated, own = changes.get(price.key, []), ended.service_period(price)
             if price.timing == Timing.ADVANCE:
-                lines = _increases(price, value, ended.period, stated, exponent)
+                lines = _increases(price, value, ended.period, own, stated, exponent)
+            elif not own.ends_with(ended.period):
+                continue  # it is charged where its own interval ends (R4)
             elif price.metric:
                 usage = snapshots[price.metric.pk]
                 before = past.get(ended.offer.past_key(price), ())
-                lines = _usage(price, value, ended, usage, before, exponent)
+                lines = _usage(price, value, ended, own, usage, before, exponent)
             else:
-                lines = _arrears(price, value, ended.period, stated, exponent)
+                lines = _arrears(price, value, ended.period, own, stated, exponent)
             charges += [(price.position, _owned(line, own_since)) for line in lines]
     ordered = [line for _, line in sorted(charges, key=lambda charge: charge[0])]
     if ended:
@@ -199,26 +218,26 @@ def _usage(
     price: Price,
     value: pricing.Price,
     served: Served,
+    own: ServicePeriod,
     usage: UsageSnapshot,
     before: Sequence[Past],
     exponent: int,
 ) -> Iterator[InvoiceLine]:
     """Charge what a metric measured, as far as it belongs to this price (R11, R13, R15)."""
-    metric, period = price.metric, served.period
+    metric = price.metric
     assert metric is not None
-    part = _part(price, period.start_date, period.end_date, period)
+    part = _part(price, own.start_date, own.end_date, own)
     mine = _mine(price, served.offer, usage)
-    rated = rate(value, _counted(price, mine, period, part), exponent=exponent, part=part)
-    line = _line(
-        price, period, rated, kind=LineKind.USAGE, measured=_measured(metric, mine, period)
-    )
+    rated = rate(value, _counted(price, mine, own, part), exponent=exponent, part=part)
+    measured = _measured(metric, mine, own)
+    line = _line(price, served.period, own, rated, kind=LineKind.USAGE, measured=measured)
     line.snapshot = usage
     line.unit, line.unit_plural = metric.unit, metric.unit_plural
     if price.filters:
         line.explanation["filters"] = price.filters
     if before:
-        own = Past(period.start_date, period.end_date, rated.used, rated.included)
-        line.explanation["trend"] = [one.as_json() for one in (*before, own)]
+        present = Past(own.start_date, own.end_date, rated.used, rated.included)
+        line.explanation["trend"] = [one.as_json() for one in (*before, present)]
     yield from _with_minimum(line, rated)
 
 
@@ -243,12 +262,12 @@ def _mine(price: Price, offer: Offer, usage: UsageSnapshot) -> UsageSnapshot:
 
 
 def _counted(
-    price: Price, usage: UsageSnapshot, period: BillingPeriod, part: DayFraction
+    price: Price, usage: UsageSnapshot, own: ServicePeriod, part: DayFraction
 ) -> pricing.Usage:
     """Return usage as the price's model reads it, each number divided and rounded (R11)."""
     metric = price.metric
     assert metric is not None
-    per = time_of(metric, period)
+    per = time_of(metric, own)
     if price.model == PriceModel.PERCENTAGE:
         return pricing.Payments([billable(metric, one.amount) for one in usage.moved])
 
@@ -263,11 +282,11 @@ def _counted(
     return count(usage.quantity)
 
 
-def _measured(metric: ValueMetric, usage: UsageSnapshot, period: BillingPeriod) -> dict[str, Any]:
+def _measured(metric: ValueMetric, usage: UsageSnapshot, own: ServicePeriod) -> dict[str, Any]:
     """Say what was measured, as the explanation keeps it."""
     said: dict[str, Any] = {"aggregation": metric.aggregation, "quantity": plain(usage.told)}
     if metric.time_unit == TimeUnit.PERIOD:
-        per = time_of(metric, period)
+        per = time_of(metric, own)
         said |= {"unit_hours": _hours(usage.quantity), "hours": _hours(per // _MICROSECOND)}
     if metric.unit_divisor != 1:
         said["divisor"] = plain(metric.unit_divisor)
@@ -283,32 +302,41 @@ def _fee(
     price: Price,
     value: pricing.Price,
     period: BillingPeriod,
+    own: ServicePeriod,
     changes: Sequence[tuple[date, Decimal]],
     exponent: int,
 ) -> Iterator[InvoiceLine]:
     """Charge a period in advance for the quantity it starts with."""
-    quantity = quantity_on(period.start_date, changes)
-    part = _part(price, period.start_date, period.end_date, period)
+    quantity = quantity_on(own.start_date, changes)
+    part = _part(price, own.start_date, own.end_date, own)
     rated = rate(value, quantity, exponent=exponent, part=part)
-    yield from _with_minimum(_line(price, period, rated), rated)
+    yield from _with_minimum(_line(price, period, own, rated), rated)
 
 
 def _increases(
     price: Price,
     value: pricing.Price,
     period: BillingPeriod,
+    own: ServicePeriod,
     changes: Sequence[tuple[date, Decimal]],
     exponent: int,
 ) -> Iterator[InvoiceLine]:
-    """Charge what was added during a period that was billed in advance, from its day (R13)."""
-    charged, *added = levels(period.start_date, period.end_date, changes)
+    """Charge what was added during a period that was billed in advance, from its day (R13).
+
+    To the end of what was billed, which may be later than the period's.
+    """
+    charged, *added = levels(own.start_date, period.end_date, changes)
     before = charged.quantity
     for level in added:
-        part = _part(price, level.start, level.end, period, until=period.end_date)
+        if level.start <= period.start_date:  # billed with an earlier period of the same one
+            before = level.quantity
+            continue
+        part = _part(price, level.start, level.end, own, until=own.end_date)
         added_units = minus(level.quantity, before)
         assert isinstance(added_units, Decimal)
         rated = rate(_beyond(value, before, exponent), added_units, exponent=exponent, part=part)
-        yield _line(price, period, rated, level=level._replace(end=period.end_date))
+        level_to_the_end = level._replace(end=own.end_date)
+        yield _line(price, period, own, rated, level=level_to_the_end)
         before = level.quantity
 
 
@@ -316,17 +344,18 @@ def _arrears(
     price: Price,
     value: pricing.Price,
     period: BillingPeriod,
+    own: ServicePeriod,
     changes: Sequence[tuple[date, Decimal]],
     exponent: int,
 ) -> Iterator[InvoiceLine]:
     """Charge a price without a metric afterwards, each quantity for its days (R13)."""
-    found = levels(period.start_date, period.end_date, changes)
+    found = levels(own.start_date, own.end_date, changes)
     if price.proration == Proration.NONE:
-        found = [Level(period.start_date, period.end_date, found[-1].quantity)]
+        found = [Level(own.start_date, own.end_date, found[-1].quantity)]
     for level in found:
-        part = _part(price, level.start, level.end, period)
+        part = _part(price, level.start, level.end, own)
         rated = rate(value, level.quantity, exponent=exponent, part=part)
-        yield from _with_minimum(_line(price, period, rated, level=level), rated)
+        yield from _with_minimum(_line(price, period, own, rated, level=level), rated)
 
 
 def _beyond(value: pricing.Price, quantity: Decimal, exponent: int) -> pricing.Price:
@@ -343,19 +372,20 @@ def _beyond(value: pricing.Price, quantity: Decimal, exponent: int) -> pricing.P
 
 
 def _part(
-    price: Price, start: date, end: date, period: BillingPeriod, *, until: date | None = None
+    price: Price, start: date, end: date, own: ServicePeriod, *, until: date | None = None
 ) -> DayFraction:
     """Return the days from `start` out of the nominal period's (R5), unless the price opts out."""
     if price.proration == Proration.NONE:
         return WHOLE
     days = ((until or end) - start).days
-    fraction = DayFraction(days, (period.nominal_end_date - period.nominal_start_date).days)
+    fraction = DayFraction(days, (own.nominal_end_date - own.nominal_start_date).days)
     return WHOLE if fraction.is_whole else fraction
 
 
 def _line(
     price: Price,
     period: BillingPeriod,
+    own: ServicePeriod,
     rated: Rated,
     *,
     kind: LineKind = LineKind.FEE,
@@ -375,8 +405,8 @@ def _line(
         description=price.name,
         period=period,
         price=price,
-        service_start=level.start if level else period.start_date,
-        service_end=level.end if level else period.end_date,
+        service_start=level.start if level else own.start_date,
+        service_end=level.end if level else own.end_date,
         quantity=rated.used,
         net=rated.net,
         recognition=Recognition.AS_USED if kind == LineKind.USAGE else Recognition.OVER_TIME,

@@ -16,11 +16,15 @@ Stretch = tuple[datetime, datetime]
 
 
 class Reading(NamedTuple):
-    """A metric to read: by which dimensions, and whether event by event."""
+    """A metric to read: by which dimensions, whether event by event, and since when.
+
+    Without a `since`, from the start of the period.
+    """
 
     metric: ValueMetric
     by: tuple[str, ...] = ()
     each: bool = False
+    since: datetime | None = None
 
 
 class Wanted(NamedTuple):
@@ -59,8 +63,8 @@ def read_snapshots(wanted: Sequence[Wanted], *, at: datetime) -> list[dict[int, 
             key = (reading.metric.pk, reading.by, reading.each)
             readings[key] = reading
             places[key].append(place)
-    for key, (metric, by, each) in readings.items():
-        spans = [so_far(metric, span_of(wanted[at_], metric.pk), at=at) for at_ in places[key]]
+    for key, (metric, by, each, _) in readings.items():
+        spans = [so_far(metric, span_of(wanted[one], metric.pk), at=at) for one in places[key]]
         moved = amounts(metric, spans, by) if each else [()] * len(spans)
         measured = measure_by(metric, spans, by)
         for place, groups, single in zip(places[key], measured, moved, strict=True):
@@ -105,10 +109,11 @@ def _cells(by: Sequence[str], groups: Mapping[Group, Measured]) -> list[dict[str
 def span_of(wanted: Wanted, metric_id: int) -> Span:
     """Return what of a metric counts for a period."""
     period = wanted.period
+    since = [one.since for one in wanted.readings if one.metric.pk == metric_id and one.since]
     return Span(
         customer_id=period.subscription.customer_id,
         subscription_id=period.subscription_id,
-        start=period.starts_at,
+        start=since[0] if since else period.starts_at,
         end=period.ends_at,
         elsewhere=wanted.elsewhere.get(metric_id, ()),
     )

@@ -17,6 +17,7 @@ from catalog.models import (
     Price,
     PriceModel,
     PriceTier,
+    TimeUnit,
     Timing,
 )
 from config.base.errors import Fault
@@ -88,6 +89,20 @@ def interval_errors(version: PlanVersion, drafts: Sequence[PriceDraft]) -> Itera
                 yield Fault(("prices", i, "interval"), "does_not_divide", message)
 
 
+def billing_interval(version: PlanVersion, drafts: Sequence[PriceDraft]) -> tuple[str, int]:
+    """Return the shortest interval of the prices, which is what a billing period lasts (R4)."""
+    intervals = [interval_of(price, version) for price, _ in drafts]
+    whole = (str(version.interval), version.interval_count)
+    return min([whole, *intervals], key=lambda one: _length(*one)[1])
+
+
+def interval_of(price: Price, version: PlanVersion) -> tuple[str, int]:
+    """Return how often a price is charged: its own interval, or else the plan's."""
+    if price.interval:
+        return str(price.interval), price.interval_count
+    return str(version.interval), version.interval_count
+
+
 _DAYS = {Interval.DAY.value: 1, Interval.WEEK.value: 7}
 _MONTHS = {Interval.MONTH.value: 1, Interval.QUARTER.value: 3, Interval.YEAR.value: 12}
 
@@ -118,10 +133,18 @@ def _never_reached(drafts: Sequence[PriceDraft]) -> Iterator[Fault]:
 def unbillable(version: PlanVersion, drafts: Sequence[PriceDraft]) -> list[Fault]:
     """List what a draft may say but no close can bill, so that it is not published unbilled."""
     errors = list(_never_reached(drafts))
+    read: dict[Any, tuple[str, int]] = {}
+    shortest = billing_interval(version, drafts)
     for i, (price, _) in enumerate(drafts):
-        if price.interval:
-            message = "An interval of its own can be drafted, but not billed yet."
-            errors.append(Fault(("prices", i, "interval"), "not_available", message))
+        if price.metric is None:
+            continue
+        own = interval_of(price, version)
+        if read.setdefault(price.metric.pk, own) != own:
+            message = f"Another price on “{price.metric}” is charged at another interval."
+            errors.append(Fault(("prices", i, "interval"), "another_interval", message))
+        if own != shortest and price.metric.time_unit == TimeUnit.PERIOD:
+            message = "Level × time per period is charged as often as the plan's shortest interval."
+            errors.append(Fault(("prices", i, "interval"), "another_interval", message))
     return errors
 
 

@@ -343,6 +343,8 @@ class PlanVersion(models.Model):
         "currency",
         "interval",
         "interval_count",
+        "billing_interval",
+        "billing_interval_count",
         "trial_days",
         "minimum_commitment",
         "published_at",
@@ -358,6 +360,14 @@ class PlanVersion(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(1000)],
         help_text="Every how many of them: 3 with “Month” bills every three months.",
     )
+    billing_interval = models.CharField(
+        max_length=10,
+        choices=Interval,
+        default=Interval.MONTH,
+        editable=False,
+        help_text="The shortest interval of its prices: what a billing period is made of (R4).",
+    )
+    billing_interval_count = models.PositiveSmallIntegerField(default=1, editable=False)
     trial_days = models.PositiveSmallIntegerField(
         default=0,
         validators=[MaxValueValidator(3650)],
@@ -390,6 +400,7 @@ class PlanVersion(models.Model):
                 name="version_current_once_per_plan_and_currency",
             ),
             one_of("interval", Interval, name="version_interval_is_known"),
+            one_of("billing_interval", Interval, name="version_billing_interval_is_known"),
             one_of("status", VersionStatus, name="version_status_is_known"),
             exactly_when(
                 Q(status="draft"), Q(published_at__isnull=True), name="version_draft_or_published"

@@ -10,7 +10,14 @@ from typing import Any, TypeVar
 from django.db import transaction
 
 from catalog import money
-from catalog.drafts import PriceDraft, drafts_of, interval_errors, unbillable, version_errors
+from catalog.drafts import (
+    PriceDraft,
+    billing_interval,
+    drafts_of,
+    interval_errors,
+    unbillable,
+    version_errors,
+)
 from catalog.metrics import metric_errors
 from catalog.models import (
     MetricStatus,
@@ -246,6 +253,10 @@ def _check_metric(metric: ValueMetric, changes: Mapping[str, Any] | None = None)
 
 
 def _check(version: PlanVersion, prices: Sequence[PriceDraft]) -> None:
+    """Refuse impossible terms; of possible ones note how long a billing period is.
+
+    :raises Invalid: naming every faulty field.
+    """
     errors = [*version_errors(prices), *interval_errors(version, prices)]
     if version.currency not in money.CURRENCIES:
         errors.insert(
@@ -254,6 +265,7 @@ def _check(version: PlanVersion, prices: Sequence[PriceDraft]) -> None:
         )
     if errors:
         raise Invalid(errors)
+    version.billing_interval, version.billing_interval_count = billing_interval(version, prices)
 
 
 def _locked_version(version_id: int) -> PlanVersion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime
 
 from catalog.drafts import PriceDraft
@@ -17,13 +18,23 @@ def phase_terms(phase: SubscriptionPhase) -> Terms:
     is_first = phase.starts_on == phase.subscription.starts_on
     return Terms(
         starts_on=phase.starts_on,
-        interval=Interval(version.interval),
-        count=version.interval_count,
+        interval=Interval(version.billing_interval),
+        count=version.billing_interval_count,
         alignment=Alignment(phase.alignment),
         anchor_on=phase.anchor_on,
         trial_days=version.trial_days if is_first else 0,
         ends_on=phase.ends_on,
     )
+
+
+def own_period(phase: SubscriptionPhase, *, interval: str, count: int, day: date) -> Period:
+    """Return the period of an interval of its own that contains a day of a phase (R4).
+
+    It is counted from the same anchor as the phase's own periods, so it ends where one of them
+    does.
+    """
+    terms = replace(phase_terms(phase), interval=Interval(interval), count=count)
+    return terms.period_containing(day)
 
 
 def in_force(subscription: Subscription, *, at: datetime) -> SubscriptionPhase:

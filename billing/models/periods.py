@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import Protocol
 
 from django.db import models
 from django.db.models import F, Q
@@ -206,7 +207,14 @@ class UsageSnapshot(models.Model):
         return round_half_up(per_time, 10)
 
 
-def time_of(metric: ValueMetric, period: BillingPeriod) -> timedelta:
+class Lasting(Protocol):
+    """What lasts for a nominal time."""
+
+    @property
+    def nominal_length(self) -> timedelta: ...
+
+
+def time_of(metric: ValueMetric, period: Lasting) -> timedelta:
     """Return what level × time is divided by: an hour, or the period's nominal length (R10)."""
     return timedelta(hours=1) if metric.time_unit == TimeUnit.HOUR else period.nominal_length
 

@@ -153,6 +153,7 @@ RULES: dict[str, Callable[[], Any]] = {
     ),
     "version_current_once_per_plan_and_currency": second_current_version,
     "version_interval_is_known": version(interval="fortnight"),
+    "version_billing_interval_is_known": version(billing_interval="fortnight"),
     "version_status_is_known": lambda: PlanVersion.objects.filter(pk=make.draft().pk).update(
         status="x", published_at=make.AT
     ),
