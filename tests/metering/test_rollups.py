@@ -6,13 +6,13 @@ import os
 from datetime import datetime
 from fractions import Fraction
 from io import StringIO
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
@@ -354,3 +354,27 @@ def test_the_page_of_a_metric_says_how_far_it_is(admin_client: Any) -> None:
     assert "summed up per day as it arrives" in admin_client.get(page).content.decode()
     Rollup.objects.update(ready_at=None, customers_done=3, customers_total=12)
     assert "3 of 12 customers so far" in admin_client.get(page).content.decode()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="needs two transactions at once")
+def test_a_rollup_waits_for_who_may_not_know_of_it() -> None:
+    make.metric(), make.customer("acme")
+    Rollup.objects.all().delete()
+    asked, answered = Event(), Event()
+
+    def writing() -> None:
+        with transaction.atomic():
+            make.customer("globex")
+            asked.set()
+            answered.wait(30)
+        connection.close()
+
+    thread = Thread(target=writing)
+    thread.start()
+    asked.wait(30)
+    assert len(build_rollups(at=NOW)) == 1
+    answered.set()
+    thread.join()
+    assert build_rollups(at=NOW) == []

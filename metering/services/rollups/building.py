@@ -80,10 +80,14 @@ def _is_known_to_all(rollup: Rollup) -> bool:
             "WHERE id = %s AND horizon IS NULL",
             (rollup.pk,),
         )
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(
-            "SELECT 1 FROM metering_rollup, pg_snapshot_xip(pg_current_snapshot()) AS running "
-            "WHERE id = %s AND running < horizon::text::xid8 "
-            "AND running IS DISTINCT FROM pg_current_xact_id_if_assigned()",
+            "SELECT 1 FROM metering_rollup r, ("  # those of other databases write no event here
+            "SELECT backend_xid AS xid FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() UNION ALL "
+            "SELECT transaction FROM pg_prepared_xacts WHERE database = current_database()"
+            ") AS running WHERE r.id = %s AND running.xid IS NOT NULL "
+            "AND age(running.xid) > age((r.horizon %% 4294967296)::text::xid)",
             (rollup.pk,),
         )
         return cursor.fetchone() is None
