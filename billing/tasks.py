@@ -14,8 +14,10 @@ from celery import current_app, shared_task
 from django.db import transaction
 from django.utils import timezone
 
+from billing.deliveries import settle_rendered
 from billing.models import BillingRun, RunStatus
 from billing.services import runs
+from billing.services.closing import begin_periods
 from config.base.audit import SYSTEM
 from config.base.tasks import deliver_outbox, nudge
 
@@ -63,15 +65,22 @@ def advance_run(run_id: int) -> None:
 
 @shared_task  # type: ignore[untyped-decorator]
 def sweep() -> None:
-    """Beat, every five minutes: take up runs that halted, and start one if anything is due."""
+    """Beat, every five minutes: take up runs that halted, and start one if anything is due.
+
+    Subscriptions that only begin get no run, and invoices whose document exists no second try.
+    """
     now = timezone.now()
+    settle_rendered(at=now)
     for run in BillingRun.objects.filter(status=RunStatus.RUNNING):
         if run.started_at < now - GIVEN_UP_AFTER:
             runs.give_up(run_id=run.pk, now=now)
         else:
             advance_run.delay(run.pk)
     for_everybody = BillingRun.objects.filter(status=RunStatus.RUNNING, customer=None)
-    if not for_everybody.exists() and runs.anything_due(as_of=now):
+    if for_everybody.exists():
+        return
+    begin_periods(as_of=now)
+    if runs.anything_due(as_of=now):
         run = runs.start_run(as_of=now, now=now, actor=SYSTEM)
         advance_run.delay(run.pk)
 

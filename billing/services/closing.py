@@ -26,6 +26,8 @@ from config.base.errors import Refusal
 from customers.models import Subscription
 from customers.querysets import SubscriptionQuerySet
 
+_BEGUN_AT_ONCE = 500
+
 logger = logging.getLogger(__name__)
 
 
@@ -47,6 +49,26 @@ def to_close(*, as_of: datetime, customer_id: int | None = None) -> Subscription
     if customer_id is not None:
         found = found.filter(Q(customer=customer_id) | Q(payer=customer_id))
     return found.order_by("pk")
+
+
+def begin_periods(*, as_of: datetime) -> None:
+    """Save the first period of each subscription that begins, without a run: nothing is billed yet.
+
+    What can't be begun is left to a run, which holds it back with its reason.
+
+    :raises OperationalError: if the database fails.
+    """
+    last = 0
+    fresh = to_close(as_of=as_of).filter(billing_periods=None).values_list("pk", flat=True)
+    while ids := list(fresh.filter(pk__gt=last)[:_BEGUN_AT_ONCE]):
+        last = ids[-1]
+        try:
+            with transaction.atomic():
+                _begin(Chunk(_locked(ids, as_of=as_of)))
+        except OperationalError:
+            raise
+        except Exception:
+            logger.warning("some of %s subscriptions could not begin", len(ids), exc_info=True)
 
 
 def close_subscriptions(

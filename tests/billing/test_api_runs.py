@@ -5,21 +5,24 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from time import perf_counter
 from typing import Any
 
 import pytest
 from celery import current_app
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from billing import tasks
+from billing.deliveries import settle_rendered
+from billing.documents import store_document
 from billing.models import BillingPeriod, BillingRun, Invoice
-from billing.services import runs
+from billing.services import issuing, runs
 from config.base.audit import SYSTEM
-from config.base.models import AuditEntry
+from config.base.models import AuditEntry, Outbox
 from customers.models import Customer, Issuer, Subscription
 from tests import factories as make
 from tests.billing.months import close
@@ -290,6 +293,42 @@ class TestSweep:
         tasks.sweep()
         run = BillingRun.objects.get()
         assert (run.status, run.started_by, run.invoices.count()) == ("finished", "plainbill", 1)
+
+    def test_a_subscription_that_only_begins_gets_no_run(self, time_machine: Any) -> None:
+        arrears = make.published(make.flat("base", "10", timing="arrears"))
+        ada = make.subscription(make.customer("ada"), arrears, starts_on=date(2026, 11, 2))
+        time_machine.move_to(datetime(2026, 11, 1, 20, tzinfo=UTC), tick=False)  # today, in Samoa
+        tasks.sweep()
+        tasks.sweep()
+        assert not BillingRun.objects.exists()
+        assert ada.billing_periods.get().start_date == date(2026, 11, 2)
+        time_machine.move_to(datetime(2026, 12, 2, 12, tzinfo=UTC), tick=False)
+        tasks.sweep()
+        assert BillingRun.objects.get().periods_closed == 1
+
+    def test_one_that_can_not_begin_is_held_back_by_a_run_and_the_others_begin(
+        self, ada: Subscription, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("billing.services.closing._begin", lambda chunk: 1 / 0)
+        tasks.sweep()
+        period = ada.billing_periods.get()
+        assert (period.status, period.trouble.splitlines()[0]) == ("parked", "division by zero")
+
+    def test_what_has_its_document_already_waits_no_longer_to_be_rendered(
+        self, ada: Subscription
+    ) -> None:
+        """A worker was killed after it had claimed the message; the customer downloaded the PDF."""
+        tasks.sweep()
+        invoice = Invoice.objects.get()
+        issuing.issue_invoices(invoice_ids=[invoice.pk], as_of=invoice.created_at, actor=SYSTEM)
+        waiting = Outbox.objects.filter(kind="invoice.render")
+        waiting.update(attempts=1, due_at=invoice.created_at + timedelta(days=1))
+        tasks.sweep()
+        assert waiting.get().status == "pending"
+        store_document(invoice.pk)
+        with CaptureQueriesContext(connection) as queries:
+            settle_rendered(at=invoice.created_at)
+        assert (waiting.get().status, len(queries)) == ("done", 1)
 
     def test_a_run_that_halts_for_hours_is_given_up_and_does_not_hold_up_the_others(
         self, ada: Subscription, time_machine: Any
