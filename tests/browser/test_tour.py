@@ -1,4 +1,4 @@
-"""Every page of the handbook and the portal in a real browser: narrow and wide, light and dark."""
+"""Handbook, portal and admin in a real browser: narrow and wide, light and dark, by the keyboard."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 
 from config.docs import PAGES
 from tests.browser.conftest import OpenPage
-from tests.browser.doors import into_the_portal
+from tests.browser.doors import into_the_admin, into_the_portal
 from tests.browser.looking import faults
 from tests.installation import Installation
 
@@ -60,6 +60,26 @@ def _walk(page: Page, demo: Installation, found: list[str]) -> set[str]:
         paths += _hrefs(page, "a[href^='/portal/']")
         found += [f"{path} {fault}" for fault in faults(page)]
     return visited
+
+
+def test_the_admin(demo: Installation, open_page: OpenPage) -> None:
+    """All places of the sidebar, and of each the first row and the form for a new one."""
+    page = open_page()
+    into_the_admin(page, demo)
+    paths = ["/admin/", *_hrefs(page, "#nav-sidebar a[href^='/admin/']")]
+    found = []
+    for path in list(paths):
+        page.goto(demo.url + path)
+        row = _hrefs(page, "#result_list tbody tr:first-child :is(th, td) a")[:1]
+        form = _hrefs(page, "a.addlink[href$='/add/']")[:1]
+        found += [f"{path} {fault}" for fault in faults(page)]
+        for further in row + form:
+            page.goto(demo.url + further)
+            found += [f"{further} {fault}" for fault in faults(page)]
+            paths.append(further)
+    assert not found, "\n".join(found)
+    assert sum(path.endswith("/change/") for path in paths) >= 10
+    assert sum(path.endswith("/add/") for path in paths) >= 5
 
 
 def _hrefs(page: Page, selector: str) -> list[str]:
