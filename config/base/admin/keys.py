@@ -48,6 +48,13 @@ class ApiKeyForm(forms.ModelForm[ApiKey]):
     user: ClassVar[Any] = None
     """Who makes the key; the page's form knows."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "expires_at" in self.fields:
+            parts: Any = self.fields["expires_at"].widget
+            for part, label in zip(parts.widgets, ("Expires on", "Expires at"), strict=True):
+                part.attrs["aria-label"] = label
+
     def clean_scopes(self) -> list[str]:
         """Let nobody hand out what they may not do themselves."""
         scopes: list[str] = self.cleaned_data["scopes"]

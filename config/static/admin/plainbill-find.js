@@ -62,3 +62,9 @@ document.addEventListener("DOMContentLoaded", () => {
     stops[(next + stops.length) % stops.length].focus();
   });
 });
+
+// The theme's search field above a list says what it is for only until one types.
+document.addEventListener("DOMContentLoaded", () => {
+    const field = document.getElementById("searchbar");
+    field?.setAttribute("aria-label", field.placeholder);
+});
