@@ -6,11 +6,11 @@ without a table of its own gets English words with its own number format.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from babel import Locale, UnknownLocaleError
 from babel.numbers import format_decimal
@@ -173,6 +173,17 @@ WORDS: dict[str, dict[str, str]] = {
     },
 }
 
+COMPARED = {
+    "eq": "is exactly",
+    "in": "is one of",
+    "not_in": "is none of",
+    "exists": "is there at all",
+    "gt": "is greater than",
+    "lt": "is less than",
+}
+"""How a filter compares, in English: the admin's language."""
+_INTERVALS = {"day": "daily", "week": "weekly", "month": "monthly", "quarter": "quarterly"}
+
 
 class UnitPrice(NamedTuple):
     """A unit price as printed: "2.00" for each `per` units."""
@@ -213,6 +224,27 @@ def price_text(price: UnitPrice, locale: str) -> str:
     if price.per == 1:
         return price.text
     return _words(locale)["per"].format(amount=price.text, per=number(Decimal(price.per), locale))
+
+
+def interval_in_words(interval: str, count: int) -> str:
+    """Say in English how often something happens: "monthly", "every 3 months"."""
+    return _INTERVALS.get(interval, "yearly") if count == 1 else f"every {count} {interval}s"
+
+
+def filters_in_words(filters: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Say each filter in English: "model is one of m-large, m-small"."""
+    return [
+        " ".join(
+            part
+            for part in (
+                one["property"],
+                COMPARED.get(one["operator"], one["operator"]),
+                ", ".join(map(str, one.get("values", []))),
+            )
+            if part
+        )
+        for one in filters
+    ]
 
 
 def label(

@@ -8,13 +8,17 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from catalog import money, pricing
-from catalog.admin.lines import filters_in_words
 from catalog.drafts import PriceDraft, price_value
 from catalog.models import TIERED, PlanVersion, PriceModel
-from catalog.wording import amount, describe, number
+from catalog.wording import (
+    amount,
+    describe,
+    filters_in_words,
+    interval_in_words,
+    number,
+)
 
 LOCALE = "en"
-_INTERVALS = {"day": "daily", "week": "weekly", "month": "monthly", "quarter": "quarterly"}
 
 
 class Example(NamedTuple):
@@ -53,11 +57,6 @@ class PriceWords(NamedTuple):
 def every(version: PlanVersion) -> str:
     """Say how often a version bills: "monthly", "every 3 months"."""
     return interval_in_words(version.interval, version.interval_count)
-
-
-def interval_in_words(interval: str, count: int) -> str:
-    """Say how often something happens: "monthly", "every 3 months"."""
-    return _INTERVALS.get(interval, "yearly") if count == 1 else f"every {count} {interval}s"
 
 
 def in_currency(value: Decimal, currency: str) -> str:

@@ -21,15 +21,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from catalog.money import plain
+from catalog.wording import COMPARED
 
-OPERATORS = {
-    "eq": "is exactly",
-    "in": "is one of",
-    "not_in": "is none of",
-    "exists": "is there at all",
-    "gt": "is greater than",
-    "lt": "is less than",
-}
 _NUMERIC = ("gt", "lt")
 _SINGLE = ("eq", *_NUMERIC)
 
@@ -87,22 +80,6 @@ def write_filters(filters: Sequence[dict[str, Any]]) -> str:
         f"{one['property']} {one['operator']} {write_words(one.get('values', []))}".strip()
         for one in filters
     )
-
-
-def filters_in_words(filters: Sequence[dict[str, Any]]) -> list[str]:
-    """Say each filter: "model is one of m-large, m-small"."""
-    return [
-        " ".join(
-            part
-            for part in (
-                one["property"],
-                OPERATORS.get(one["operator"], one["operator"]),
-                ", ".join(map(str, one.get("values", []))),
-            )
-            if part
-        )
-        for one in filters
-    ]
 
 
 def parse_words(text: str) -> list[str]:
@@ -165,9 +142,9 @@ def _pairs(match: Mapping[str, str]) -> str:
 def _parse_filter(number: int, line: str) -> dict[str, Any]:
     name, _, rest = line.partition(" ")
     operator, _, tail = rest.strip().partition(" ")
-    if operator not in OPERATORS:
+    if operator not in COMPARED:
         raise UnreadableLine(
-            f"Line {number}: after the property “{name}” write one of {', '.join(OPERATORS)}."
+            f"Line {number}: after the property “{name}” write one of {', '.join(COMPARED)}."
         )
     values = parse_words(tail)
     if operator == "exists":

@@ -18,6 +18,7 @@ from catalog.admin import lines
 from catalog.admin.worksheet import WorksheetPages, worksheet_panel
 from catalog.models import LEVELS, Aggregation, TimeUnit, ValueIs, ValueMetric, VersionStatus
 from catalog.money import plain
+from catalog.wording import filters_in_words
 from config.base.admin.audited import AuditedAdmin, PanelMaker
 from config.base.admin.theme import display, number_input, text_input, textarea
 from config.base.audit import Actor
@@ -260,7 +261,7 @@ class ValueMetricAdmin(WorksheetPages, AuditedAdmin[ValueMetric]):
 
     @display(description="Only events where")
     def filters_read(self, metric: ValueMetric) -> SafeString | str:
-        said = [(sentence,) for sentence in lines.filters_in_words(metric.filters)]
+        said = [(sentence,) for sentence in filters_in_words(metric.filters)]
         return format_html_join("", "<div>{}</div>", said) if said else "every event counts"
 
     @display(description="Measured separately for each", empty_value="—")

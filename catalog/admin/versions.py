@@ -24,6 +24,7 @@ from catalog.admin.drafting import (
 from catalog.admin.examples import every, in_currency, price_words
 from catalog.admin.hooks import PUBLISH_NOTES, SUBSCRIBERS
 from catalog.admin.plans import plan_link
+from catalog.differences import Side, changes
 from catalog.drafts import drafts_of, version_errors
 from catalog.linter import warnings
 from catalog.models import MetricStatus, Plan, PlanVersion, Price, VersionStatus
@@ -62,6 +63,15 @@ def prices_panel(request: HttpRequest, version: PlanVersion) -> Panel | None:
     )
 
 
+def changes_panel(request: HttpRequest, version: PlanVersion) -> Panel | None:
+    """Say what a version charges differently from the one that it replaces."""
+    compared = _compared(version)
+    if compared is None:
+        return None
+    title = f"What changes since version {compared['since']}"
+    return Panel(title, "admin/catalog/changes_panel.html", compared)
+
+
 @admin.register(PlanVersion)
 class PlanVersionAdmin(AuditedAdmin[PlanVersion]):
     form = VersionForm
@@ -84,7 +94,7 @@ class PlanVersionAdmin(AuditedAdmin[PlanVersion]):
     )
     autocomplete_fields = ("plan",)
     inlines = [PriceInline]
-    panels = [prices_panel]
+    panels = [prices_panel, changes_panel]
     actions_detail = ("publish", "copy", "retire", "discard")
     terms = (
         "Terms",
@@ -277,6 +287,7 @@ class PlanVersionAdmin(AuditedAdmin[PlanVersion]):
             terms=_terms(version),
             prices=[price_words(draft, version.currency) for draft in drafts],
             consequences=_consequences(version),
+            compared=_compared(version),
             warnings=[warning.message for warning in warnings(version, drafts)],
             seen=fingerprint(version),
         )
@@ -439,6 +450,16 @@ def _prices(version: PlanVersion) -> list[Price]:
         )
     prices: list[Price] = version._loaded_prices  # type: ignore[attr-defined]
     return prices
+
+
+def _compared(version: PlanVersion) -> dict[str, Any] | None:
+    """Return the differences from the version that this one replaces; None if it replaces none."""
+    before = PlanVersion.objects.with_prices().replaced_by(version)
+    if before is None:
+        return None
+    after = Side(version, drafts_of(_prices(version)))
+    found = changes(Side.of(before), after)
+    return {"since": before.number, "changes": [change.text for change in found]}
 
 
 def _check_publishable(version: PlanVersion) -> None:

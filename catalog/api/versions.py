@@ -20,15 +20,16 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from catalog import services
+from catalog import differences, services
 from catalog.api.fields import Choice, CurrencyCode
 from catalog.api.prices import PriceSerializer
+from catalog.differences import Side
 from catalog.drafts import drafts_of
 from catalog.linter import warnings
 from catalog.models import Interval, Plan, PlanVersion, VersionStatus
 from config.base.api.fields import AmountString, WholeNumber
 from config.base.api.paging import Filters
-from config.base.api.serializers import CheckedSerializer, StrictSerializer
+from config.base.api.serializers import CheckedSerializer, QuerySerializer, StrictSerializer
 from config.base.api.views import ApiViewSet
 from config.base.errors import Fault
 
@@ -127,6 +128,31 @@ class VersionSerializer(CheckedSerializer):
                 seen.add(key)
 
 
+class ChangeSerializer(serializers.Serializer[Any]):
+    """One difference, in English; `before` is empty for what was added, `after` for what went."""
+
+    price = serializers.CharField(help_text="Its key; empty for the terms of the version.")
+    code = serializers.CharField(help_text="What differs, such as unit_amount, added or removed.")
+    before = serializers.CharField()
+    after = serializers.CharField()
+    text = serializers.CharField(help_text="All of it in a sentence.")
+
+
+class ChangesSerializer(serializers.Serializer[Any]):
+    """What a version charges differently from another one of its plan."""
+
+    plan = serializers.CharField()
+    since = serializers.IntegerField()
+    version = serializers.IntegerField()
+    changes = ChangeSerializer(many=True)
+
+
+class ChangesQuery(QuerySerializer):
+    since = WholeNumber(
+        min_value=1, max_value=999_999_999, help_text="The version to compare with."
+    )
+
+
 class NoFieldsSerializer(StrictSerializer):
     """Nothing: all that is to say stands in the path."""
 
@@ -213,6 +239,23 @@ class VersionViewSet(
             version_id=published.pk, at=timezone.now(), actor=self.actor
         )
         return self._answer(retired)
+
+    @extend_schema(parameters=[ChangesQuery], responses=ChangesSerializer, filters=False)
+    @action(detail=True, methods=["get"])
+    def changes(self, request: Request, plan: str, version: str) -> Response:
+        """Say what a version charges differently from another, sentence by sentence."""
+        after = self.get_object()
+        since = self.read_query(ChangesQuery)["since"]
+        before = get_object_or_404(self.get_queryset(), number=since)
+        found = differences.changes(Side.of(before), Side.of(after))
+        return Response(
+            {
+                "plan": plan,
+                "since": since,
+                "version": after.number,
+                "changes": [change._asdict() for change in found],
+            }
+        )
 
     def _plan(self) -> Plan:
         return get_object_or_404(Plan, key=self.kwargs["plan"])

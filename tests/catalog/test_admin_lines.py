@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 
 from catalog.admin.examples import example_quantities, price_words
 from catalog.admin.lines import (
-    OPERATORS,
     UnreadableLine,
     dimensions_of,
-    filters_in_words,
     parse_filters,
     parse_rows,
     parse_words,
@@ -26,6 +24,7 @@ from catalog.drafts import PriceDraft
 from catalog.models import Price, PriceTier, ValueMetric
 from catalog.pricing import Flat, Graduated, Package, PerUnit, Tier
 from catalog.pricing import Price as PriceValue
+from catalog.wording import COMPARED, filters_in_words
 
 D = Decimal
 
@@ -83,7 +82,7 @@ def test_filters_are_read_back(values: list[str], operator: str) -> None:
 def test_filters_are_said_in_words() -> None:
     filters = parse_filters("model in a, b\nregion exists")
     assert filters_in_words(filters) == ["model is one of a, b", "region is there at all"]
-    assert set(OPERATORS) == {"eq", "in", "not_in", "exists", "gt", "lt"}
+    assert set(COMPARED) == {"eq", "in", "not_in", "exists", "gt", "lt"}
 
 
 LADDER = Graduated((Tier(D(50), D("0.002")), Tier(None, D("0.0015"))))
