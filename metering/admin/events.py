@@ -23,7 +23,8 @@ from metering.admin import usage
 from metering.admin.paging import CappedPaginator
 from metering.admin.words import moment
 from metering.events import event_key
-from metering.models import AdjustmentKind, EventAdjustment, EventKey, UsageEvent
+from metering.models import EventAdjustment, EventKey, UsageEvent
+from metering.services.behind import counted_value
 
 
 @admin.register(UsageEvent)
@@ -89,7 +90,7 @@ class UsageEventAdmin(ReadOnlyAdmin[UsageEvent]):
             danger=True,
             template="admin/metering/correct.html",
             form=form,
-            effects=_effects(event, AdjustmentKind.VOID, None),
+            effects=_effects(event, None),
         )
 
     @action(description="Replace…", url_path="replace", permissions=["correct"], icon="edit")
@@ -119,9 +120,7 @@ class UsageEventAdmin(ReadOnlyAdmin[UsageEvent]):
             template="admin/metering/correct.html",
             form=form,
             hidden=[("confirmed", "yes")] if is_sound else [],
-            effects=_effects(event, AdjustmentKind.REPLACE, form.cleaned_data["data"])
-            if is_sound
-            else [],
+            effects=_effects(event, form.cleaned_data["data"]) if is_sound else [],
         )
 
     def render_change_form(
@@ -194,16 +193,16 @@ class Effect(NamedTuple):
     then: str
 
 
-def _effects(event: UsageEvent, kind: AdjustmentKind, data: Any) -> list[Effect]:
-    """Say for each metric of the event's type what would change."""
-    now = _adjustment(event)
-    then = EventAdjustment(event_key=event.key, kind=kind, data=data)
+def _effects(event: UsageEvent, then: Any) -> list[Effect]:
+    """Say for each metric of the event's type what would change with other data, or with none."""
+    adjustment = _adjustment(event)
+    now = event.data if adjustment is None else adjustment.data
     metrics = ValueMetric.objects.filter(event_type=event.type).order_by("name")
     return [
         Effect(
             metric.name,
-            _said(usage.counted_value(metric, event.data, now)),
-            _said(usage.counted_value(metric, event.data, then)),
+            _said(counted_value(metric, now)),
+            _said(counted_value(metric, then)),
         )
         for metric in metrics.exclude(status=MetricStatus.RETIRED)
     ]

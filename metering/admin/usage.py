@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from io import StringIO
+from itertools import chain
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -16,8 +13,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -26,18 +22,17 @@ from django.utils import timezone
 from catalog.models import MetricStatus, ValueMetric
 from catalog.money import plain, round_half_up
 from config.base.admin.audited import Panel
-from config.base.csv import cell
+from config.base.csv import cell, download
 from customers.models import Customer
 from customers.periods import first_instant, local_date, month_after, zone
-from metering import properties, services
+from metering import properties
 from metering.buckets import Granularity
 from metering.events import read_time
-from metering.models import AdjustmentKind, EventAdjustment, UsageEvent, UsageEventQuerySet
+from metering.models import UsageEvent
 from metering.services import usage as measuring
+from metering.services.behind import Counted, all_behind, page_behind
 
 VIEW = "metering.view_usageevent"
-PER_PAGE = 100
-PER_PART = 2000
 PLACES = 10
 COLUMNS = (
     "time", "received_at", "source", "id", "type", "customer", "subscription", "counts", "value",
@@ -50,19 +45,6 @@ _NAMES = {
     Granularity.DAY: "%a %-d %b %Y",
     Granularity.HOUR: "%-d %b, %H:%M",
 }
-
-
-@dataclass(frozen=True)
-class Counted:
-    """How an event counts: `value` is what the metric takes of it, None if it takes nothing."""
-
-    event: UsageEvent
-    adjustment: EventAdjustment | None
-    value: Any
-
-    @property
-    def is_void(self) -> bool:
-        return self.adjustment is not None and self.adjustment.kind == AdjustmentKind.VOID
 
 
 class BarsForm(forms.Form):
@@ -124,17 +106,13 @@ def behind_a_bar(request: HttpRequest, key: str) -> HttpResponse:
     customer = _customer(request, key)
     metric, start, end = _span(request)
     place = zone(customer.time_zone)
-    events = _events(customer, metric, start, end)
-    if after := _position(request.GET.get("after", "")):
-        events = events.filter(Q(time__gt=after[0]) | Q(time=after[0], pk__gt=after[1]))
-    shown = list(events[: PER_PAGE + 1])
-    rows = _counted(metric, shown[:PER_PAGE])
+    after = request.GET.get("after", "")
+    shown = page_behind(customer=customer, metric=metric, start=start, end=end, after=after)
     measured = measuring.usage(
         customer=customer, metric=metric, start=start, end=end,
         granularity=Granularity.MONTH, at=timezone.now(),
     ).all.total  # fmt: skip
     asked = {"metric": metric.key, "from": start.isoformat(), "to": end.isoformat()}
-    last = shown[PER_PAGE - 1] if len(shown) > PER_PAGE else None
     context = {
         **_page(request, f"{metric.name} of {customer.name}", customer),
         "span": f"{_moment(start, place)} until before {_moment(end, place)}",
@@ -143,11 +121,9 @@ def behind_a_bar(request: HttpRequest, key: str) -> HttpResponse:
         "count": f"{measured.events:,}",
         "is_level": bool(metric.value_is),
         "filters": [_filter_words(each) for each in metric.filters],
-        "rows": [_row(each, place) for each in rows],
+        "rows": [_row(each, place) for each in shown.events],
         "is_later_page": bool(after),
-        "next": f"?{urlencode({**asked, 'after': f'{last.time.isoformat()} {last.pk}'})}"
-        if last
-        else "",
+        "next": f"?{urlencode({**asked, 'after': shown.following})}" if shown.following else "",
         "csv": f"{reverse('admin:metering_usageevent_csv', args=(customer.key,))}?{urlencode(asked)}",
         "back": _bars_url(customer, metric, day=local_date(start, place)),
     }
@@ -159,24 +135,8 @@ def as_csv(request: HttpRequest, key: str) -> HttpResponseBase:
     customer = _customer(request, key)
     metric, start, end = _span(request)
     name = f"{customer.key}-{metric.key}-{start:%Y%m%dT%H%M}-{end:%Y%m%dT%H%M}.csv"
-    safe = "".join(each if each.isalnum() or each in "-_." else "_" for each in name)
-    return StreamingHttpResponse(
-        _csv(customer, metric, start, end),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{safe}"'},
-    )
-
-
-def _csv(customer: Customer, metric: ValueMetric, start: datetime, end: datetime) -> Iterator[str]:
-    yield _line(COLUMNS)
-    events = _events(customer, metric, start, end)
-    part = list(events[:PER_PART])
-    while part:
-        for counted in _counted(metric, part):
-            yield _line(_csv_row(counted, customer))
-        last = part[-1]
-        later = events.filter(Q(time__gt=last.time) | Q(time=last.time, pk__gt=last.pk))
-        part = list(later[:PER_PART]) if len(part) == PER_PART else []
+    found = all_behind(customer=customer, metric=metric, start=start, end=end)
+    return download(name, chain([COLUMNS], (_csv_row(each, customer) for each in found)))
 
 
 def _csv_row(counted: Counted, customer: Customer) -> list[str]:
@@ -196,12 +156,6 @@ def _csv_row(counted: Counted, customer: Customer) -> list[str]:
     ]
 
 
-def _line(cells: Any) -> str:
-    text = StringIO()
-    csv.writer(text).writerow(cells)
-    return text.getvalue()
-
-
 def _customer(request: HttpRequest, key: str) -> Customer:
     if not request.user.has_perm(VIEW):
         raise PermissionDenied
@@ -219,46 +173,6 @@ def _span(request: HttpRequest) -> tuple[ValueMetric, datetime, datetime]:
     if end <= start:
         raise Http404
     return metric, start, end
-
-
-def _position(text: str) -> tuple[datetime, int] | None:
-    instant, _, pk = text.rpartition(" ")
-    try:
-        return read_time(instant.replace(" ", "+")), int(pk)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _events(
-    customer: Customer, metric: ValueMetric, start: datetime, end: datetime
-) -> UsageEventQuerySet:
-    """Return the events that the metric may count, in the order in which they count."""
-    return (
-        UsageEvent.objects.filter(
-            customer=customer, type=metric.event_type, time__gte=start, time__lt=end
-        )
-        .select_related("subscription")
-        .order_by("time", "pk")
-    )
-
-
-def _counted(metric: ValueMetric, events: list[UsageEvent]) -> list[Counted]:
-    """Say how each event counts, corrections applied; one query for all."""
-    adjustments = services.effective_adjustments(event.key for event in events)
-    return [
-        Counted(event, found, counted_value(metric, event.data, found))
-        for event in events
-        for found in [adjustments.get(event.key)]
-    ]
-
-
-def counted_value(metric: ValueMetric, data: Any, adjustment: EventAdjustment | None) -> Any:
-    """Return what a metric takes of an event: 1 where it counts events, else its property's value."""
-    if adjustment is not None:
-        data = adjustment.data
-    if not isinstance(data, dict) or not properties.meets(metric.filters, data):
-        return None
-    return data.get(metric.value_property) if metric.value_property else 1
 
 
 def _bars(

@@ -172,8 +172,8 @@ def test_the_csv_has_every_event_exactly_and_no_formula(acme: Customer) -> None:
 def test_a_long_span_is_streamed_and_paged_whole(
     acme: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metering.admin.usage.PER_PART", 7)
-    monkeypatch.setattr("metering.admin.usage.PER_PAGE", 10)
+    monkeypatch.setattr("metering.services.behind.PER_PART", 7)
+    monkeypatch.setattr("metering.services.behind.PER_PAGE", 10)
     send(*(body(id=f"e{n}", time="2026-11-05T12:00:00Z", data={"calls": 1, "region": "eu"})
            for n in range(24)))  # fmt: skip
     client = anna()
