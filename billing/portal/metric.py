@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import reduce
@@ -70,7 +70,7 @@ class Group(NamedTuple):
 @signed_in
 def metric(request: HttpRequest, visitor: Visitor, key: str) -> HttpResponse:
     """Show what this customer used of a metric that it is, or was, charged for."""
-    found = _metric(visitor, key)
+    found = metric_of(visitor, key)
     say, status = words.of(visitor.locale), 200
     context: dict[str, Any] = {"words": say, "trouble": ""}
     try:
@@ -94,7 +94,11 @@ def metric(request: HttpRequest, visitor: Visitor, key: str) -> HttpResponse:
     )
 
 
-def _metric(visitor: Visitor, key: str) -> ValueMetric:
+def metric_of(visitor: Visitor, key: str) -> ValueMetric:
+    """Return a metric that this customer's own usage is, or was, charged by.
+
+    :raises Http404: for any other, and for who only pays.
+    """
     versions = SubscriptionPhase.objects.filter(subscription__customer=visitor.customer)
     found = ValueMetric.objects.filter(
         key=key, prices__version__in=versions.values("plan_version")
@@ -102,6 +106,22 @@ def _metric(visitor: Visitor, key: str) -> ValueMetric:
     if found is None:
         raise Http404
     return found
+
+
+def events_url(metric: ValueMetric, start: datetime, end: datetime) -> str:
+    """Return where the single events of [start, end) are listed."""
+    ends = {"from": _instant(start), "to": _instant(end)}
+    return f"{reverse('portal:events', args=(metric.key,))}?{urlencode(ends)}"
+
+
+def days_url(metric: ValueMetric, start: date, end: date, step: Granularity) -> str:
+    """Return where bars of the days from `start` to before `end` are drawn."""
+    query = _query(Question(start, end, step, ""))
+    return f"{reverse('portal:metric', args=(metric.key,))}?{query}"
+
+
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _usual(visitor: Visitor) -> Question:
@@ -161,7 +181,7 @@ def _measured(
         )
     except TooManyGroups:
         raise BadQuestion("cannot_measure") from None
-    parts = [_group(_name(one.value, visitor), one) for one in found.groups]
+    parts = [_group(named(one.value, visitor), one) for one in found.groups]
     return [_group("", found.all), *sorted(parts, key=lambda group: -group.used)]
 
 
@@ -172,7 +192,8 @@ def _group(name: str, series: Series) -> Group:
     return Group(name, bars, whole, series.total.events)
 
 
-def _name(value: object, visitor: Visitor) -> str:
+def named(value: object, visitor: Visitor) -> str:
+    """Return a value of a dimension as it is shown."""
     return words.of(visitor.locale)["missing_value"] if value is None else clean(value)
 
 
@@ -185,12 +206,8 @@ def _shown(
 ) -> dict[str, Any]:
     say, reader = words.of(visitor.locale), Reader(visitor.locale, visitor.customer.currency)
     whole, *parts = groups
-    used = reader.units(whole.used, metric.unit, metric.unit_plural)
-    events = reader.number(Decimal(whole.events))
     return {
-        "used": say["used_in"].format(quantity=used, events=events)
-        if whole.events
-        else say["nothing_used"],
+        "used": used_in(metric, whole.used, whole.events, reader),
         "span": reader.span(question.start, question.end),
         "chart": _chart(metric, question, cuts, whole, _few(parts, say["other"]), visitor)
         if whole.events
@@ -208,7 +225,19 @@ def _shown(
         "dimension": question.by,
         "by": say["breakdown"].format(dimension=question.by),
         "csv_url": f"?{_query(question)}&format=csv",
+        "events_url": events_url(metric, cuts[0][0], cuts[-1][1]) if whole.events else "",
     }
+
+
+def used_in(metric: ValueMetric, used: Decimal, events: int, reader: Reader) -> str:
+    """Say in a sentence what was used, and in how many events."""
+    say = words.of(reader.tag)
+    if not events:
+        return say["nothing_used"]
+    quantity = reader.units(used, metric.unit, metric.unit_plural)
+    if events == 1:
+        return say["used_in_one"].format(quantity=quantity)
+    return say["used_in"].format(quantity=quantity, events=reader.number(Decimal(events)))
 
 
 def _few(parts: Sequence[Group], other: str) -> list[Group]:
@@ -281,7 +310,7 @@ def _slot(
         is_over=end <= now,
         is_shaded=question.step != Granularity.MONTH and day.weekday() >= 5,
         parts=tuple(parts),
-        url=_closer(day, metric, question) if start <= now else "",
+        url=_closer(cut, day, metric, question) if start <= now else "",
     )
 
 
@@ -291,19 +320,14 @@ def _when(start: datetime, day: date, step: Granularity, reader: Reader, place: 
     return reader.month(day, with_year=True) if step == Granularity.MONTH else reader.day(day)
 
 
-def _closer(day: date, metric: ValueMetric, question: Question) -> str:
-    """Lead from a month to its days, from a day to its hours."""
-    if question.step == Granularity.HOUR:
-        return ""
-    if question.step == Granularity.MONTH:
-        closer = question._replace(
-            start=max(day.replace(day=1), question.start),
-            end=min(month_after(day.replace(day=1), 1), question.end),
-            step=Granularity.DAY,
-        )
-    else:
-        closer = question._replace(start=day, end=day + timedelta(days=1), step=Granularity.HOUR)
-    return f"{reverse('portal:metric', args=(metric.key,))}?{_query(closer)}"
+def _closer(cut: Cut, day: date, metric: ValueMetric, question: Question) -> str:
+    """Lead from a month to its days, from a day or an hour to its events."""
+    if question.step != Granularity.MONTH:
+        return events_url(metric, *cut)
+    first = day.replace(day=1)
+    start, end = max(first, question.start), min(month_after(first, 1), question.end)
+    query = _query(Question(start, end, Granularity.DAY, question.by))
+    return f"{reverse('portal:metric', args=(metric.key,))}?{query}"
 
 
 def _query(question: Question) -> str:

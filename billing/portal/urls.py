@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from billing.portal import account, colours, invoices, metric, plan, usage
+from billing.portal import account, colours, events, invoices, metric, plan, usage
 
 
 class Hexadecimal:
@@ -22,6 +22,7 @@ register_converter(Hexadecimal, "colour")
 urlpatterns = [
     path("", usage.dashboard, name="usage"),
     path("usage/<str:key>/", metric.metric, name="metric"),
+    path("usage/<str:key>/events/", events.events, name="events"),
     path("upcoming/<str:key>/", invoices.upcoming, name="upcoming"),
     path("invoices/", invoices.invoices, name="invoices"),
     path("invoices/<uuid:uuid>/", invoices.invoice, name="invoice"),

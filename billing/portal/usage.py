@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse
@@ -20,6 +20,7 @@ from billing.parties import payer_of
 from billing.portal import words
 from billing.portal.further import further
 from billing.portal.invoices import issued_to, row, today
+from billing.portal.metric import events_url
 from billing.portal.plan import sentence_of
 from billing.presentation.daily import Day, daily_chart
 from billing.presentation.lines import is_shown, line_view, usage_view
@@ -31,7 +32,7 @@ from catalog.money import EXACT
 from config.base.charts import crossed_at
 from config.base.errors import Refusal
 from customers.models import Subscription
-from customers.periods import local_date, zone
+from customers.periods import first_instant, local_date, zone
 from customers.portal import Visitor, page, signed_in
 from customers.querysets import SubscriptionQuerySet
 from customers.terms import with_own_terms
@@ -181,7 +182,7 @@ def _metric(
         "stands": _stands(line, days, included, reader, adds_up=adds_up),
         "price": _price(line, reader) if pays else "",
         "chart": daily_chart(
-            [_bar(one, metric) for one in days],
+            [_bar(one, metric, zone(period.time_zone)) for one in days],
             start=period.start_date,
             end=period.end_date,
             today=today,
@@ -195,10 +196,10 @@ def _metric(
     }
 
 
-def _bar(one: DayUsed, metric: ValueMetric) -> Day:
-    """Lead from a day's bar to its hours."""
-    query = urlencode({"from": one.day, "to": one.day, "step": "hour"})
-    return Day(one.day, one.used, url=f"{reverse('portal:metric', args=(metric.key,))}?{query}")
+def _bar(one: DayUsed, metric: ValueMetric, place: ZoneInfo) -> Day:
+    """Lead from a day's bar to its events."""
+    ends = (first_instant(day, place) for day in (one.day, one.day + timedelta(days=1)))
+    return Day(one.day, one.used, url=events_url(metric, *ends))
 
 
 def _stands(

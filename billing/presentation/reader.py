@@ -171,6 +171,12 @@ class Reader:
         hour = format_time(local.time(), "short", locale=self.spoken)
         return f"{self.day(local.date())}, {hour}"
 
+    def second(self, at: datetime, zone: str) -> str:
+        """Write the second in a time zone: "1 Dec 2026, 01:00:59"."""
+        local = at.astimezone(_zone(zone))
+        time = format_time(local.time(), "medium", locale=self.spoken)
+        return f"{self.day(local.date())}, {time}"
+
     def hour(self, at: datetime, zone: str) -> str:
         """Write the time of day in a time zone: "14:00"."""
         return str(format_time(at.astimezone(_zone(zone)).time(), "short", locale=self.spoken))

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+)
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -26,6 +32,7 @@ PATH = "/portal/"
 NAVIGATION = ("usage", "invoices", "plan", "account")
 
 P = ParamSpec("P")
+R = TypeVar("R", bound=HttpResponseBase)
 
 
 @dataclass(frozen=True)
@@ -55,17 +62,17 @@ class Visitor:
         )
 
 
-View = Callable[Concatenate[HttpRequest, Visitor, P], HttpResponse]
+View = Callable[Concatenate[HttpRequest, Visitor, P], HttpResponseBase]
 
 
-def signed_in(view: View[P]) -> Callable[..., HttpResponse]:
+def signed_in(view: View[P]) -> Callable[..., HttpResponseBase]:
     """Call the view with the visitor, or send strangers to the door.
 
     What a visitor may not see answers exactly as what there is not.
     """
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         visitor = visitor_of(request)
         if visitor is None:
             return unkept(HttpResponseRedirect(reverse("portal:sign_in")))
@@ -126,7 +133,7 @@ def missing(request: HttpRequest, visitor: Visitor) -> HttpResponse:
     return page(request, "missing.html", {}, visitor=visitor, status=404)
 
 
-def unkept(response: HttpResponse) -> HttpResponse:
+def unkept(response: R) -> R:
     """Let no cache keep a customer's page."""
     if "Cache-Control" not in response.headers:
         patch_cache_control(response, private=True, no_store=True)

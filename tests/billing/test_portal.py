@@ -26,6 +26,9 @@ from config import portal
 from config.base.audit import SYSTEM
 from customers import words as door_words
 from customers.models import Contact, Customer, Issuer, Subscription
+from metering.models import UsageEvent
+from metering.services import adjustments
+from metering.services.behind import Page
 from tests import factories as make
 from tests.billing.months import close, use
 from tests.customers import door
@@ -341,7 +344,8 @@ class TestAMetric:
     def test_its_bars_lead_closer(self, ada: Client, step: str) -> None:
         answer = ada.get(self.URL, {"from": "2026-11-03", "to": "2026-11-10", "step": step})
         links = re.findall(r'href="(/portal/usage/[^"]+)"', answer.content.decode())
-        assert bool(links) == (step != "hour")
+        assert links
+        assert all(("/events/" in link) == (step != "month") for link in links[2:])
         for link in links:
             assert ada.get(link.replace("&amp;", "&")).status_code == 200
 
@@ -375,6 +379,133 @@ class TestAMetric:
         assert ada.get("/portal/usage/secret_metric/").status_code == 404
 
 
+class TestSingleEvents:
+    URL = "/portal/usage/api_calls/events/"
+
+    def test_a_bar_leads_to_the_events_of_its_day(self, ada: Client) -> None:
+        bars = "/portal/usage/api_calls/"
+        for page_ in (HOME, bars, f"{bars}?from=2026-11-10&to=2026-11-10&step=hour"):
+            links = re.findall(r'href="([^"]+/events/[^"]+)"', ada.get(page_).content.decode())
+            shown = [said(ada.get(link.replace("&amp;", "&"))) for link in links]
+            assert any("80,000 calls used in this time, in 1 event." in page for page in shown)
+
+    def test_days_are_the_customer_s_and_what_each_event_counted_is_said(
+        self, ada: Client, fernwood: Subscription
+    ) -> None:
+        Customer.objects.filter(pk=fernwood.customer_id).update(time_zone="America/New_York")
+        use(fernwood, datetime(2026, 11, 11, 4, 59, 59, tzinfo=UTC), calls=5, region="eu", id="eve")
+        use(fernwood, datetime(2026, 11, 11, 5, tzinfo=UTC), calls=7, region="us", id="dawn")
+        page = said(ada.get(self.URL, {"from": "2026-11-10", "to": "2026-11-10"}))
+        assert "10 Nov 2026" in page
+        assert "Time zone: America/New_York." in page
+        assert "10 Nov 2026, 23:59:59 eu eve eu eve 5" in page
+        assert "dawn" not in page
+
+    def test_what_was_corrected_is_shown_with_both_values(
+        self, ada: Client, fernwood: Subscription
+    ) -> None:
+        correct(fernwood)
+        html = ada.get(self.URL, {"from": "2026-11-12", "to": "2026-11-12"}).content.decode()
+        assert re.search(r"<s[^>]*>1,000</s>\s*<span[^>]*>void</span>", html)
+        assert re.search(r"<s[^>]*>2,000</s>\s*20\s*<span[^>]*>corrected</span>", html)
+        assert "20 calls used in this time, in 1 event." in html
+        assert "A secret reason." not in html
+
+    def test_its_csv_has_the_very_events_and_no_formula(
+        self, ada: Client, fernwood: Subscription
+    ) -> None:
+        correct(fernwood)
+        use(fernwood, datetime(2026, 11, 12, 9, tzinfo=UTC), calls=-3, region="@eu", id="=1+1")
+        page = ada.get(self.URL, {"from": "2026-11-12", "to": "2026-11-12"})
+        answer: Any = ada.get(page.context["csv_url"])
+        assert answer.streaming
+        assert answer.headers["Cache-Control"] == "private, no-store"
+        assert b"".join(answer.streaming_content).decode().splitlines() == [
+            "time,id,source,counts,before,correction,region",
+            "2026-11-12T00:00:00+00:00,gone,test,,1000,void,eu",
+            "2026-11-12T00:00:00+00:00,less,test,20,2000,replace,us",
+            "2026-11-12T09:00:00+00:00,'=1+1,test,-3,,,'@eu",
+        ]
+
+    def test_pages_have_every_event_once_at_the_same_cost(
+        self, ada: Client, fernwood: Subscription, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        url = f"{self.URL}?from=2026-11-13&to=2026-11-13"
+        use(fernwood, datetime(2026, 11, 13, tzinfo=UTC), calls=1, region="eu", id="n0")
+        before = queries(ada, url)
+        for number in range(1, 9):
+            use(fernwood, datetime(2026, 11, 13, tzinfo=UTC), calls=1, region="eu", id=f"n{number}")
+        assert queries(ada, url) == before <= 10
+        monkeypatch.setattr("metering.services.behind.PER_PAGE", 4)
+        seen, pages = [], 0
+        while url:
+            answer = ada.get(url)
+            seen += [row["id"] for row in answer.context["rows"]]
+            url, pages = answer.context["later_url"], pages + 1
+        assert (sorted(seen), pages) == ([f"n{number}" for number in range(9)], 3)
+
+    def test_where_there_is_none_it_says_so(self, ada: Client) -> None:
+        page = said(ada.get(self.URL, {"from": "2026-11-04", "to": "2026-11-04"}))
+        assert "No event lies in this time." in page
+        assert "CSV" not in page
+
+    def test_what_is_archived_is_not_called_missing(
+        self, ada: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The usage of an archived month stays; its events went to a file."""
+        monkeypatch.setattr("billing.portal.events.page_behind", lambda **_: Page([], ""))
+        page = said(ada.get(self.URL, {"from": "2026-11-03", "to": "2026-11-03"}))
+        assert "The single events of this time are in the archive by now." in page
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            pytest.param({}, id="no time at all"),
+            pytest.param({"from": "2026-11-10", "to": "2026-11-09"}, id="ends before it starts"),
+            pytest.param({"from": "soon", "to": "2026-11-09"}, id="no date"),
+            pytest.param({"from": "2026-11-10T00:00", "to": "2026-11-11"}, id="no offset"),
+            pytest.param({"from": "0001-01-01", "to": "2026-11-11"}, id="before all time"),
+            pytest.param({"from": "2026-11-01", "to": "9999-12-31"}, id="after all time"),
+            pytest.param({"from": "1970-01-02", "to": "2200-01-01"}, id="too long"),
+        ],
+    )
+    def test_what_cant_be_shown_is_said(self, ada: Client, query: dict[str, str]) -> None:
+        answer = ada.get(self.URL, query)
+        assert answer.status_code == 400
+        assert 'role="alert"' in answer.content.decode()
+
+    def test_a_wild_place_to_go_on_from_is_the_start(self, ada: Client) -> None:
+        asked = {"from": "2026-11-03", "to": "2026-11-03"}
+        for wild in ("x", "2026-11-03T00:00:00Z 1e5", f"2026-11-03T00:00:00Z {'9' * 30}"):
+            assert ada.get(self.URL, {**asked, "after": wild}).status_code == 200
+
+    def test_who_only_pays_does_not_see_them(self, fernwood: Subscription) -> None:
+        payer = make.customer("holding")
+        Subscription.objects.filter(pk=fernwood.pk).update(payer=payer)
+        pay = door.signed_in(door.contact(payer, "pay@holding.example"))
+        asked = {"from": "2026-11-03", "to": "2026-11-03"}
+        assert pay.get(self.URL, asked).status_code == 404
+
+    def test_in_german(self, ada: Client, fernwood: Subscription) -> None:
+        correct(fernwood)
+        Customer.objects.filter(pk=fernwood.customer_id).update(locale="de-DE")
+        page = said(ada.get(self.URL, {"from": "2026-11-12", "to": "2026-11-12"}))
+        assert "API calls: einzelne Ereignisse" in page
+        assert "1.000 storniert" in page
+        assert "2.000 20 berichtigt" in page
+
+
+def correct(subscription: Subscription) -> None:
+    """Void one event of 12 November, and let another count 20 where it counted 2,000."""
+    at = datetime(2026, 11, 12, tzinfo=UTC)
+    use(subscription, at, calls=1_000, region="eu", id="gone")
+    use(subscription, at, calls=2_000, region="us", id="less")
+    gone, less = (UsageEvent.objects.get(event_id=id).key for id in ("gone", "less"))
+    said_why: dict[str, Any] = {"reason": "A secret reason.", "at": at, "actor": SYSTEM}
+    adjustments.void_events(keys=[gone], **said_why)
+    adjustments.replace_event(key=less, data={"calls": 20, "region": "us"}, **said_why)
+
+
 class TestPlanAndAccount:
     def test_prices_are_sentences(self, ada: Client) -> None:
         page = said(ada.get("/portal/plan/"))
@@ -402,16 +533,19 @@ POSTED = {"sign_in", "sign_in_sent", "sign_in_confirm", "sign_out", "choose", "l
 Address = Callable[[Subscription], list[Any]]
 OF_A_CUSTOMER: dict[str, Address] = {
     "metric": lambda subscription: ["api_calls"],
+    "events": lambda subscription: ["api_calls"],
     "upcoming": lambda subscription: [subscription.key],
     "invoice": lambda subscription: [issued(subscription).uuid],
     "pdf": lambda subscription: [issued(subscription).uuid],
 }
 MISSING = {
     "metric": ["nothing"],
+    "events": ["nothing"],
     "upcoming": ["nothing"],
     "invoice": ["00000000-0000-0000-0000-000000000000"],
     "pdf": ["00000000-0000-0000-0000-000000000000"],
 }
+ANY_TIME = {"from": "2026-11-01", "to": "2026-11-30"}
 PLAIN = {"usage", "invoices", "plan", "account", "choose", "language"}
 
 
@@ -441,7 +575,7 @@ def test_anothers_is_as_missing_as_what_there_is_not(
 ) -> None:
     theirs = reverse(f"portal:{name}", args=OF_A_CUSTOMER[name](fernwood))
     nothing = reverse(f"portal:{name}", args=MISSING[name])
-    assert ada.get(theirs).status_code == 200
+    assert ada.get(theirs, ANY_TIME).status_code == 200
     seen, gone = bob.get(theirs), bob.get(nothing)
     assert (seen.status_code, gone.status_code) == (404, 404)
     assert body(seen) == body(gone)
@@ -467,12 +601,12 @@ def pages(ada: Client, fernwood: Subscription) -> list[Any]:
     """Return every page that is read, and the door's."""
     names = sorted((PLAIN | set(OF_A_CUSTOMER) | PUBLIC) - {"language", "sign_out", "pdf"})
     args = {
-        **{name: OF_A_CUSTOMER[name](fernwood) for name in ("metric", "upcoming")},
+        **{name: OF_A_CUSTOMER[name](fernwood) for name in ("metric", "events", "upcoming")},
         "sign_in_link": ["a" * 43],
         "colours": ["0f5c5c"],
     }
     found = [
-        (name, ada.get(reverse(f"portal:{name}", args=args.get(name, []))))
+        (name, ada.get(reverse(f"portal:{name}", args=args.get(name, [])), ANY_TIME))
         for name in names
         if name != "invoice"
     ]
@@ -534,6 +668,7 @@ def test_queries_do_not_grow_with_what_runs(ada: Client, fernwood: Subscription)
         "/portal/choose/",
         "/portal/upcoming/fernwood-scale/",
         "/portal/usage/api_calls/?by=region",
+        "/portal/usage/api_calls/events/?from=2026-11-01&to=2026-11-30",
     ]
     for url in urls:
         ada.get(url)
