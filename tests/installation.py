@@ -82,7 +82,7 @@ def served(built: Path, folder: Path) -> Iterator[Installation]:
         server = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", url.partition("//")[2]],
             cwd=ROOT,
-            env=env | {"WEB_CONCURRENCY": "2"},
+            env=env | {"GUNICORN_CMD_ARGS": f"--workers 2 --timeout {PATIENCE}"},
             stdout=output,
             stderr=output,
         )

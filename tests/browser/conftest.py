@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.looking import HEIGHT, WIDE
+from tests.installation import PATIENCE
 
 CHROMIUM = shutil.which("chromium") or ""
 ARGUMENTS = [
@@ -48,6 +49,7 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
         context = chromium.new_context(**options)
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(PATIENCE * 1000)
 
         def complain(text: str) -> None:
             if not any(part in text for part in allowed):
