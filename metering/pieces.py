@@ -65,6 +65,8 @@ def pieces(
     `day_of` gives the local day of a customer that an instant lies in.
     """
     names, kind = definition.key_names, definition.kind
+    if kind in (Kind.COUNT, Kind.SUM):
+        return _added_up(definition, occurrences, day_of)
     found: dict[_Whose, list[_Seen]] = defaultdict(list)
     for id, time, customer_id, subscription_id, data in occurrences:
         value = definition.value(data)
@@ -72,35 +74,55 @@ def pieces(
             key = properties.canonical([data.get(name) for name in names]) if names else "[]"
             whose = (customer_id, subscription_id, key, day_of(customer_id, time))
             found[whose].append((time, id, value))
-    of_one = _OF_ONE.get(kind)
+    return [_piece(kind, *whose, sorted(seen)) for whose, seen in found.items()]
+
+
+def _added_up(
+    definition: Definition,
+    occurrences: Iterable[Occurrence],
+    day_of: Callable[[int, datetime], Day],
+) -> list[Piece]:
+    """Return the pieces of what only adds up, as nearly all usage does: the order is all one."""
+    names, sums, value_of = definition.key_names, definition.kind == Kind.SUM, definition.value
+    keys: dict[Any, str] = {}
+    found: dict[_Whose, list[Any]] = {}
+    for id, time, customer_id, subscription_id, data in occurrences:
+        value = value_of(data)
+        if value is None:
+            continue
+        key = _key(data, names, keys) if names else "[]"
+        whose = (customer_id, subscription_id, key, day_of(customer_id, time))
+        seen = found.get(whose)
+        if seen is None:
+            found[whose] = [1, value, time, time, id]
+            continue
+        seen[0] += 1
+        if sums:
+            seen[1] = _ROOM.add(seen[1], value)
+        if time < seen[2]:
+            seen[2] = time
+        if (time, id) > (seen[3], seen[4]):
+            seen[3], seen[4] = time, id
     return [
-        _single(of_one, *whose, *seen[0])
-        if of_one and len(seen) == 1
-        else _piece(kind, *whose, sorted(seen))
-        for whose, seen in found.items()
-    ]
+        Piece(
+            customer_id, subscription_id, key, starts_at, ends_at, events,
+            total if sums else None, None, None, None, first_time, last_time, last_id,
+        )
+        for (customer_id, subscription_id, key, (starts_at, ends_at)), (
+            events, total, first_time, last_time, last_id,
+        ) in found.items()
+    ]  # fmt: skip
 
 
-_OF_ONE: dict[Kind, Callable[[Any], Decimal | None]] = {
-    Kind.COUNT: lambda value: None,
-    Kind.SUM: lambda value: value,
-}
-"""What a single event adds up to: most pieces of a batch are of one."""
-
-
-def _single(
-    of_one: Callable[[Any], Decimal | None],
-    customer_id: int,
-    subscription_id: int | None,
-    key: str,
-    day: Day,
-    time: datetime,
-    id: int,
-    value: Any,
-) -> Piece:
-    return Piece(
-        customer_id, subscription_id, key, *day, 1, of_one(value), None, None, None, time, time, id
-    )
+def _key(data: Mapping[str, Any], names: Sequence[str], known: dict[Any, str]) -> str:
+    """Write the values of the properties that are kept apart; each combination of texts once."""
+    values = tuple([data.get(name) for name in names])
+    if not all(type(value) is str for value in values):  # 1 and true would share a place
+        return properties.canonical(list(values))
+    key = known.get(values)
+    if key is None:
+        key = known[values] = properties.canonical(list(values))
+    return key
 
 
 def _piece(

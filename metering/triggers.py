@@ -79,6 +79,9 @@ STAMPS = [
     _stamped("catalogue_stamp_with_new_metric", "catalog_valuemetric", "INSERT"),
     _stamped("catalogue_stamp_with_changed_metric", "catalog_valuemetric", "UPDATE"),
     _stamped("catalogue_stamp_with_deleted_metric", "catalog_valuemetric", "DELETE"),
+    _stamped("catalogue_stamp_with_new_rollup", "metering_rollup", "INSERT"),
+    _stamped("catalogue_stamp_with_deleted_rollup", "metering_rollup", "DELETE"),
+    _stamped("catalogue_stamp_with_new_subscription", "customers_subscription", "INSERT"),
     _stamped("catalogue_stamp_with_archived_month", "metering_archivedmonth", "INSERT"),
     _stamped("catalogue_stamp_with_restored_month", "metering_archivedmonth", "DELETE"),
     # These sort before the guards of their tables, and so fire before them.

@@ -59,21 +59,19 @@ class Surroundings:
         named |= {event.subject for event in events if _is_lago(event) and event.subject}
         unnamed = {event.subject for event in events if event.subject and not event.subscription}
         found = memory.recall() if remember else None
-        while True:
-            found = found or Memory(memory.look(()).stamp)
-            self._metrics, self._archived = found.metrics, found.archived
-            self._customers = found.customers(subjects)
-            self._subscriptions = found.subscriptions(named)
-            ids = {self._customers[key] for key in unnamed if key in self._customers}
-            stand = memory.look(ids)
-            if stand.stamp == found.stamp:
-                break
-            found = None
+        stamp = memory.current_stamp()
+        if found is None or found.stamp != stamp:
+            found = Memory(stamp)
         if remember:
             memory.keep(found)
+        self.memory = found
+        self._metrics, self._archived = found.metrics, found.archived
+        self._customers = found.customers(subjects)
+        self._subscriptions = found.subscriptions(named)
+        ids = {self._customers[key] for key in unnamed if key in self._customers}
         types = {event.type for event in events}
         self._stretches = _stretches(
-            customers=stand.several,
+            customers=found.with_several_subscriptions(ids),
             metrics=[metric.pk for type_ in types for metric in self._metrics.get(type_, ())],
         )
 

@@ -129,7 +129,7 @@ def _take(
     )
     fresh = [(first[key], verdicts[key], stored_as) for key, stored_as in new.items()]
     again = [arrival for key, arrival in first.items() if key not in new] + repeated
-    _take_fresh(fresh, report, at)
+    _take_fresh(fresh, surroundings, report, at)
     again = _without_duplicates(again, report)
     if again:
         waiting = _waiting({arrival.event.key for arrival in again})
@@ -139,7 +139,10 @@ def _take(
 
 
 def _take_fresh(
-    arrivals: Iterable[tuple[_Arrival, Verdict, int | None]], report: Report, at: datetime
+    arrivals: Iterable[tuple[_Arrival, Verdict, int | None]],
+    surroundings: Surroundings,
+    report: Report,
+    at: datetime,
 ) -> None:
     """Store what can be counted, and put the rest in quarantine."""
     counted, refused = [], []
@@ -149,7 +152,7 @@ def _take_fresh(
             _quarantine_noted(report, arrival, verdict)
         else:
             counted.append(_counted(stored_as, arrival.event, verdict, arrival.time))
-    store_events(counted, received_at=at)
+    store_events(counted, received_at=at, memory=surroundings.memory)
     report.accepted += len(counted)
     QuarantinedEvent.objects.bulk_create(refused, batch_size=1000)
 
@@ -234,7 +237,7 @@ def _try_again(
         row.type, row.subject = event.type, event.subject or ""
         changed.append(row)
     lead_to_event(counted)
-    store_events(counted, received_at=at)
+    store_events(counted, received_at=at, memory=surroundings.memory)
     QuarantinedEvent.objects.bulk_update(changed, _CHANGED, batch_size=100)
 
 

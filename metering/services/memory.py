@@ -1,35 +1,30 @@
-"""What a process remembers from batch to batch: customers, subscriptions by key, and metrics.
+"""What a process remembers from batch to batch: customers, subscriptions, metrics and rollups.
 
 Remembering is safe because whatever could make it wrong leaves a new stamp in the database, which
-every batch reads: a metric that was made, changed or retired, a customer or subscription that was
-deleted, and a month that was archived or restored. What is not remembered is asked for, so a customer made a moment ago counts at once.
+every batch reads: a metric or rollup that was made, changed or deleted, a new subscription, a
+customer or subscription that was deleted, and a month that was archived or restored. What is not
+remembered is asked for, so a customer made a moment ago counts at once. A zone may be out of date:
+pieces are right whatever zone's days they are of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Collection, Iterable
 
 from django.db import connection
+from django.db.models import Count
 
 from catalog.models import MetricStatus, ValueMetric
 from customers.models import Customer, Subscription
-from metering import properties
-from metering.models import ArchivedMonth
+from metering.definitions import Definition, definition_from
+from metering.models import ArchivedMonth, Rollup
 
 REMEMBERED_AT_MOST = 100_000  # keys of each kind; about 15 MB
 
 
-class Stand(NamedTuple):
-    """How the database stands: the stamp, and who of some customers has several subscriptions."""
-
-    stamp: str | None
-    several: frozenset[int]
-
-
 class Memory:
-    """The customers and subscriptions asked for so far, all metrics that count, by type, and the
-    first days of archived months."""
+    """The customers and subscriptions asked for so far; by type, all metrics that count and the
+    rollups that sum them up; and the first days of archived months."""
 
     def __init__(self, stamp: str | None) -> None:
         self.stamp = stamp
@@ -37,7 +32,14 @@ class Memory:
         for metric in ValueMetric.objects.exclude(status=MetricStatus.RETIRED):
             self.metrics.setdefault(metric.event_type, []).append(metric)
         self.archived = frozenset(ArchivedMonth.objects.values_list("month", flat=True))
+        self.rollups: dict[str, list[tuple[int, Definition]]] = {}
+        for pk, type_, text in Rollup.objects.order_by("pk").values_list(
+            "pk", "event_type", "definition"
+        ):
+            self.rollups.setdefault(type_, []).append((pk, definition_from(text)))
         self._customers: dict[str, int] = {}
+        self._zones: dict[int, str] = {}
+        self._several: dict[int, bool] = {}
         self._subscriptions: dict[str, tuple[int, int]] = {}
 
     def customers(self, keys: Iterable[str]) -> dict[str, int]:
@@ -49,6 +51,30 @@ class Memory:
             known.update(Customer.objects.filter(key__in=missing).values_list("key", "pk"))
             self._customers = known
         return known
+
+    def zones(self, ids: Collection[int]) -> dict[int, str]:
+        """Return the time zones of customers by id, at least of these; UTC for one that went."""
+        known = self._zones
+        if missing := [pk for pk in ids if pk not in known]:
+            if len(known) > REMEMBERED_AT_MOST:
+                known, missing = {}, list(ids)
+            known.update(dict.fromkeys(missing, "UTC"))
+            known.update(Customer.objects.filter(pk__in=missing).values_list("pk", "time_zone"))
+            self._zones = known
+        return known
+
+    def with_several_subscriptions(self, ids: Collection[int]) -> list[int]:
+        """Return those of these customers who have more than one subscription."""
+        known = self._several
+        if missing := [pk for pk in ids if pk not in known]:
+            if len(known) > REMEMBERED_AT_MOST:
+                known, missing = {}, list(ids)
+            known.update(dict.fromkeys(missing, False))
+            counted = Subscription.objects.filter(customer__in=missing).order_by()
+            grouped = counted.values("customer").annotate(n=Count("pk")).filter(n__gt=1)
+            known.update(dict.fromkeys(grouped.values_list("customer", flat=True), True))
+            self._several = known
+        return [pk for pk in ids if known[pk]]
 
     def subscriptions(self, keys: Iterable[str]) -> dict[str, tuple[int, int]]:
         """Return customer and id of subscriptions by key, at least those that exist."""
@@ -77,8 +103,8 @@ def keep(memory: Memory) -> None:
     _memory = memory if memory.stamp is not None else None
 
 
-def look(customers: Iterable[int]) -> Stand:
-    """Ask how the database stands, in a transaction that is about to store events.
+def current_stamp() -> str | None:
+    """Ask which memory is good, in a transaction that is about to store events.
 
     On PostgreSQL it first takes the lock that its INSERT takes anyway, and its number. So whoever
     deletes a customer can wait for the events on their way, and whoever changed a metric can wait
@@ -86,27 +112,14 @@ def look(customers: Iterable[int]) -> Stand:
     """
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            ids = f"{{{','.join(map(str, customers))}}}"
             cursor.execute(
                 "LOCK TABLE metering_eventkey IN ROW EXCLUSIVE MODE; "
                 "SELECT pg_current_xact_id(); "
-                "SELECT (SELECT stamp FROM metering_cataloguestamp), ARRAY("
-                "SELECT customer_id FROM customers_subscription "
-                "WHERE customer_id = ANY(%s::bigint[]) "
-                "GROUP BY customer_id HAVING COUNT(*) > 1)",
-                (ids,),
+                "SELECT stamp FROM metering_cataloguestamp"
             )
             while cursor.nextset():
                 pass
-            stamp, several = cursor.fetchone()
         else:
-            cursor.execute(
-                "SELECT (SELECT stamp FROM metering_cataloguestamp), (SELECT json_group_array(id) "
-                "FROM (SELECT customer_id AS id FROM customers_subscription "
-                "WHERE customer_id IN (SELECT value FROM json_each(%s)) "
-                "GROUP BY customer_id HAVING COUNT(*) > 1))",
-                (properties.canonical(list(customers)),),
-            )
-            stamp, several = cursor.fetchone()
-            several = properties.read(several)
-    return Stand(stamp, frozenset(several))
+            cursor.execute("SELECT stamp FROM metering_cataloguestamp")
+        row = cursor.fetchone()
+    return row[0] if row else None

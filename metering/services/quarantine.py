@@ -103,7 +103,7 @@ def _try_again(
         row.status, row.resolution = QuarantineStatus.REPLAYED, resolution
         row.resolved_by, row.resolved_at = actor.name, at
     lead_to_event(counted)
-    store_events(counted, received_at=at)
+    store_events(counted, received_at=at, memory=surroundings.memory)
 
 
 @transaction.atomic

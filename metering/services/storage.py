@@ -18,6 +18,7 @@ from metering.events import Event
 from metering.models import EventKey
 from metering.pieces import Occurrence
 from metering.querysets import sqlite_instant
+from metering.services.memory import Memory
 from metering.services.rollups import append_pieces
 
 IDS_PER_BLOCK = 10_000
@@ -83,14 +84,19 @@ def _claim_on_postgresql(claims: Sequence[Claim]) -> dict[str, int | None]:
             "FROM (SELECT nextval('metering_usageevent_id_seq') AS first) block, "
             "unnest(%s::uuid[], %s::text[], %s::timestamptz[]) WITH ORDINALITY "
             "AS claim (key, hash, time, place) ORDER BY key "
-            "ON CONFLICT DO NOTHING RETURNING replace(key::text, '-', ''), stored_as",
+            "ON CONFLICT DO NOTHING "
+            "RETURNING stored_as, CASE WHEN stored_as IS NULL THEN replace(key::text, '-', '') END",
             (
                 _array(keys),
                 _array(payload_hash.hex() for payload_hash in hashes),
                 _array("NULL" if time is None else time.isoformat() for time in times),
             ),
         )
-        return dict(cursor.fetchall())
+        return {
+            key
+            or keys[(stored_as - 1) % IDS_PER_BLOCK]: stored_as  # blocks begin one after a full one
+            for stored_as, key in cursor.fetchall()
+        }
 
 
 def _array(texts: Iterable[str]) -> str:
@@ -156,8 +162,11 @@ def reserve_ids(count: int) -> range:
     return range(first, first + count)
 
 
-def store_events(rows: Sequence[Counted], *, received_at: datetime) -> None:
-    """Append events, whose keys lead to them already: every event that counts passes here."""
+def store_events(rows: Sequence[Counted], *, received_at: datetime, memory: Memory) -> None:
+    """Append events, whose keys lead to them already: every event that counts passes here.
+
+    `memory` is that of the surroundings they were checked in, in this transaction.
+    """
     if not rows:
         return
     if connection.vendor == "postgresql":
@@ -169,7 +178,12 @@ def store_events(rows: Sequence[Counted], *, received_at: datetime) -> None:
         occurrences[row.event.type].append(
             Occurrence(row.id, row.time, row.customer_id, row.subscription_id, row.event.data)
         )
-    append_pieces(occurrences, received_at=received_at)
+    append_pieces(
+        occurrences,
+        rollups=memory.rollups,
+        zones=memory.zones({row.customer_id for row in rows}),
+        received_at=received_at,
+    )
 
 
 def _store_on_postgresql(rows: Sequence[Counted], received_at: datetime) -> None:
