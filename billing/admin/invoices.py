@@ -23,6 +23,7 @@ from billing.models import Invoice
 from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.theme import display
 from config.base.audit import Actor
+from config.base.fields import NOT_IN_A_TEXT, UNSEEN
 
 AT_ONCE = 1000
 SHOWN = 100
@@ -245,6 +246,8 @@ class InvoiceAdmin(ReadOnlyAdmin[Invoice]):
             raise PermissionDenied
         if step.asks_why and not reason:
             return self.ask(request, step, invoices, error="Say why; it stays in the audit trail.")
+        if NOT_IN_A_TEXT.search(reason.replace("\r\n", "\n")):
+            return self.ask(request, step, invoices, error=UNSEEN)
         now, actor = timezone.now(), Actor.user(request.user)
         answers = Answers(reason=reason, reopen=not waive)
         able, refused = sift(step, invoices, at=now)

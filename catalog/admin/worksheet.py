@@ -20,6 +20,7 @@ from config.base.admin.audited import AuditedAdmin, Panel
 from config.base.admin.complaints import REFUSED, complaints
 from config.base.admin.theme import action, select, textarea
 from config.base.audit import Actor
+from config.base.fields import PlainTextInput
 
 AT_ONCE = 8
 TONES = {Answer.YES: "good", Answer.NO: "open", Answer.UNSURE: ""}
@@ -43,7 +44,7 @@ class AnswersForm(forms.Form):
                 ("evidence", "Evidence", "What the answer rests on; a “no” needs it."),
                 ("notes", "Notes", ""),
             ):
-                self.fields[f"{question}-{name}"] = forms.CharField(
+                self.fields[f"{question}-{name}"] = PlainTextInput(
                     max_length=5000,
                     required=False,
                     initial=getattr(stands, name) if stands else "",
@@ -68,7 +69,7 @@ class AnswersForm(forms.Form):
 
 class DecisionForm(forms.Form):
     decision = forms.ChoiceField(choices=Decision.choices, widget=select(), label="Decision")
-    reason = forms.CharField(
+    reason = PlainTextInput(
         max_length=5000, widget=textarea(rows=3), label="Why",
         help_text="Stands in the history of the metric.",
     )  # fmt: skip

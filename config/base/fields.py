@@ -81,6 +81,12 @@ class PlainDecimalInput(forms.DecimalField):
         return super().to_python(value)
 
 
+class PlainTextInput(forms.CharField):
+    """A text of several lines that is kept: refuses what can't be seen in it, as the API does."""
+
+    default_validators = [validate_text]
+
+
 class ExactDecimalField(models.DecimalField[Any, Any]):
     """A decimal that is kept exactly or refused: never rounded, never NaN, always bounded.
 

@@ -22,6 +22,7 @@ from config.base.admin.audited import AuditedAdmin, Panel
 from config.base.admin.complaints import REFUSED, complaints
 from config.base.admin.theme import action, date_input, number_input, select, textarea
 from config.base.audit import Actor
+from config.base.fields import PlainTextInput
 from customers import services
 from customers.models import PriceOverride, Subscription
 
@@ -97,7 +98,7 @@ class TermsForm(forms.Form):
             required=False, widget=date_input(), label="Until",
             help_text="Periods that begin on this day or later don’t. Empty: for good.",
         )  # fmt: skip
-        self.fields["reason"] = forms.CharField(
+        self.fields["reason"] = PlainTextInput(
             max_length=5000, widget=textarea(rows=2), label="Why",
             help_text="For whoever asks later; customers don’t see it.",
         )  # fmt: skip

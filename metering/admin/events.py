@@ -17,6 +17,7 @@ from catalog.models import MetricStatus, ValueMetric
 from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.theme import action, display, textarea
 from config.base.audit import Actor
+from config.base.fields import PlainTextInput
 from customers.models import Customer
 from metering import properties, services
 from metering.admin import usage
@@ -160,7 +161,7 @@ class UsageEventAdmin(ReadOnlyAdmin[UsageEvent]):
 
 
 class VoidForm(forms.Form):
-    reason = forms.CharField(
+    reason = PlainTextInput(
         max_length=2000, widget=textarea(rows=3), label="Why is it wrong?",
         help_text="Stands with the event and in the audit trail.",
     )  # fmt: skip

@@ -15,6 +15,7 @@ from django.utils.http import urlencode
 
 from config.base.admin.complaints import REFUSED
 from config.base.audit import Actor
+from config.base.fields import PlainTextInput
 from metering import properties, services
 from metering.admin.likely_fix import LikelyFix, first_step, likely_fix
 from metering.admin.words import counted, moment
@@ -41,7 +42,7 @@ class ChoiceForm(forms.Form):
 
     do = forms.ChoiceField(choices=[("replay", ""), ("mend", ""), ("dismiss", "")])
     value = forms.CharField(max_length=255, required=False)
-    reason = forms.CharField(max_length=2000, required=False)
+    reason = PlainTextInput(max_length=2000, required=False)
     after = forms.IntegerField(required=False, min_value=0)
     done = forms.IntegerField(required=False, min_value=0)
     refused = forms.IntegerField(required=False, min_value=0)

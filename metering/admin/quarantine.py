@@ -18,6 +18,7 @@ from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.complaints import REFUSED
 from config.base.admin.theme import action, display, text_input, textarea
 from config.base.audit import Actor
+from config.base.fields import PlainTextInput
 from metering import properties, services
 from metering.admin.conflicts import compared
 from metering.admin.groups import GroupPage, group_rows, group_url
@@ -59,7 +60,7 @@ class FixForm(forms.Form):
 
 
 class DismissForm(forms.Form):
-    reason = forms.CharField(
+    reason = PlainTextInput(
         max_length=2000, widget=textarea(rows=3), label="Why is it never to be counted?",
         help_text="Stands in the audit trail.",
     )  # fmt: skip

@@ -293,8 +293,9 @@ def test_anna_discards_with_a_reason_to_bill_anew(drafts: list[Invoice]) -> None
     client = anna()
     assert "52.00 EUR, tax included, is not charged" in ask(client, "discard", drafts[1])
     assert "Say why" in said(do(client, "discard", drafts[1], reason="  "))
+    assert "Control characters" in said(do(client, "discard", drafts[1], reason="a\u202eb"))
     assert statuses(drafts[1]) == ["draft"]
-    do(client, "discard", drafts[1], reason="Wrong plan", then="anew")
+    do(client, "discard", drafts[1], reason="Wrong\r\nplan", then="anew")
     assert statuses(drafts[1]) == ["discarded"]
     assert BillingPeriod.objects.get(number=0).status == "open"
 

@@ -164,7 +164,8 @@ class TestAdmin:
     def test_a_decision_needs_its_reason(self) -> None:
         metric, client = make.metric(), leo()
         url = self.page(metric, "decide")
-        client.post(url, {"decision": "deprioritised", "reason": ""})
+        for reason in ("", "a\u202eb"):
+            client.post(url, {"decision": "deprioritised", "reason": reason})
         assert not MetricDecision.objects.exists()
         client.post(url, {"decision": "deprioritised", "reason": "Nobody asks for it"})
         metric.refresh_from_db()

@@ -89,7 +89,9 @@ def test_dismissing_needs_a_reason(misspelt: QuarantinedEvent) -> None:
     assert "This field is required." in said(
         client.post(detail(misspelt, "dismiss"), {"reason": ""})
     )
-    client.post(detail(misspelt, "dismiss"), {"reason": "A load test."})
+    unseen = client.post(detail(misspelt, "dismiss"), {"reason": "a\u202eb"})
+    assert "Control characters" in said(unseen)
+    client.post(detail(misspelt, "dismiss"), {"reason": "A load\r\ntest."})
     misspelt.refresh_from_db()
     assert (misspelt.status, misspelt.resolved_by) == ("dismissed", "anna")
     assert "Dismiss…" not in said(client.get(page(LIST, "change", misspelt.pk)))

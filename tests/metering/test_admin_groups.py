@@ -185,6 +185,8 @@ def test_all_are_dismissed_with_one_reason() -> None:
     send(*(body(subject="test") for _ in range(3)), body(subject="other"))
     client, address = anna(), group("unknown_customer", "test")
     assert "Say why they are never to be counted." in said(client.post(address, {"do": "dismiss"}))
+    unseen = client.post(address, {"do": "dismiss", "reason": "a\x07b"})
+    assert "Control characters" in said(unseen)
     words = said(client.post(address, {"do": "dismiss", "reason": "A load test."}, follow=True))
     assert "3 events dismissed." in words
     assert waiting() == 1

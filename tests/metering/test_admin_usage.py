@@ -217,6 +217,8 @@ def test_an_event_is_voided_after_a_look_at_the_effect(acme: Customer) -> None:
     address = page(EVENT, "change", event.pk)
     asked = client.get(address.replace("change", "void"))
     assert [tuple(effect) for effect in asked.context["effects"]] == [("Calls", "7", "nothing")]
+    unseen = client.post(address.replace("change", "void"), {"reason": "a\u2066b"})
+    assert "Control characters" in said(unseen)
     client.post(address.replace("change", "void"), {"reason": "A load test."})
     assert used(ValueMetric.objects.get(), acme).quantity == 7
     assert "A load test." in said(client.get(address))
