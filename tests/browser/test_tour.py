@@ -52,8 +52,8 @@ def _walk(page: Page, demo: Installation, found: list[str]) -> set[str]:
     paths, visited = ["/portal/"], set()
     while paths:
         path = paths.pop(0)
-        kind = resolve(path).view_name
-        if kind in visited or kind == "portal:pdf":
+        kind = resolve(path.partition("?")[0]).view_name
+        if kind in visited or kind == "portal:pdf" or "csv" in path:
             continue
         visited.add(kind)
         page.goto(demo.url + path)
@@ -78,11 +78,12 @@ def test_the_admin(demo: Installation, open_page: OpenPage) -> None:
             found += [f"{further} {fault}" for fault in faults(page)]
             paths.append(further)
     assert not found, "\n".join(found)
-    assert sum(path.endswith("/change/") for path in paths) >= 10
-    assert sum(path.endswith("/add/") for path in paths) >= 5
+    assert sum("/change/" in path for path in paths) >= 10
+    assert sum("/add/" in path for path in paths) >= 5
 
 
 def _hrefs(page: Page, selector: str) -> list[str]:
     """Return where the links lead, each once, in order."""
-    script = 'links => links.map((link) => new URL(link.getAttribute("href"), document.baseURI).pathname)'
+    script = """links => links.map((link) => new URL(link.getAttribute("href"), document.baseURI))
+        .map((url) => url.pathname + url.search)"""
     return list(dict.fromkeys(page.eval_on_selector_all(selector, script)))
