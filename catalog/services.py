@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from django.db import transaction
 
-from catalog import money
+from catalog import money, presets
 from catalog.drafts import (
     PriceDraft,
     billing_interval,
@@ -28,9 +28,10 @@ from catalog.models import (
     ValueMetric,
     VersionStatus,
 )
+from catalog.presets import Preset
 from config.base import audit, records
 from config.base.audit import Actor
-from config.base.errors import Fault, Invalid, Refusal
+from config.base.errors import Fault, Invalid, KeyTaken, Refusal
 
 Copied = TypeVar("Copied", Price, PriceTier)
 
@@ -45,6 +46,13 @@ class VersionNotDraft(Refusal):
     """The version is published or retired, so it never changes (R19)."""
 
     code = "version_published"
+
+
+class UnknownPreset(Refusal):
+    """There is no preset of this key."""
+
+    status = 404
+    code = "unknown_preset"
 
 
 class VersionNotPublished(Refusal):
@@ -161,6 +169,44 @@ def copy_version(*, version_id: int, actor: Actor) -> PlanVersion:
     names = ("currency", "interval", "interval_count", "trial_days", "minimum_commitment")
     version = PlanVersion(**{name: getattr(source, name) for name in names})
     return draft_version(plan_id=source.plan_id, version=version, prices=copies, actor=actor)
+
+
+@transaction.atomic
+def import_preset(*, key: str, currency: str, actor: Actor) -> PlanVersion:
+    """Save a preset: its metrics, its plan, and a draft with its prices in this currency.
+
+    All of it or nothing. Amounts are taken as the preset writes them, whatever the currency.
+
+    :raises UnknownPreset: if there is none of this key.
+    :raises KeyTaken: naming every key of it that is taken, as all are once it was imported.
+    :raises Invalid: if the currency is none.
+    """
+    if key not in presets.KEYS:
+        known = ", ".join(presets.KEYS)
+        raise UnknownPreset(f"There is no preset “{key}”. There are: {known}.")
+    chosen = presets.preset(key)
+    if taken := taken_keys(chosen):
+        raise KeyTaken(
+            f"“{chosen.name}” can't be imported: {_and(taken)} {'is' if len(taken) == 1 else 'are'} taken. Was it imported before? "
+            "Then make a new version of that plan instead.",
+            path=(),
+        )
+    metrics = [create_metric(metric=metric, actor=actor) for metric in chosen.new_metrics()]
+    plan = create_plan(plan=chosen.new_plan(), actor=actor)
+    return draft_version(
+        plan_id=plan.pk,
+        version=chosen.new_version(currency),
+        prices=chosen.new_prices(metrics),
+        actor=actor,
+    )
+
+
+def taken_keys(chosen: Preset) -> list[str]:
+    """List what of a preset is there already, each as "the plan key seats"."""
+    keys = [fields["key"] for fields in chosen.metrics]
+    found = [f"the plan key “{plan.key}”" for plan in Plan.objects.filter(key=chosen.key)]
+    metrics = ValueMetric.objects.filter(key__in=keys).order_by("pk")
+    return [*found, *(f"the metric key “{metric.key}”" for metric in metrics)]
 
 
 @transaction.atomic
@@ -306,6 +352,11 @@ def _published_price_of(metric: ValueMetric) -> Price | None:
         .select_related("version__plan")
         .first()
     )
+
+
+def _and(things: Sequence[str]) -> str:
+    *first, last = things
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _listed(names: Sequence[str]) -> str:

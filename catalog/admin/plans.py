@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from catalog import services
 from catalog.admin.examples import every
 from catalog.admin.hooks import SUBSCRIBERS
+from catalog.admin.presets import PresetPages
 from catalog.models import Plan, PlanVersion, VersionStatus
 from config.base.admin.audited import AuditedAdmin, Panel
 from config.base.admin.theme import display, textarea
@@ -54,14 +55,15 @@ def versions_panel(request: HttpRequest, plan: Plan) -> Panel:
 
 
 @admin.register(Plan)
-class PlanAdmin(AuditedAdmin[Plan]):
+class PlanAdmin(PresetPages, AuditedAdmin[Plan]):
     list_display = ("name", "key", "on_sale", "drafts", "subscribers")
     search_fields = ("name", "key")
     search_help_text = "Search by name or key"
     empty_hint = (
         "A plan is what customers subscribe to. Add one, then give it a version with its prices "
-        "and publish it."
+        "and publish it. Or start from one of ten real examples."
     )
+    empty_link = ("Start from an example", "admin:catalog_plan_examples")
     fields = ("name", "key", "description")
     panels = [versions_panel]
 

@@ -1,4 +1,4 @@
-"""The catalog's endpoints: metrics, plans and their versions, and the price calculator.
+"""The catalog's endpoints: metrics, plans and their versions, presets, and the price calculator.
 
 Bodies become model instances and PriceDrafts; each view calls one service of `catalog.services`.
 """
@@ -8,6 +8,7 @@ from django.urls import path
 from catalog.api.calculator import CalculatePrice
 from catalog.api.metrics import MetricViewSet
 from catalog.api.plans import PlanViewSet
+from catalog.api.presets import ImportPreset, Presets
 from catalog.api.versions import VersionViewSet
 
 routes = [
@@ -15,4 +16,8 @@ routes = [
     ("plans", PlanViewSet, "plan"),
     (r"plans/(?P<plan>[^/]+)/versions", VersionViewSet, "version"),
 ]
-urlpatterns = [path("prices/calculate", CalculatePrice.as_view(), name="calculate-price")]
+urlpatterns = [
+    path("prices/calculate", CalculatePrice.as_view(), name="calculate-price"),
+    path("presets", Presets.as_view(), name="presets"),
+    path("presets/<str:key>/import", ImportPreset.as_view(), name="import-preset"),
+]

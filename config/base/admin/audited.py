@@ -54,6 +54,8 @@ class AuditedAdmin(ModelAdmin[Row]):
     """Whether a row is read before it is edited: its boxes come first, the form is folded away."""
     empty_hint: ClassVar[str] = ""
     """What an empty list says to do next."""
+    empty_link: ClassVar[tuple[str, str] | None] = None
+    """Another way to begin, for who may add rows: its words, and the name of its address."""
     complaint_fields: ClassVar[Mapping[str, str]] = {}
     """The form's field for what a service calls otherwise."""
     list_per_page = 50
