@@ -33,7 +33,7 @@ EXACT = Context(prec=120, traps=[*_NEVER, Inexact])
 # The same room, for the places that are meant to round.
 _ROUNDING = Context(prec=120, rounding=ROUND_HALF_UP, traps=[*_NEVER])
 
-_PRINTED_PLACES = 12
+ENDLESS_PLACES = 12  # that an endless fraction is kept with
 
 
 class UnknownCurrency(ValueError):
@@ -168,7 +168,7 @@ def printable(amounts: Sequence[Exact]) -> list[Decimal]:
     ending = [amount for amount in simple if isinstance(amount, Decimal)]
     if len(ending) == len(simple):
         return ending
-    places = max([_PRINTED_PLACES, *map(_decimals, ending)])
+    places = max([ENDLESS_PLACES, *map(_decimals, ending)])
     scaled = [Fraction(amount) * 10**places for amount in simple]
     total = int(sum(scaled))  # int() cuts towards zero
     units = _largest_remainder(scaled, total)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 from billing.models import InvoiceLine, LineKind
@@ -13,7 +13,7 @@ from billing.presentation.reader import Reader, clean
 from billing.presentation.views import LineView, RowView, UsageView
 from catalog.metrics import PRORATED
 from catalog.models import Timing
-from catalog.money import EXACT
+from catalog.money import ENDLESS_PLACES, EXACT, ZERO, plain
 from catalog.pricing import Step
 from catalog.pricing.explanation import step_from_json
 from catalog.pricing.values import DayFraction
@@ -97,13 +97,19 @@ def _rows(
     if line.kind in _FLOORS:
         return list(_minimum_rows(line.explanation, reader))
     over = bool(Decimal(line.explanation["included"]))
-    rows = [_row(step, line, reader, over=over) for step in steps]
+    shown = [_amount(step, reader.exponent) for step in steps]
+    with localcontext(EXACT):
+        rounding += sum(map(_exact, steps)) - sum(shown)
+    rows = [
+        _row(step, amount, line, reader, over=over)
+        for step, amount in zip(steps, shown, strict=True)
+    ]
     if rounding:
         rows.append(RowView("rounding", reader.say("rounding"), "", "", reader.amount(rounding)))
     return rows
 
 
-def _row(step: Step, line: InvoiceLine, reader: Reader, *, over: bool) -> RowView:
+def _row(step: Step, amount: Decimal, line: InvoiceLine, reader: Reader, *, over: bool) -> RowView:
     unit, unit_plural = clean(line.unit), clean(line.unit_plural)
     counts = step.kind not in ("cap", "discount", "negative")
     return RowView(
@@ -111,11 +117,23 @@ def _row(step: Step, line: InvoiceLine, reader: Reader, *, over: bool) -> RowVie
         label=reader.label(step, unit, unit_plural, over=over),
         quantity=reader.number(step.quantity) if counts else "",
         unit_price=_unit_price(step, reader) if counts else "",
-        amount=reader.amount(_amount(step)),
+        amount=reader.amount(amount),
     )
 
 
-def _amount(step: Step) -> Decimal:
+def _amount(step: Step, exponent: int) -> Decimal:
+    """Return a row's amount as printed: of an endless one, two decimals more than money has.
+
+    Days out of days seldom end: 145.00 × 28/31 is 130.9677…, whose rest goes to "Rounding".
+    """
+    amount = _exact(step)
+    whole, _, decimals = plain(amount).partition(".")
+    if step.part is None or len(decimals) < ENDLESS_PLACES:
+        return amount
+    return Decimal(f"{whole}.{decimals[: exponent + 2]}") or ZERO
+
+
+def _exact(step: Step) -> Decimal:
     assert isinstance(step.amount, Decimal)
     return step.amount
 

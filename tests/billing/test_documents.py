@@ -357,6 +357,16 @@ def test_large_quantities_and_long_prices_lose_no_digit() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("quantity", ["170.86", "1,234.56"])
+def test_a_quantity_and_its_unit_stand_on_one_line(quantity: str) -> None:
+    bare = quantity.replace(",", "")
+    charge = Charge("Storage", "per_unit | at 0.12", bare, ("GB-month", "GB-months"))
+    [page] = PdfReader(BytesIO(render(present(invoice(charge))))).pages
+    text = page.extract_text().replace("\u2011", "-")
+    assert any(f"{quantity} GB-months" in line for line in text.splitlines())
+
+
+@pytest.mark.django_db
 def test_two_hundred_lines_over_many_pages() -> None:
     charges = [
         Charge(f"Metric no. {i:03}", "per_unit | included 10 | at 0.0125", str(11 + i), CALLS)
