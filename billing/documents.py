@@ -1,4 +1,4 @@
-"""The invoice as a PDF, kept under its own hash; the only importer of WeasyPrint.
+"""Invoices as PDF, kept under their own hash, and terms; the only importer of WeasyPrint.
 
 The same view gives the same bytes, on any day (R28). Nothing is fetched while rendering but the
 packaged fonts.
@@ -11,8 +11,9 @@ import gc
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -23,6 +24,9 @@ from django.template.loader import render_to_string
 
 from billing.models import Invoice, InvoiceDocument, InvoiceStatus
 from billing.presentation import InvoiceView, present
+from billing.presentation.colours import palette
+from billing.presentation.reader import clean
+from catalog.plan_terms import Section
 from config.base.errors import Refusal
 
 FONTS = Path(__file__).with_name("fonts")
@@ -65,13 +69,44 @@ def render(view: InvoiceView) -> bytes:
     html = render_to_string(
         "invoice/invoice.html", {"view": view, "dated": f"{view.dated:%Y-%m-%dT%H:%M:%SZ}"}
     )
+    return _laid_out(engine, html, bytes.fromhex(view.identifier))
+
+
+def render_terms(
+    *,
+    title: str,
+    seller: str,
+    language: str,
+    sections: Sequence[Section],
+    dated: datetime,
+    accent: str,
+    identifier: str,
+) -> bytes:
+    """Lay the terms of a plan out as a tagged PDF; the same terms always give the same bytes.
+
+    :raises PdfEngineMissing: if Pango or HarfBuzz is not installed.
+    """
+    engine = _engine()
+    values = {
+        "title": clean(title),
+        "seller": clean(seller),
+        "language": language,
+        "sections": sections,
+        "dated": f"{dated.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "palette": palette(accent),
+    }
+    html = render_to_string("invoice/terms.html", values)
+    return _laid_out(engine, html, hashlib.md5(identifier.encode(), usedforsecurity=False).digest())
+
+
+def _laid_out(engine: _Engine, html: str, identifier: bytes) -> bytes:
     with _rendering, _undisturbed():
         try:
             document = engine.html(string=html, url_fetcher=engine.fetcher)
             pdf: bytes = document.write_pdf(
                 stylesheets=[engine.stylesheet],
                 font_config=engine.fonts,
-                pdf_identifier=bytes.fromhex(view.identifier),
+                pdf_identifier=identifier,
                 pdf_variant="pdf/ua-1",
             )
         except engine.fatal as error:  # a BaseException, which nobody above would catch

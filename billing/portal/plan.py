@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
@@ -75,6 +76,7 @@ def _subscription(
         "facts": list(_facts(subscription, version, reader, today_=today(visitor))),
         "used_by": "" if is_user else say["used_by"].format(name=subscription.customer.name),
         "paid_by": "" if pays else f"{say['paid_by']} {payer.name}. {say['paid_by_note']}",
+        "terms_url": reverse("portal:terms", args=(version.plan.key, version.number)),
         "all_in": say["all_in"].format(currency=version.currency) if pays else "",
         "prices": [
             {

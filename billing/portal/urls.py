@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from billing.portal import account, colours, events, invoices, metric, plan, usage
+from billing.portal import account, colours, events, invoices, metric, plan, terms, usage
 
 
 class Hexadecimal:
@@ -28,6 +28,8 @@ urlpatterns = [
     path("invoices/<uuid:uuid>/", invoices.invoice, name="invoice"),
     path("invoices/<uuid:uuid>/pdf/", invoices.pdf, name="pdf"),
     path("plan/", plan.plan, name="plan"),
+    path("terms/<str:plan>/<int:version>/", terms.terms, name="terms"),
+    path("terms/<str:plan>/<int:version>/pdf/", terms.terms_pdf, name="terms_pdf"),
     path("account/", account.account, name="account"),
     path("colours/<colour:accent>.css", colours.colours, name="colours"),
 ]

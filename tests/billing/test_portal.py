@@ -528,7 +528,16 @@ def routes() -> list[URLPattern]:
     return list(portal.urlpatterns)
 
 
-PUBLIC = {"sign_in", "sign_in_sent", "sign_in_confirm", "sign_in_link", "sign_out", "colours"}
+PUBLIC = {
+    "sign_in",
+    "sign_in_sent",
+    "sign_in_confirm",
+    "sign_in_link",
+    "sign_out",
+    "colours",
+    "terms",
+    "terms_pdf",
+}
 POSTED = {"sign_in", "sign_in_sent", "sign_in_confirm", "sign_out", "choose", "language"}
 Address = Callable[[Subscription], list[Any]]
 OF_A_CUSTOMER: dict[str, Address] = {
@@ -599,11 +608,15 @@ def test_reading_takes_no_post(name: str, ada: Client, fernwood: Subscription) -
 
 def pages(ada: Client, fernwood: Subscription) -> list[Any]:
     """Return every page that is read, and the door's."""
-    names = sorted((PLAIN | set(OF_A_CUSTOMER) | PUBLIC) - {"language", "sign_out", "pdf"})
+    names = sorted(
+        (PLAIN | set(OF_A_CUSTOMER) | PUBLIC) - {"language", "sign_out", "pdf", "terms_pdf"}
+    )
+    version = fernwood.phases.get().plan_version
     args = {
         **{name: OF_A_CUSTOMER[name](fernwood) for name in ("metric", "events", "upcoming")},
         "sign_in_link": ["a" * 43],
         "colours": ["0f5c5c"],
+        "terms": [version.plan.key, version.number],
     }
     found = [
         (name, ada.get(reverse(f"portal:{name}", args=args.get(name, [])), ANY_TIME))

@@ -1,0 +1,127 @@
+"""Plan terms: every price of every kind is said in sentences, with an example that adds up."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+
+from catalog.drafts import PriceDraft
+from catalog.models import PlanVersion, Price, ValueMetric
+from catalog.plan_terms import Section, plan_terms
+from catalog.plan_terms_words import WORDS
+from tests import factories as make
+
+pytestmark = pytest.mark.django_db
+
+LEVEL = {"aggregation": "time_weighted", "value_is": "level"}
+
+
+def sections(*prices: PriceDraft, language: str = "en", **terms: Any) -> list[Section]:
+    version = make.published(*prices, **terms)
+    loaded = PlanVersion.objects.with_prices().get(pk=version.pk)
+    return plan_terms(loaded, language=language, contact="ap@acme.test")
+
+
+def price(metric: ValueMetric, model: str = "per_unit", **fields: Any) -> PriceDraft:
+    fields.setdefault("timing", "arrears")
+    return PriceDraft(Price(key="p", name="Usage", model=model, metric=metric, **fields))
+
+
+def of(found: list[Section], title: str) -> str:
+    [section] = [one for one in found if one.title == title]
+    return " ".join(section.sentences)
+
+
+def test_languages_have_the_same_sentences() -> None:
+    assert WORDS["en"].keys() == WORDS["de"].keys()
+
+
+def test_a_hybrid_plan_is_said_with_its_numbers_and_an_example() -> None:
+    calls = make.metric("calls", name="API calls")
+    usage = make.graduated(
+        calls, "50000 @ 0.002, rest @ 0.0015", name="API calls", included_quantity=D(100_000)
+    )
+    found = sections(make.flat(), usage, trial_days=14)
+    assert [section.title for section in found] == [
+        "Billing periods",
+        "Base",
+        "API calls",
+        "Parts of a period",
+        "How usage is counted",
+        "Your invoice",
+        "Questions and disputes",
+    ]
+    assert "A billing period lasts one month." in of(found, "Billing periods")
+    assert "Your first 14 days are a trial" in of(found, "Billing periods")
+    said = of(found, "API calls")
+    assert "We add up “calls” of every event of the type “api.call”" in said
+    assert "to the nearest (halves up), to a whole number" in said
+    assert "100,000 calls included, then 2.00 per 1,000 for the first 50,000" in said
+    [section] = [one for one in found if one.title == "API calls"]
+    assert section.example == "Example: 175,000 calls"
+    assert [(row.quantity, row.amount) for row in section.rows] == [
+        ("100,000", "0.00"),
+        ("50,000", "100.00"),
+        ("25,000", "37.50"),
+    ]
+    assert section.total == "137.50 EUR"
+    assert "ap@acme.test" in of(found, "Questions and disputes")
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ({"aggregation": "count"}, "We count every event"),
+        ({"aggregation": "unique_count"}, "a value that occurs twice in a period counts once"),
+        ({"aggregation": "max", "value_is": "level"}, "We take the highest “calls” that events"),
+        ({"aggregation": "max", "value_is": "change"}, "adds its “calls” to a level"),
+        ({"aggregation": "latest", "value_is": "level"}, "We take the last “calls”"),
+        ({"aggregation": "latest", "value_is": "change"}, "the level at the end of the period"),
+        ({**LEVEL, "time_unit": "period"}, "half a period at 10 counts 5 calls"),
+        ({**LEVEL, "time_unit": "hour"}, "10 for two hours counts 20 calls"),
+        ({"series": ["db"], **LEVEL, "time_unit": "hour"}, "for each db on its own"),
+        ({"carry_over": True, **LEVEL, "time_unit": "hour"}, "begins with the level"),
+        ({"unit_divisor": D(1000)}, "The result is divided by 1,000"),
+        (
+            {"filters": [{"property": "region", "operator": "eq", "values": ["eu"]}]},
+            "Only usage counts for which “region” is eu.",
+        ),
+        ({"rounding_mode": "up", "rounding_scale": 2}, "rounded once, up, to 2 decimals"),
+    ],
+)
+def test_how_usage_is_counted(metric: dict[str, Any], words: str) -> None:
+    found = sections(price(make.metric("calls", **metric), unit_amount=D(1)))
+    assert words in of(found, "Usage")
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize(
+    ("model", "fields", "total"),
+    [
+        ("percentage", {"percent_rate": D("2.9"), "fixed_amount": D("0.30")}, "6.40"),
+        ("percentage", {"percent_rate": D(10), "free_events": 5}, "20.00"),
+        (
+            "matrix",
+            {
+                "unit_amount": D(1),
+                "dimensions": ["region"],
+                "rows": [{"match": {"region": "eu"}, "unit_amount": "2"}],
+            },
+            "300.00",
+        ),
+        ("package", {"unit_amount": D(5), "package_size": D(1000)}, "15.00"),
+        ("per_unit", {"unit_amount": D("0.01"), "minimum": D(20)}, "20.00"),
+        ("per_unit", {"unit_amount": D("0.01"), "maximum": D(5)}, "5.00"),
+    ],
+)
+def test_every_model_has_an_example_that_adds_up(
+    model: str, fields: dict[str, Any], total: str, language: str
+) -> None:
+    metric = make.metric("calls", dimensions=["region"])
+    found = sections(price(metric, model, **fields), language=language)
+    [section] = [one for one in found if one.title == "Usage"]
+    assert section.total.replace(",", ".") == f"{total} EUR"
+    amounts = [D(row.amount.replace(",", ".")) for row in section.rows]
+    assert sum(amounts, D(0)) == D(total)
