@@ -367,6 +367,12 @@ def test_a_quantity_and_its_unit_stand_on_one_line(quantity: str) -> None:
 
 
 @pytest.mark.django_db
+def test_in_advance_stands_beside_the_name_of_the_fee() -> None:
+    [page] = PdfReader(BytesIO(render(present(invoice(BASE_FEE))))).pages
+    assert any("Platform base fee in advance" in line for line in page.extract_text().splitlines())
+
+
+@pytest.mark.django_db
 def test_two_hundred_lines_over_many_pages() -> None:
     charges = [
         Charge(f"Metric no. {i:03}", "per_unit | included 10 | at 0.0125", str(11 + i), CALLS)
