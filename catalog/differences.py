@@ -157,7 +157,8 @@ def _terms_of_price(pair: _Pair) -> Iterator[_Said]:
     """Compare allowance, limits, discount, interval and the like, which every model may have."""
     before, after = pair.prices()
     if before.model == after.model:  # another model's rule said these
-        yield _Said("included_quantity", "included", _included(before), _included(after))
+        if before.included_quantity != after.included_quantity:
+            yield _Said("included_quantity", "included", _included(before), _included(after))
         for name, what in (("minimum", "at least"), ("maximum", "at most")):
             values = (getattr(before, name), getattr(after, name))
             yield _changed_money(pair, name, what, values)
@@ -209,9 +210,8 @@ def _tiers(pair: _Pair) -> Iterator[_Said]:
     for old, new in zip(before, after, strict=True):
         where = _where(lower, new.up_to)
         yield _unit_amount(pair, "tiers", where, (old.unit_amount, new.unit_amount))
-        yield _changed_money(
-            pair, "tiers", f"once{where or ' for any'}", (old.flat_amount, new.flat_amount)
-        )
+        fees = (old.flat_amount, new.flat_amount)
+        yield _changed_money(pair, "tiers", f"plus once{where}", fees)
         lower = new.up_to
 
 
@@ -337,7 +337,8 @@ def _commitment(version: PlanVersion, currencies: tuple[str, str]) -> str:
 
 
 def _measured(price: Price) -> str:
-    return price.metric.name if price.metric else "nothing"
+    """Name the metric with its key: a new one for another definition may have the same name."""
+    return f"{price.metric.name} ({price.metric.key})" if price.metric else "nothing"
 
 
 def _filters(price: Price) -> str:
