@@ -82,7 +82,7 @@ PAGES = (
 @cache_control(public=True, max_age=300)
 def index(request: HttpRequest) -> HttpResponse:
     """Lead each reader to their page."""
-    return _english(render(request, "docs/index.html", {"pages": PAGES}))
+    return in_english(render(request, "docs/index.html", {"pages": PAGES}))
 
 
 @require_safe
@@ -102,10 +102,10 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
         "sections": article[first_section:],
         "next": PAGES[(place + 1) % len(PAGES)],
     }
-    return _english(render(request, "docs/page.html", context))
+    return in_english(render(request, "docs/page.html", context))
 
 
-def _english(response: HttpResponse) -> HttpResponse:
+def in_english(response: HttpResponse) -> HttpResponse:
     """Say the language that the handbook is in, whatever the reader's browser prefers."""
     response.headers["Content-Language"] = "en"
     return response

@@ -158,10 +158,12 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "filters": {"one_warning": {"()": "config.base.logs.OneWarning"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.security.DisallowedHost": {"filters": ["one_warning"]},
         # These tell of every page and font of every PDF, and of every sign-in.
         "fontTools": {"level": "WARNING"},
         "weasyprint": {"level": "WARNING"},

@@ -128,7 +128,7 @@ def page(
     return unkept(response)
 
 
-def missing(request: HttpRequest, visitor: Visitor) -> HttpResponse:
+def missing(request: HttpRequest, visitor: Visitor | None) -> HttpResponse:
     """Say that there is nothing here, to whoever may not see it too."""
     return page(request, "missing.html", {}, visitor=visitor, status=404)
 
