@@ -21,7 +21,7 @@ from billing.admin.steps import STEPS, Answers, Refused, Step, each, sift
 from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing, pdf_of
 from billing.models import Invoice
 from config.base.admin.audited import ReadOnlyAdmin
-from config.base.admin.theme import display
+from config.base.admin.theme import display, short
 from config.base.audit import Actor
 from config.base.fields import NOT_IN_A_TEXT, UNSEEN
 
@@ -82,7 +82,7 @@ class InvoiceAdmin(ReadOnlyAdmin[Invoice]):
 
     @display(description="Buyer", ordering="customer__name")
     def buyer_name(self, invoice: Invoice) -> str:
-        return words.buyer_of(invoice)
+        return short(words.buyer_of(invoice))
 
     @display(description="State", ordering="status", label=words.TAGS)
     def state(self, invoice: Invoice) -> str:

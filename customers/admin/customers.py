@@ -17,7 +17,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from config.base.admin.audited import AuditedAdmin, Panel, PanelMaker
-from config.base.admin.theme import TabularInline, display, text_input
+from config.base.admin.theme import TabularInline, display, short, text_input
 from config.base.audit import Actor
 from customers import services
 from customers.admin.party import PartyForm
@@ -142,7 +142,7 @@ class ContactInline(TabularInline[Contact, Customer]):
 @admin.register(Customer)
 class CustomerAdmin(AuditedAdmin[Customer]):
     form = CustomerForm
-    list_display = ("name", "key", "currency", "country", "segment", "subscription_count")
+    list_display = ("short_name", "key", "currency", "country", "segment", "subscription_count")
     list_filter = ("currency", "segment", "country", "tax_status")
     search_fields = ("key", "name", "legal_name", "email", "vat_id", "contacts__email")
     search_help_text = "Search by name, key, e-mail or VAT ID"
@@ -253,6 +253,10 @@ class CustomerAdmin(AuditedAdmin[Customer]):
         response = TemplateResponse(request, "admin/customers/sign_in_link.html", context)
         response.headers["Cache-Control"] = "no-store"
         return response
+
+    @display(description="Name", ordering="name")
+    def short_name(self, customer: Customer) -> str:
+        return short(customer.name)
 
     @display(description="Subscriptions", ordering="subscribed")
     def subscription_count(self, customer: Any) -> str:

@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from catalog.admin.examples import every
 from catalog.money import plain
 from config.base.admin.audited import AuditedAdmin, Panel, PanelMaker
-from config.base.admin.theme import display
+from config.base.admin.theme import display, short
 from config.base.audit import Actor
 from customers import services
 from customers.admin.customers import next_boundary, state_of
@@ -261,7 +261,9 @@ class SubscriptionAdmin(OverridePages, AuditedAdmin[Subscription]):
     @display(description="Customer", ordering="customer__name")
     def customer_page(self, subscription: Subscription) -> SafeString:
         url = reverse("admin:customers_customer_change", args=(subscription.customer_id,))
-        return format_html('<a href="{}" class="text-link">{}</a>', url, subscription.customer)
+        return format_html(
+            '<a href="{}" class="text-link">{}</a>', url, short(str(subscription.customer))
+        )
 
     @display(description="Plan")
     def plan(self, subscription: Subscription) -> str:

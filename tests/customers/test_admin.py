@@ -300,3 +300,14 @@ def test_the_catalog_counts_the_subscriptions_on_a_version() -> None:
     rows = client.get(page("catalog_planversion", "changelist")).context["cl"].result_list
     assert [row.subscriber_count for row in rows] == [3]
     assert "3 in all" in said(client.get(page("catalog_planversion", "change", version.pk)))
+
+
+def test_a_long_name_is_cut_in_lists_and_whole_where_the_pointer_rests() -> None:
+    long = "<b>" + "Bergbau " * 20
+    buyer = factories.customer("berg", name=long.strip())
+    factories.subscription(buyer, factories.published())
+    client = anna()
+    for name in ("customers_customer", "customers_subscription"):
+        html = client.get(page(name, "changelist")).content.decode()
+        assert f'title="&lt;b&gt;{"Bergbau " * 19}Bergbau"' in html
+        assert f"&lt;b&gt;{('Bergbau ' * 20)[:56].rstrip()}…" in html

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from django.utils.html import format_html
 from unfold import widgets
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ else:
     from unfold.decorators import action, display
     from unfold.forms import PaginationInlineFormSet as InlineFormSet
 
+_SHORT = 60  # characters
+
 __all__ = [
     "InlineFormSet",
     "ModelAdmin",
@@ -49,9 +52,17 @@ __all__ = [
     "number_input",
     "search_select",
     "select",
+    "short",
     "text_input",
     "textarea",
 ]
+
+
+def short(name: str) -> str:
+    """Cut a long name for a list; the whole of it shows where the pointer rests."""
+    if len(name) <= _SHORT:
+        return name
+    return format_html('<span title="{}">{}…</span>', name, name[: _SHORT - 1].rstrip())
 
 
 def text_input(**attrs: Any) -> Any:
