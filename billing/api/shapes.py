@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from billing.models import InvoiceStatus, LineKind, Purpose, TaxCategory
-from catalog.api.calculator import StepSerializer
+from catalog.api.calculator import ScaledSerializer, StepSerializer
 from catalog.api.filters import FilterSerializer
 from config.base.api.fields import QuantityString
 
@@ -75,6 +75,7 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     period_fraction = serializers.CharField(
         required=False, help_text="Where only a part of the period was charged: 16/30."
     )
+    scaled = ScaledSerializer(many=True, required=False)
     filters = FilterSerializer(
         many=True, required=False, help_text="Only usage that meets these belongs to the price."
     )

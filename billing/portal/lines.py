@@ -14,7 +14,7 @@ from billing.models import InvoiceLine, LineKind
 from billing.portal import words
 from billing.presentation.lines import is_shown, usage_view
 from billing.presentation.reader import Reader
-from billing.presentation.views import LineView, UsageView
+from billing.presentation.views import LineView, RowView, UsageView
 from customers.models import Customer
 
 
@@ -68,18 +68,40 @@ def _counted(
 
 
 def _how(line: InvoiceLine, view: LineView, reader: Reader) -> tuple[str, str]:
+    """Say how to recompute a line with its own numbers."""
+    return words.of(reader.tag)["how"], " ".join(_checks(line, view, reader))
+
+
+def _checks(line: InvoiceLine, view: LineView, reader: Reader) -> Iterator[str]:
     say = words.of(reader.tag)
-    if not view.rows and view.unit_price:
-        return say["how"], f"{view.quantity} × {view.unit_price} = {view.net}"
-    return say["how"], say[_check(line)]
-
-
-def _check(line: InvoiceLine) -> str:
     if line.kind in (LineKind.MINIMUM, LineKind.COMMITMENT):
-        return "check_minimum"
-    if line.kind != LineKind.USAGE:
-        return "check_fee"
-    return "check_usage" if Decimal(line.explanation["overage"]) else "check_within"
+        yield say["check_minimum"]
+        return
+    if line.kind == LineKind.USAGE:
+        over = Decimal(line.explanation["overage"])
+        if not over:
+            yield say["check_within"]
+            return
+        has_allowance = Decimal(line.explanation["included"])
+        yield say["check_usage" if has_allowance else "check_all"].format(over=reader.number(over))
+    for step in line.explanation["steps"]:
+        if "packages" in step:
+            yield say["check_packages"].format(
+                size=reader.number(Decimal(step["package_size"])),
+                packages=reader.number(Decimal(step["packages"])),
+            )
+    if view.rows:
+        rows = "; ".join(_check_row(row, say) for row in view.rows if row.kind != "included")
+        yield say["check_rows"].format(rows=rows, net=view.net)
+    elif view.unit_price:
+        yield f"{view.quantity} × {view.unit_price} = {view.net}"
+
+
+def _check_row(row: RowView, say: Mapping[str, str]) -> str:
+    key = "check_row" if row.quantity and row.unit_price else "check_added"
+    return say[key].format(
+        quantity=row.quantity, price=row.unit_price, label=row.label, amount=row.amount
+    )
 
 
 def _days_url(line: InvoiceLine) -> str:

@@ -21,6 +21,7 @@ from config.base.charts import meter
 
 _SIMPLE = ("flat", "unit")
 _PER_EVENT = ("free", "percentage", "raised", "cut", "reversal")
+_COUNTS = ("included", "limit", "free")
 _FLOORS = (LineKind.MINIMUM, LineKind.COMMITMENT)
 
 
@@ -115,10 +116,15 @@ def _row(step: Step, amount: Decimal, line: InvoiceLine, reader: Reader, *, over
     return RowView(
         kind=step.kind,
         label=reader.label(step, unit, unit_plural, over=over),
-        quantity=reader.number(step.quantity) if counts else "",
+        quantity=reader.number(_charged(step)) if counts else "",
         unit_price=_unit_price(step, reader) if counts else "",
         amount=reader.amount(amount),
     )
+
+
+def _charged(step: Step) -> Decimal:
+    """Return what a row's price is for: packages, or units."""
+    return step.quantity if step.packages is None else Decimal(step.packages)
 
 
 def _amount(step: Step, exponent: int) -> Decimal:
@@ -139,7 +145,13 @@ def _exact(step: Step) -> Decimal:
 
 
 def _unit_price(step: Step, reader: Reader) -> str:
-    """Write what a unit costs, and a tier's flat fee with it (R34)."""
+    """Write what a unit costs, so that quantity × price is the row's amount (R34)."""
+    price = _whole_price(step, reader)
+    return f"{price} × {step.part}" if step.part and price else price
+
+
+def _whole_price(step: Step, reader: Reader) -> str:
+    """Write a price of a whole period, and a tier's flat fee with it."""
     if step.kind in _PER_EVENT:
         return reader.percent_price(step) if step.percent is not None else ""
     price = reader.unit_price(step.unit_amount)
@@ -206,10 +218,25 @@ def _notes(line: InvoiceLine, reader: Reader) -> Iterator[str]:
     if len(formula) > 1:
         used = reader.units(Decimal(said["used"]), line.unit, line.unit_plural)
         yield reader.say("measured", formula=" ".join(formula), used=used)
+    if scaled := said.get("scaled"):
+        yield _scaled(scaled, said["period_fraction"], reader)
     if said.get("negative"):
         yield reader.say("negative")
     if since := said.get("own_terms_since"):
         yield reader.say("own_terms", date=reader.long_date(date.fromisoformat(since)))
+
+
+def _scaled(scaled: Sequence[dict[str, str]], part: str, reader: Reader) -> str:
+    """Say what a partial period made of the price's own numbers (R15): "100,000 × 14/30 = 46,667"."""
+    values = []
+    for one in scaled:
+        write = reader.number if one["what"] in _COUNTS else reader.rounded
+        whole, scaled_to = write(Decimal(one["whole"])), write(Decimal(one["part"]))
+        values.append(reader.say(f"scaled_{one['what']}", whole=whole, part=part, scaled=scaled_to))
+    counts = any(one["what"] in _COUNTS for one in scaled)
+    return reader.say(
+        "scaled_up" if counts else "scaled", days=_days(part, reader), values=", ".join(values)
+    )
 
 
 def _formula(measured: dict[str, Any], reader: Reader) -> list[str]:

@@ -24,6 +24,7 @@ from catalog.pricing import (
     Cells,
     DayFraction,
     Payments,
+    ScaledKind,
     StepKind,
     Usage,
 )
@@ -184,6 +185,14 @@ class StepSerializer(serializers.Serializer[Any]):
         }
 
 
+class ScaledSerializer(serializers.Serializer[Any]):
+    """What a partial period made of one of the price's numbers; quantities are rounded up (R15)."""
+
+    what = serializers.ChoiceField(choices=get_args(ScaledKind))
+    whole = QuantityString(help_text="Of a whole period.")
+    part = QuantityString(help_text="Of the part charged.")
+
+
 class WarningSerializer(serializers.Serializer[Any]):
     """Something about the calculation that one should know."""
 
@@ -206,6 +215,7 @@ class CalculatedSerializer(serializers.Serializer[Any]):
     period_fraction = serializers.CharField(
         required=False, help_text="Where only a part of the period was charged."
     )
+    scaled = ScaledSerializer(many=True, required=False)
     steps = StepSerializer(many=True)
     warnings = WarningSerializer(many=True)
 

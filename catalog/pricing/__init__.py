@@ -16,7 +16,15 @@ from catalog.pricing.price import MODELS, Model, Price, faults
 from catalog.pricing.rating import Rated, rate
 from catalog.pricing.tiers import Tier
 from catalog.pricing.usage import Cell, Cells, Payments, Usage
-from catalog.pricing.values import WHOLE, BadDayFraction, DayFraction, Fault, Step, StepKind
+from catalog.pricing.values import (
+    WHOLE,
+    BadDayFraction,
+    DayFraction,
+    Fault,
+    ScaledKind,
+    Step,
+    StepKind,
+)
 from catalog.pricing.volume import Volume
 
 __all__ = [
@@ -38,6 +46,7 @@ __all__ = [
     "Price",
     "Rated",
     "Row",
+    "ScaledKind",
     "Step",
     "StepKind",
     "Tier",

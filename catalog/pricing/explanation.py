@@ -35,6 +35,11 @@ def explanation(rated: Rated) -> dict[str, Any]:
     }
     if not rated.part.is_whole:
         data["period_fraction"] = str(rated.part)
+    if rated.scaled:
+        data["scaled"] = [
+            {"what": what, "whole": plain(_printed(whole)), "part": plain(_printed(part))}
+            for what, whole, part in rated.scaled
+        ]
     return data
 
 

@@ -6,17 +6,19 @@ system multiplies a quantity by a price.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 import msgspec
 
 from catalog.money import EXACT, ZERO, Exact, exact_sum, minus, plus, round_half_up, round_up, times
+from catalog.pricing.graduated import Graduated
 from catalog.pricing.matrix import Matrix
 from catalog.pricing.percentage import Percentage
 from catalog.pricing.price import Model, Price
 from catalog.pricing.usage import Cells, Payments, Usage
-from catalog.pricing.values import WHOLE, DayFraction, Step
+from catalog.pricing.values import WHOLE, DayFraction, Scaled, Step
+from catalog.pricing.volume import Volume
 
 _ONE_PERCENT = Decimal("0.01")
 
@@ -27,7 +29,8 @@ class Rated(msgspec.Struct, frozen=True, gc=False):
     `used`, `included` (the allowance, all of it) and `overage` are the numbers printed in a
     line's head. The steps sum to `exact`; their quantities sum to `used`. `net` is the line,
     rounded once (R17), `rounding` what that added, and `shortfall` the minimum-charge line
-    (R16). `negative` says that less than nothing was measured, which bills as 0 (R10).
+    (R16). `negative` says that less than nothing was measured, which bills as 0 (R10). `scaled`
+    holds what a partial period made of the price's own numbers, in the order they are read.
     """
 
     used: Decimal
@@ -42,6 +45,7 @@ class Rated(msgspec.Struct, frozen=True, gc=False):
     amount: Decimal
     exponent: int
     negative: bool
+    scaled: tuple[Scaled, ...]
 
 
 class _Terms(msgspec.Struct, frozen=True, gc=False):
@@ -93,6 +97,7 @@ def rate(price: Price, usage: Usage, *, exponent: int, part: DayFraction = WHOLE
         EXACT.add(net, shortfall),
         exponent,
         negative,
+        () if part.is_whole else tuple(_scaled(price, terms)),
     )
 
 
@@ -133,6 +138,25 @@ def _terms(price: Price, part: DayFraction) -> _Terms:
         return _Terms(price.model, price.included, minimum, maximum)
     included = round_up(times(price.included, part.value), price.scale)
     return _Terms(price.model.in_part(part, price.scale), included, minimum, maximum)
+
+
+def _scaled(price: Price, terms: _Terms) -> Iterator[Scaled]:
+    """Pair each number of the price with what the partial period made of it (R15)."""
+    if price.included and not price.prorates_amount:
+        yield Scaled("included", price.included, terms.included)
+    match price.model, terms.model:
+        case (Graduated() | Volume()) as whole, (Graduated() | Volume()) as part if whole != part:
+            for before, after in zip(whole.tiers, part.tiers, strict=True):
+                if before.up_to is not None and after.up_to is not None:
+                    yield Scaled("limit", before.up_to, after.up_to)
+                if before.flat_amount:
+                    yield Scaled("flat", before.flat_amount, after.flat_amount)
+        case Percentage() as whole, Percentage() as part if whole.free_events:
+            yield Scaled("free", Decimal(whole.free_events), Decimal(part.free_events))
+    if price.minimum is not None and terms.minimum is not None:
+        yield Scaled("minimum", price.minimum, terms.minimum)
+    if price.maximum is not None and terms.maximum is not None:
+        yield Scaled("maximum", price.maximum, terms.maximum)
 
 
 def _cap(amount: Exact, maximum: Exact) -> Step:

@@ -116,6 +116,17 @@ class Step(msgspec.Struct, frozen=True, gc=False):
         return msgspec.structs.replace(self, amount=times(self.amount, part.value), part=part)
 
 
+ScaledKind: TypeAlias = Literal["included", "limit", "flat", "free", "minimum", "maximum"]
+
+
+class Scaled(NamedTuple):
+    """What a partial period scaled: a value of the price, whole and for the part (R15)."""
+
+    what: ScaledKind
+    whole: Exact
+    part: Exact
+
+
 class Fault(NamedTuple):
     """What is wrong with a price, and where: `path` leads to the field, as in ("tiers", 1, "up_to")."""
 

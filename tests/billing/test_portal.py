@@ -237,7 +237,12 @@ class TestAnInvoice:
         assert "Above 50,000 calls over 37,340 × 1.50 per 1,000 37,340 1.50 per 1,000 56.01" in page
         assert "187,340 · 3 events, counted until" in page
         assert "100,000 are included; 87,340 are over." in page
-        assert "How to check this Add up the events of these days" in page
+        assert (
+            "How to check this Add up the events of these days, and take off what is included: "
+            "87,340 left. In each row, quantity × price gives the amount: "
+            "50,000 × 2.00 per 1,000 = 100.00; 37,340 × 1.50 per 1,000 = 56.01. Together: 156.01."
+            in page
+        )
         assert "Invoice total €779.46" in page
 
     def test_a_draft_is_nobodys_business(self, ada: Client, fernwood: Subscription) -> None:

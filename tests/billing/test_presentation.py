@@ -271,7 +271,7 @@ ONE_LINE = {
         ),
         [
             ("Base fee", "15–30 Nov 2026", "16 of 30 days", "", "53.33"),
-            ("", "Flat fee, 16 of 30 days", "1", "100.00", "53.3333"),
+            ("", "Flat fee, 16 of 30 days", "1", "100.00 × 16/30", "53.3333"),
             ("", "Rounding", "", "", "−0.0033"),
         ],
     ),
@@ -287,7 +287,7 @@ ONE_LINE = {
         Charge("Calls", "package | at 10 | size 1000 | max 25 | off 10%", "2500", CALLS),
         [
             ("Calls", "1–30 Nov 2026", "2,500 calls", "", "22.50"),
-            ("", "3 packages of 1,000 calls", "2,500", "10.00 per package", "30.00"),
+            ("", "3 packages of 1,000 calls", "3", "10.00 per package", "30.00"),
             ("", "Limited to at most 25.00", "", "", "−5.00"),
             ("", "10 % discount", "", "", "−2.50"),
         ],
@@ -341,6 +341,43 @@ def test_what_was_measured_is_said_where_it_is_not_what_is_billed() -> None:
         )
     )
     assert line.notes == ("Measured 30 × 16 of 30 days, billed as 16.",)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("price", "locale", "note"),
+    [
+        (
+            "graduated | included 100000 | tiers 50000 @ 0.002, rest @ 0.0015",
+            "en",
+            "For 14 of 30 days: included 100,000 × 14/30 = 46,667, limit 50,000 × 14/30 = 23,334; "
+            "started units count whole.",
+        ),
+        (
+            "per_unit | included 100 | at 0.001 | max 250",
+            "de",
+            "Für 14 von 30 Tagen: enthalten 100 × 14/30 = 47, Höchstbetrag 250,00 × 14/30 = 116,67; "
+            "angefangene Einheiten zählen ganz.",
+        ),
+        (
+            "graduated | tiers rest @ 0.5 + 10",
+            "en",
+            "For 14 of 30 days: flat fee 10.00 × 14/30 = 4.67.",
+        ),
+    ],
+    ids=["allowance and limits", "a cap, in German", "a tier's fee, which is no quantity"],
+)
+def test_a_part_of_a_period_shows_what_it_made_of_the_price(
+    price: str, locale: str, note: str
+) -> None:
+    charge = Charge("Calls", price, "60000", CALLS, part=DayFraction(14, 30))
+    assert only_line(charge, locale=locale).notes == (note,)
+
+
+@pytest.mark.django_db
+def test_a_price_that_a_part_leaves_alone_needs_no_note() -> None:
+    charge = Charge("Calls", "per_unit | at 0.001", "60000", CALLS, part=DayFraction(14, 30))
+    assert only_line(charge).notes == ()
 
 
 @pytest.mark.django_db
