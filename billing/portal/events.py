@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
 from urllib.parse import urlencode
@@ -13,7 +13,17 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from billing.portal import words
-from billing.portal.metric import BadQuestion, days_url, events_url, metric_of, named, used_in
+from billing.portal.metric import (
+    FIRST_DAY,
+    LAST_DAY,
+    BadQuestion,
+    asked_day,
+    days_url,
+    events_url,
+    metric_of,
+    named,
+    used_in,
+)
 from billing.presentation.reader import Reader, clean
 from catalog.models import ValueMetric
 from catalog.money import plain, round_half_up
@@ -39,6 +49,7 @@ def events(request: HttpRequest, visitor: Visitor, key: str) -> HttpResponseBase
         "words": say,
         "title": say["single_events_of"].format(name=clean(metric.name)),
         "metric": clean(metric.name),
+        "key": metric.key,
         "days_url": _usual_url(metric, visitor),
         "trouble": "",
     }
@@ -48,7 +59,7 @@ def events(request: HttpRequest, visitor: Visitor, key: str) -> HttpResponseBase
             return _as_csv(metric, start, end, visitor)
         context |= _shown(metric, start, end, visitor, after=request.GET.get("after", ""))
     except BadQuestion as bad:
-        context["trouble"] = say[str(bad)]
+        context["trouble"] = bad.said(visitor.locale)
     return page(
         request,
         "events.html",
@@ -60,20 +71,34 @@ def events(request: HttpRequest, visitor: Visitor, key: str) -> HttpResponseBase
 
 
 def _span(given: Mapping[str, str], visitor: Visitor) -> tuple[datetime, datetime]:
-    """Read [start, end): instants, or the customer's days, of which the last is included."""
+    """Read [start, end): instants, or the customer's days, of which the last is included.
+
+    What is left out is the month until then, or today.
+    """
     place = zone(visitor.customer.time_zone)
-    try:
-        start, end = (
-            read_time(given[name].replace(" ", "+"))
-            if "T" in given[name]
-            else first_instant(date.fromisoformat(given[name]) + timedelta(days=days), place)
-            for name, days in (("from", 0), ("to", 1))
-        )
-    except (KeyError, ValueError, OverflowError):
-        raise BadQuestion("bad_range") from None
-    if not start < end or start.year < 1970:
+    today = local_date(timezone.now(), place)
+    end = _instant(given, "to") or first_instant(
+        asked_day(given, "to", today) + timedelta(days=1), place
+    )
+    month = local_date(end - timedelta.resolution, place).replace(day=1)
+    start = _instant(given, "from") or first_instant(asked_day(given, "from", month), place)
+    if not start < end:
         raise BadQuestion("bad_range")
     return start, end
+
+
+def _instant(given: Mapping[str, str], name: str) -> datetime | None:
+    """Read an instant; none where something else was given."""
+    text = given.get(name, "")
+    if "T" not in text:
+        return None
+    try:
+        at = read_time(text.replace(" ", "+"))
+    except ValueError:
+        raise BadQuestion("bad_moment", name=name, value=clean(text)) from None
+    if not FIRST_DAY.year <= at.year <= LAST_DAY.year:
+        raise BadQuestion("bad_year", name=name, value=clean(text))
+    return at
 
 
 def _usual_url(metric: ValueMetric, visitor: Visitor) -> str:

@@ -33,6 +33,7 @@ from metering.services.usage import Series, TooManyGroups, usage
 
 MOST_BARS = 400
 SHOWN_GROUPS = 4  # and all others as one more
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2200, 1, 1)
 _PLACES = 10
 _LABEL_EVERY = {
     Granularity.HOUR: (1, 3, 6, 12, 24, 48, 96, 168),
@@ -45,7 +46,14 @@ Cut = tuple[datetime, datetime]
 
 
 class BadQuestion(Exception):
-    """What was asked for can't be shown; the key of the words that say why."""
+    """What was asked for can't be shown: the key of the words that say why, and what they name."""
+
+    def __init__(self, key: str, **named: str) -> None:
+        super().__init__(key)
+        self.key, self.named = key, named
+
+    def said(self, locale: str) -> str:
+        return words.of(locale)[self.key].format(**self.named)
 
 
 class Question(NamedTuple):
@@ -71,15 +79,15 @@ class Group(NamedTuple):
 def metric(request: HttpRequest, visitor: Visitor, key: str) -> HttpResponse:
     """Show what this customer used of a metric that it is, or was, charged for."""
     found = metric_of(visitor, key)
-    say, status = words.of(visitor.locale), 200
-    context: dict[str, Any] = {"words": say, "trouble": ""}
+    status = 200
+    context: dict[str, Any] = {"words": words.of(visitor.locale), "trouble": ""}
     try:
         question = _question(request.GET, found, visitor)
         cuts = _cuts(question, visitor)
         groups = _measured(found, cuts, question, visitor)
     except BadQuestion as bad:
         question, status = _usual(visitor), 400
-        context["trouble"] = say[str(bad)].format(most=MOST_BARS)
+        context["trouble"] = bad.said(visitor.locale)
     else:
         if request.GET.get("format") == "csv":
             return _as_csv(found, cuts, groups, visitor)
@@ -139,19 +147,43 @@ def _usuals(by: str, visitor: Visitor) -> Iterator[tuple[str, Question]]:
 
 
 def _question(given: Mapping[str, str], metric: ValueMetric, visitor: Visitor) -> Question:
-    usual = _usual(visitor)
-    try:
-        start = date.fromisoformat(given.get("from") or str(usual.start))
-        last = date.fromisoformat(given.get("to") or str(usual.end - timedelta(days=1)))
-        step = Granularity(given.get("step") or usual.step)
-    except ValueError:
-        raise BadQuestion("bad_range") from None
-    by = given.get("by", "")
-    if not date(1970, 1, 1) <= start <= last <= date(2200, 1, 1):
+    last = asked_day(given, "to", local_date(timezone.now(), zone(visitor.customer.time_zone)))
+    start = asked_day(given, "from", last.replace(day=1))
+    if start > last:
         raise BadQuestion("bad_range")
+    return Question(start, last + timedelta(days=1), _step(given), _by(given, metric))
+
+
+def asked_day(given: Mapping[str, str], name: str, usual: date) -> date:
+    """Read a day that was asked for; `usual` where none was.
+
+    :raises BadQuestion: if it is no day, or not from 1970 to 2200.
+    """
+    if not (text := given.get(name)):
+        return usual
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise BadQuestion("bad_day", name=name, value=clean(text)) from None
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise BadQuestion("bad_year", name=name, value=clean(text))
+    return day
+
+
+def _step(given: Mapping[str, str]) -> Granularity:
+    text = given.get("step") or Granularity.DAY
+    try:
+        return Granularity(text)
+    except ValueError:
+        raise BadQuestion("bad_step", value=clean(text)) from None
+
+
+def _by(given: Mapping[str, str], metric: ValueMetric) -> str:
+    by = given.get("by", "")
     if by and by not in metric.dimensions:
-        by = ""
-    return Question(start, last + timedelta(days=1), step, by)
+        key = "bad_by" if metric.dimensions else "bad_by_none"
+        raise BadQuestion(key, value=clean(by), choices=", ".join(metric.dimensions))
+    return by
 
 
 def _cuts(question: Question, visitor: Visitor) -> list[Cut]:
@@ -159,7 +191,7 @@ def _cuts(question: Question, visitor: Visitor) -> list[Cut]:
     start, end = first_instant(question.start, place), first_instant(question.end, place)
     found = list(islice(buckets(start, end, question.step, place), MOST_BARS + 1))
     if len(found) > MOST_BARS:
-        raise BadQuestion("too_many")
+        raise BadQuestion("too_many", most=str(MOST_BARS))
     if not found:
         raise BadQuestion("bad_range")
     return found
