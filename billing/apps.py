@@ -8,7 +8,7 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         import billing.deliveries  # noqa: F401, PLC0415
-        from billing.admin import customer_panels, finders, overview  # noqa: PLC0415
+        from billing.admin import coupons_panel, customer_panels, finders, overview  # noqa: PLC0415
         from billing.groups import GRANTS  # noqa: PLC0415
         from billing.settlement import unsettled  # noqa: PLC0415
         from billing.triggers import GUARDS  # noqa: PLC0415
@@ -34,4 +34,5 @@ class BillingConfig(AppConfig):
             customer_panels.invoices_panel,
         ]
         SUBSCRIPTION_PANELS.insert(1, customer_panels.subscription_running_panel)
+        SUBSCRIPTION_PANELS.insert(-1, coupons_panel.coupons_panel)
         FINDERS.extend(finders.FINDERS)

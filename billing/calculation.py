@@ -88,7 +88,7 @@ def reduce(nets: Sequence[Decimal], coupons: Sequence[Coupon], *, exponent: int)
     left = [net if net > 0 else ZERO for net in nets]
     reductions = []
     for amount, percent in coupons:
-        reducible = _sum(left)
+        reducible = add_up(left)
         if percent is not None:
             wanted = round_half_up(Fraction(reducible) * Fraction(percent) / 100, exponent)
         else:
@@ -115,13 +115,14 @@ def totals(lines: Sequence[Taxed], *, exponent: int) -> Totals:
         Subtotal(tax, base, round_half_up(Fraction(base) * Fraction(tax.rate) / 100, exponent))
         for tax, base in bases.values()
     )
-    net = round_half_up(_sum(line.net for line in lines), exponent)
-    tax_total = round_half_up(_sum(subtotal.amount for subtotal in subtotals), exponent)
-    assert net == _sum(subtotal.base for subtotal in subtotals)
+    net = round_half_up(add_up(line.net for line in lines), exponent)
+    tax_total = round_half_up(add_up(subtotal.amount for subtotal in subtotals), exponent)
+    assert net == add_up(subtotal.base for subtotal in subtotals)
     return Totals(subtotals, net, tax_total, EXACT.add(net, tax_total))
 
 
-def _sum(amounts: Iterable[Decimal]) -> Decimal:
+def add_up(amounts: Iterable[Decimal]) -> Decimal:
+    """Add exactly; 0 for nothing."""
     total = ZERO
     for amount in amounts:
         total = EXACT.add(total, amount)

@@ -15,9 +15,11 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from billing.calculation import Tax, Taxed, Totals, totals
+from billing.coupons import Held, allowances
 from billing.history import Past, PastKey
 from billing.models import (
     BillingPeriod,
+    InvoiceAllowance,
     InvoiceLine,
     LineKind,
     Recognition,
@@ -146,9 +148,10 @@ class Served(NamedTuple):
 
 @dataclass(frozen=True)
 class Composed:
-    """Lines and taxes, unsaved and without their invoice, and what they add up to."""
+    """Lines, allowances and taxes, unsaved, without their invoice, and what they add up to."""
 
     lines: list[InvoiceLine]
+    allowances: list[InvoiceAllowance]
     taxes: list[TaxSubtotal]
     totals: Totals
     currency: str
@@ -163,12 +166,13 @@ def compose(
     past: Mapping[PastKey, Sequence[Past]],
     ahead: Decimal,
     tax: Tax,
+    coupons: Sequence[Held] = (),
 ) -> Composed:
     """Charge the period that ended in arrears and the one that starts in advance (R21).
 
     `snapshots` holds the usage of `ended` by metric, `past` what was billed before it, which each
-    line tells beside its own, and `ahead` what earlier invoices charged for `ended` itself. Either
-    may be None, but not both: an opening has no period that ended, a last invoice none that starts.
+    line tells beside its own, `ahead` what earlier invoices charged for `ended` itself, and `coupons`
+    what reduces the lines, in this order. Either period may be None, but not both: an opening has no period that ended, a last invoice none that starts.
     """
     served = ended or starting
     assert served is not None
@@ -202,9 +206,11 @@ def compose(
     for position, line in enumerate(ordered, start=1):
         line.position, line.subscription = position, subscription
         line.tax_category, line.tax_rate = tax.category, tax.rate
-    added = totals([Taxed(line.net, tax) for line in ordered], exponent=exponent)
+    reduced = list(allowances(ordered, coupons, exponent=exponent))
+    nets = [*(line.net for line in ordered), *(-allowance.amount for allowance in reduced)]
+    added = totals([Taxed(net, tax) for net in nets], exponent=exponent)
     taxes = [_subtotal(*subtotal) for subtotal in added.subtotals]
-    return Composed(ordered, taxes, added, served.offer.version.currency)
+    return Composed(ordered, reduced, taxes, added, served.offer.version.currency)
 
 
 def _owned(line: InvoiceLine, since: date | None) -> InvoiceLine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import chain
 
@@ -12,10 +12,12 @@ from django.db.models import Exists, OuterRef
 
 from billing.calculation import Tax
 from billing.composition import Composed, Served, compose
+from billing.coupons import Spending
 from billing.history import earlier_usage, period_key
 from billing.models import (
     BillingPeriod,
     Invoice,
+    InvoiceAllowance,
     InvoiceLine,
     InvoiceStatus,
     PeriodCharge,
@@ -42,6 +44,8 @@ class Draft:
     issuer: Issuer
     tax: Tax
     snapshots: Mapping[int, UsageSnapshot]
+    replaces: int | None = None
+    """The open invoice that is drawn anew."""
 
     @property
     def period(self) -> BillingPeriod:
@@ -49,6 +53,20 @@ class Draft:
         served = self.starting if self.purpose == Purpose.OPENING else self.ended
         assert served is not None
         return served.period
+
+    @property
+    def day(self) -> date:
+        """The first day after what it charges in arrears, which is that of what is in advance."""
+        if self.starting:
+            return self.starting.period.start_date
+        assert self.ended is not None
+        return self.ended.period.end_date
+
+    @property
+    def currency(self) -> str:
+        served = self.ended or self.starting
+        assert served is not None
+        return served.offer.version.currency
 
     def invoice(self, composed: Composed, *, run_id: int | None) -> Invoice:
         """Return the unsaved invoice over composed lines."""
@@ -69,21 +87,31 @@ class Draft:
 
 
 def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
-    """Compose the lines of drafts, each with its past, in three queries however many they are."""
+    """Compose the lines of drafts, each with its past and the coupons that those before it left.
+
+    In four queries, however many they are.
+    """
     past = earlier_usage([draft.ended.period for draft in drafts if draft.ended])
     ahead = billed_ahead([draft.ended for draft in drafts if draft.ended])
-    return [
-        compose(
+    spending = Spending({draft.subscription.pk: draft.subscription for draft in drafts}.values())
+    found = []
+    for draft in drafts:
+        ended = draft.ended.period if draft.ended else None
+        composed = compose(
             subscription=draft.subscription,
             ended=draft.ended,
             starting=draft.starting,
             snapshots=draft.snapshots,
-            past=past[period_key(draft.ended.period)] if draft.ended else {},
-            ahead=ahead.get(draft.ended.period.pk, ZERO) if draft.ended else ZERO,
+            past=past[period_key(ended)] if ended else {},
+            ahead=ahead.get(ended.pk, ZERO) if ended else ZERO,
             tax=draft.tax,
+            coupons=spending.held(
+                draft.subscription, day=draft.day, currency=draft.currency, replaces=draft.replaces
+            ),
         )
-        for draft in drafts
-    ]
+        spending.record(draft.subscription, composed.allowances, replaces=draft.replaces)
+        found.append(composed)
+    return found
 
 
 def billed_ahead(served: Iterable[Served]) -> dict[int, Decimal]:
@@ -107,7 +135,7 @@ def billed_ahead(served: Iterable[Served]) -> dict[int, Decimal]:
 
 
 def write_drafts(drafts: Sequence[tuple[Draft, Composed]], *, run_id: int | None) -> list[Invoice]:
-    """Save an invoice per draft that has a line (R30), with lines, taxes and its period's charge.
+    """Save an invoice per draft that has a line (R30), with all its parts and its period's charge.
 
     The drafts' periods and snapshots are saved already.
     """
@@ -129,9 +157,13 @@ def write_drafts(drafts: Sequence[tuple[Draft, Composed]], *, run_id: int | None
 
 
 def attach(composed: Sequence[tuple[Invoice, Composed]]) -> None:
-    """Save the lines and taxes of invoices that have none."""
+    """Save the lines, allowances and taxes of invoices that have none."""
     for invoice, parts in composed:
-        for part in chain[InvoiceLine | TaxSubtotal](parts.lines, parts.taxes):
+        for part in chain[InvoiceLine | InvoiceAllowance | TaxSubtotal](
+            parts.lines, parts.allowances, parts.taxes
+        ):
             part.invoice = invoice
     InvoiceLine.objects.bulk_create(chain.from_iterable(parts.lines for _, parts in composed))
+    allowances = chain.from_iterable(parts.allowances for _, parts in composed)
+    InvoiceAllowance.objects.bulk_create(allowances)
     TaxSubtotal.objects.bulk_create(chain.from_iterable(parts.taxes for _, parts in composed))

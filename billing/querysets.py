@@ -32,5 +32,10 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
     def with_lines(self) -> InvoiceQuerySet:
         """Load all that shows an invoice, in a constant number of queries."""
         return self.select_related("issuer", "customer").prefetch_related(
-            "lines__price__metric", "lines__subscription", "taxes", "documents", "charges__period"
+            "lines__price__metric",
+            "lines__subscription",
+            "allowances__applied__coupon",
+            "taxes",
+            "documents",
+            "charges__period",
         )

@@ -71,6 +71,7 @@ GUARDS = [
         "AND p.ends_at = NEW.starts_at)",
     ),
     *_frozen_with_its_invoice("line", "billing_invoiceline"),
+    *_frozen_with_its_invoice("allowance", "billing_invoiceallowance"),
     *_frozen_with_its_invoice("tax", "billing_taxsubtotal"),
     *append_only("billing_usagesnapshot", name="snapshot"),
     *append_only("billing_invoicedocument", name="document"),

@@ -2,7 +2,7 @@
 
 from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants, may
 
-_EVERYTHING = "valuemetric metricanswer metricdecision plan planversion price pricetier"
+_EVERYTHING = "valuemetric metricanswer metricdecision plan planversion price pricetier coupon"
 _DRAFTS = [
     *may("view", _EVERYTHING),
     *may("add change", "plan planversion"),
@@ -16,6 +16,7 @@ GRANTS: Grants = {
         *may("add change delete", "valuemetric"),
         "delete_plan",
         "publish_planversion",
+        *may("add change", "coupon"),
     ],
     SUPPORT: may("view", _EVERYTHING),
     DEVELOPER: [*may("view", _EVERYTHING), *may("add change", "valuemetric")],

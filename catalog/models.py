@@ -98,6 +98,20 @@ class VersionStatus(models.TextChoices):
     RETIRED = "retired", "Retired"
 
 
+class CouponDuration(models.TextChoices):
+    """How often a coupon reduces what a subscription is billed."""
+
+    ONCE = "once", "Once"
+    PERIODS = "periods", "For a number of periods"
+    FOREVER = "forever", "For good"
+    UNTIL_USED_UP = "until_used_up", "Until its amount is used up"
+
+
+class CouponStatus(models.TextChoices):
+    ACTIVE = "active", "On offer"
+    RETIRED = "retired", "Retired"
+
+
 class PriceModel(models.TextChoices):
     FLAT = "flat", "Flat fee"
     PER_UNIT = "per_unit", "Per unit"
@@ -678,3 +692,71 @@ class PriceTier(models.Model):
 
     def __str__(self) -> str:
         return f"up to {self.up_to}" if self.up_to is not None else "all above"
+
+
+class Coupon(models.Model):
+    """A reduction before tax, in percent or of an amount, that subscriptions can be given (R22a).
+
+    Its terms never change, since customers hold it: retire it and make another.
+    """
+
+    DEFINITION = ("key", "name", "percent", "amount", "currency", "duration", "periods")
+
+    key = KeyField(unique=True, help_text="Your own name for it; it never changes.")
+    name = models.CharField(max_length=200, help_text="What customers read.")
+    percent = ExactDecimalField(
+        max_digits=7,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text="How much it takes off, in percent. Empty: an amount.",
+    )
+    amount = amount_field(
+        null=True, blank=True, help_text="What it takes off, before tax. Empty: a percentage."
+    )
+    currency = models.CharField(max_length=3, blank=True, help_text="Of the amount, such as EUR.")
+    duration = models.CharField(max_length=15, choices=CouponDuration, default=CouponDuration.ONCE)
+    periods = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="On how many periods' invoices."
+    )
+    redeemable_until = models.DateField(
+        null=True, blank=True, help_text="The last day on which somebody can be given it."
+    )
+    status = models.CharField(
+        max_length=10, choices=CouponStatus, default=CouponStatus.ACTIVE, editable=False
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            one_of("duration", CouponDuration, name="coupon_duration_is_known"),
+            one_of("status", CouponStatus, name="coupon_status_is_known"),
+            models.CheckConstraint(
+                name="coupon_takes_a_percentage_or_an_amount",
+                condition=Q(percent__isnull=False, amount__isnull=True, currency="")
+                | (Q(percent__isnull=True, amount__isnull=False) & ~Q(currency="")),
+                violation_error_message="Give a percentage, or an amount and its currency.",
+            ),
+            models.CheckConstraint(
+                name="coupon_takes_something_and_at_most_all",
+                condition=(Q(percent__isnull=True) | Q(percent__gt=0, percent__lte=100))
+                & (Q(amount__isnull=True) | Q(amount__gt=0)),
+                violation_error_message="It takes something off, and at most 100 percent.",
+            ),
+            exactly_when(
+                Q(duration="periods"),
+                Q(periods__isnull=False, periods__gt=0),
+                name="coupon_counts_periods_exactly_when_it_lasts_some",
+                message="Say for how many periods, and only of one that lasts a number of them.",
+            ),
+            models.CheckConstraint(
+                name="coupon_used_up_only_by_amount",
+                condition=~Q(duration="until_used_up") | Q(amount__isnull=False),
+                violation_error_message="Only an amount can be used up.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from catalog.models import PlanVersion, ValueMetric
+from catalog.models import Coupon, PlanVersion, ValueMetric
 from config.base.guards import Event, Guard, immutable
 
 
@@ -53,6 +53,7 @@ GUARDS = [
         "UPDATE",
         f"({immutable(*ValueMetric.DEFINITION)}) AND {_METRIC_IS_PUBLISHED}",
     ),
+    Guard("coupon_terms_never_change", "catalog_coupon", "UPDATE", immutable(*Coupon.DEFINITION)),
     Guard("metric_answer_never_changes", "catalog_metricanswer", "UPDATE", "TRUE"),
     Guard("metric_decision_never_changes", "catalog_metricdecision", "UPDATE", "TRUE"),
     Guard("plan_key_never_changes", "catalog_plan", "UPDATE", immutable("key")),

@@ -29,6 +29,7 @@ SECTIONS: dict[str, list[Place]] = {
         Place("Plans", "sell", "catalog.plan", "What you offer, and its versions"),
         Place("Plan versions", "layers", "catalog.planversion", "Prices: drafts, on sale, earlier"),
         Place("Value metrics", "speed", "catalog.valuemetric", "What is measured and charged for"),
+        Place("Coupons", "local_offer", "catalog.coupon", "Reductions that you can give"),
     ],
     "Customers": [
         Place("Customers", "domain", "customers.customer", "Who buys: terms, usage, invoices"),

@@ -22,7 +22,7 @@ from rest_framework.response import Response
 
 from catalog.api.fields import Choice, CurrencyCode, KeyOf, unchanged_key
 from catalog.api.overrides import OverrideTermsSerializer
-from catalog.models import Plan
+from catalog.models import Coupon, Plan
 from config.base.api.fields import (
     CalendarDate,
     KeyString,
@@ -36,6 +36,7 @@ from config.base.api.views import ApiViewSet
 from config.base.errors import Fault
 from customers import services
 from customers.models import (
+    AppliedCoupon,
     Customer,
     PeriodAlignment,
     PriceOverride,
@@ -324,6 +325,34 @@ class EndingSerializer(StrictSerializer):
     ends_on = CalendarDate(help_text="Periods that begin on this day or later have the plan's.")
 
 
+class NewCouponSerializer(StrictSerializer):
+    """A coupon for a subscription, from a day on."""
+
+    coupon = KeyOf(Coupon, help_text="The key of the coupon.")
+    starts_on = CalendarDate(
+        help_text="It reduces invoices of periods that end, or are billed in advance, on this day "
+        "or later. From the first day of service: the first invoice too."
+    )
+
+
+class AppliedCouponSerializer(serializers.ModelSerializer[AppliedCoupon]):
+    """A coupon that a subscription has."""
+
+    id = serializers.UUIDField(source="uuid")
+    coupon = serializers.CharField(source="coupon.key")
+
+    class Meta:
+        model = AppliedCoupon
+        fields = ("id", "coupon", "starts_on", "ends_on", "applied_by", "applied_at")
+        read_only_fields = fields
+
+
+class CouponEndingSerializer(StrictSerializer):
+    ends_on = CalendarDate(
+        help_text="Invoices of this day or later are not reduced. Its first day: none is."
+    )
+
+
 class SubscriptionFilters(Filters):
     customer = filters.CharFilter("customer__key", label="The customer's key.")
     plan = filters.CharFilter(method="under_plan", label="The key of a plan it is or was under.")
@@ -414,6 +443,36 @@ class SubscriptionViewSet(
         ends_on = self.read_body(EndingSerializer)["ends_on"]
         ended = services.end_override(override_id=found.pk, ends_on=ends_on, actor=self.actor)
         return Response(AgreedSerializer(ended).data)
+
+    @extend_schema(responses=AppliedCouponSerializer(many=True))
+    @action(detail=True, methods=["get"], pagination_class=None, filterset_class=None)
+    def coupons(self, request: Request, key: str) -> Response:
+        """List the coupons that the subscription was given, used up and coming ones too."""
+        applied = self.get_object().applied_coupons.all()
+        return Response(AppliedCouponSerializer(applied, many=True).data)
+
+    @extend_schema(request=NewCouponSerializer, responses={201: AppliedCouponSerializer})
+    @coupons.mapping.post
+    def apply_coupon(self, request: Request, key: str) -> Response:
+        """Give a coupon to a subscription.
+
+        A draft that is there already takes it when it is recalculated.
+        """
+        subscription = self.get_object()
+        body = self.read_body(NewCouponSerializer)
+        applied = services.apply_coupon(
+            subscription_id=subscription.pk, **body, at=timezone.now(), actor=self.actor
+        )
+        return Response(AppliedCouponSerializer(applied).data, status=201)
+
+    @extend_schema(request=CouponEndingSerializer, responses=AppliedCouponSerializer)
+    @action(detail=True, methods=["post"], url_path="coupons/(?P<applied>[0-9a-fA-F-]{36})/end")
+    def end_coupon(self, request: Request, key: str, applied: str) -> Response:
+        """Let a coupon end; invoices of that day or later are not reduced."""
+        found = get_object_or_404(self.get_object().applied_coupons, uuid=_uuid(applied))
+        ends_on = self.read_body(CouponEndingSerializer)["ends_on"]
+        ended = services.end_coupon(applied_id=found.pk, ends_on=ends_on, actor=self.actor)
+        return Response(AppliedCouponSerializer(ended).data)
 
 
 def _uuid(text: str) -> UUID:

@@ -3,11 +3,12 @@
 from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants, may
 
 _EVERYTHING = (
-    "issuer customer contact subscription subscriptionphase subscriptionquantity priceoverride"
+    "issuer customer contact subscription subscriptionphase subscriptionquantity priceoverride "
+    "appliedcoupon"
 )
 _DAILY = [
     *may("view", _EVERYTHING),
-    *may("add change", "customer contact subscription"),
+    *may("add change", "customer contact subscription appliedcoupon"),
     "delete_contact",
 ]
 
@@ -21,6 +22,7 @@ GRANTS: Grants = {
     ],
     SUPPORT: may("view", _EVERYTHING),
     DEVELOPER: may(
-        "view", "customer subscription subscriptionphase subscriptionquantity priceoverride"
+        "view",
+        "customer subscription subscriptionphase subscriptionquantity priceoverride appliedcoupon",
     ),
 }

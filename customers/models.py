@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 
-from catalog.models import PlanVersion
+from catalog.models import Coupon, PlanVersion
 from config.base.constraints import exactly_when, never_negative, one_of
 from config.base.fields import ExactDecimalField, KeyField, quantity_field
 from customers.periods import Alignment
@@ -426,4 +426,46 @@ class PriceOverride(models.Model):
 
     def holds_on(self, day: date) -> bool:
         """Say whether a period that begins on this day has these terms."""
+        return self.starts_on <= day and (self.ends_on is None or day < self.ends_on)
+
+
+class AppliedCoupon(models.Model):
+    """A coupon that a subscription was given, from a day on (R22a).
+
+    It reduces the invoices of periods that end, or are billed in advance, on that day or later,
+    and before `ends_on`; how much of it is left is told by those invoices alone.
+    """
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    subscription = models.ForeignKey(
+        Subscription, on_delete=models.PROTECT, related_name="applied_coupons"
+    )
+    coupon = models.ForeignKey(Coupon, on_delete=models.PROTECT, related_name="applied")
+    starts_on = models.DateField(help_text="Invoices of this day or later are reduced.")
+    ends_on = models.DateField(
+        null=True, blank=True, help_text="Invoices of this day or later no longer are."
+    )
+    applied_by = models.CharField(max_length=255)
+    applied_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("subscription_id", "starts_on", "id")
+        constraints = (
+            models.CheckConstraint(
+                name="applied_coupon_ends_not_before_it_starts",
+                condition=Q(ends_on__isnull=True) | Q(ends_on__gte=F("starts_on")),
+                violation_error_message="It ends on its first day or later.",
+            ),
+            models.UniqueConstraint(
+                fields=["subscription", "coupon"],
+                condition=Q(ends_on__isnull=True),
+                name="applied_coupon_running_once_per_subscription",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.coupon} for {self.subscription} from {self.starts_on}"
+
+    def holds_on(self, day: date) -> bool:
+        """Say whether it reduces an invoice of this day."""
         return self.starts_on <= day and (self.ends_on is None or day < self.ends_on)

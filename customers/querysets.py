@@ -40,9 +40,9 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         return self.filter(Q(payer=customer) | Q(payer=None, customer=customer))
 
     def with_terms(self) -> SubscriptionQuerySet:
-        """Load customer, phases with plan and version, quantities and own terms, at flat cost."""
+        """Load customer, phases with plan and version, quantities, own terms and coupons; flat cost."""
         return self.select_related("customer", "issuer", "payer").prefetch_related(
-            "phases__plan_version__plan", "quantities", "overrides"
+            "phases__plan_version__plan", "quantities", "overrides", "applied_coupons__coupon"
         )
 
 

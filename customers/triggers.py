@@ -12,6 +12,13 @@ GUARDS = [
         immutable("subscription_id", "price_key", "starts_on", "terms"),
     ),
     Guard("override_is_never_deleted", "customers_priceoverride", "DELETE", "TRUE"),
+    Guard(
+        "applied_coupon_changes_only_its_end",
+        "customers_appliedcoupon",
+        "UPDATE",
+        immutable("subscription_id", "coupon_id", "starts_on"),
+    ),
+    Guard("applied_coupon_is_never_deleted", "customers_appliedcoupon", "DELETE", "TRUE"),
     Guard("customer_key_never_changes", "customers_customer", "UPDATE", immutable("key")),
     Guard(
         "subscription_identity_never_changes",

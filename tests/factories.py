@@ -8,11 +8,12 @@ from itertools import count
 from typing import Any
 
 from catalog import services as catalog
+from catalog.coupons import create_coupon
 from catalog.drafts import PriceDraft
-from catalog.models import Plan, PlanVersion, Price, PriceTier, ValueMetric
+from catalog.models import Coupon, Plan, PlanVersion, Price, PriceTier, ValueMetric
 from config.base.audit import SYSTEM
 from customers import services as customers
-from customers.models import Customer, Subscription
+from customers.models import AppliedCoupon, Customer, Subscription
 
 _number = count(1)
 AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -95,4 +96,23 @@ def subscription(
         starts_on=terms.pop("starts_on", date(2026, 11, 1)),
         actor=SYSTEM,
         **terms,
+    )
+
+
+def coupon(key: str = "", **fields: Any) -> Coupon:
+    """Ten per cent off, once, unless told otherwise; an amount is in EUR."""
+    key = key or f"coupon-{next(_number)}"
+    fields.setdefault("name", key.capitalize())
+    if "amount" in fields:
+        fields.setdefault("currency", "EUR")
+    else:
+        fields.setdefault("percent", Decimal(10))
+    return create_coupon(coupon=Coupon(key=key, **fields), actor=SYSTEM)
+
+
+def applied_coupon(
+    subscription: Subscription, coupon: Coupon, *, starts_on: date = date(2026, 11, 1)
+) -> AppliedCoupon:
+    return customers.apply_coupon(
+        subscription_id=subscription.pk, coupon=coupon, starts_on=starts_on, at=AT, actor=SYSTEM
     )

@@ -17,7 +17,14 @@ from django.utils.translation.trans_real import (
 from rest_framework.request import Request
 
 from billing.api.periods import written
-from billing.models import Invoice, InvoiceLine, InvoiceStatus, LineKind, TaxSubtotal
+from billing.models import (
+    Invoice,
+    InvoiceAllowance,
+    InvoiceLine,
+    InvoiceStatus,
+    LineKind,
+    TaxSubtotal,
+)
 from billing.presentation.lines import line_view
 from billing.presentation.reader import Reader
 from billing.presentation.views import LineView, RowView
@@ -36,6 +43,7 @@ class Shown(NamedTuple):
 
     invoice: Invoice
     lines: Sequence[InvoiceLine]
+    allowances: Sequence[InvoiceAllowance]
     taxes: Sequence[TaxSubtotal]
     purpose: str | None
 
@@ -45,9 +53,9 @@ class Shown(NamedTuple):
 
 
 def shown(invoice: Invoice) -> Shown:
-    """Return a saved invoice, loaded `with_lines`, with its lines and taxes."""
-    lines, taxes = invoice.lines.all(), invoice.taxes.all()
-    return Shown(invoice, list(lines), list(taxes), purpose_of(invoice))
+    """Return a saved invoice, loaded `with_lines`, with its lines, allowances and taxes."""
+    lines, allowances, taxes = invoice.lines.all(), invoice.allowances.all(), invoice.taxes.all()
+    return Shown(invoice, list(lines), list(allowances), list(taxes), purpose_of(invoice))
 
 
 def purpose_of(invoice: Invoice) -> str | None:
@@ -93,6 +101,7 @@ def invoice_answer(shown: Shown, *, locale: str) -> dict[str, Any]:
         "issue_date": invoice.issue_date,
         "due_date": invoice.due_date,
         "lines": [_line(line, places, saved=shown.is_saved, locale=locale) for line in shown.lines],
+        "allowances": list(_allowances(shown, places)),
         "net_total": _amount(invoice.net_total, places),
         "tax_total": _amount(invoice.tax_total, places),
         "total": _amount(invoice.total, places),
@@ -208,6 +217,27 @@ def _sum(row: RowView) -> str:
     if row.quantity and row.unit_price:
         return f"{row.label}: {row.quantity} × {row.unit_price} = {row.amount}"
     return f"{row.label}: {row.amount}"
+
+
+def _allowances(shown: Shown, places: int) -> Iterator[dict[str, Any]]:
+    lines = {line.position: line.uuid if shown.is_saved else None for line in shown.lines}
+    for allowance in shown.allowances:
+        yield {
+            "coupon": allowance.applied.coupon.key,
+            "description": allowance.description,
+            "percent": None if allowance.percent is None else plain(allowance.percent),
+            "amount": _amount(allowance.amount, places),
+            "tax_category": allowance.tax_category,
+            "tax_rate": plain(allowance.tax_rate),
+            "shares": [
+                {
+                    "line": lines[share["line"]],
+                    "position": share["line"],
+                    "amount": _amount(Decimal(share["amount"]), places),
+                }
+                for share in allowance.shares
+            ],
+        }
 
 
 def _tax(tax: TaxSubtotal, places: int) -> dict[str, str]:

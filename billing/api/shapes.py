@@ -109,8 +109,28 @@ class LineSerializer(serializers.Serializer[Any]):
     explanation = ExplanationSerializer()
 
 
+class ShareSerializer(serializers.Serializer[Any]):
+    """What a coupon takes off one line."""
+
+    line = serializers.UUIDField(allow_null=True, help_text="null on an upcoming invoice.")
+    position = serializers.IntegerField(help_text="The line's place on the invoice, from 1.")
+    amount = QuantityString()
+
+
+class AllowanceSerializer(serializers.Serializer[Any]):
+    """What a coupon takes off the lines of one tax category and rate, before tax."""
+
+    coupon = serializers.CharField(help_text="Its key.")
+    description = serializers.CharField()
+    percent = QuantityString(allow_null=True, help_text="null: the coupon is an amount.")
+    amount = QuantityString(help_text="Positive; its shares add up to it.")
+    tax_category = serializers.ChoiceField(choices=TaxCategory.values)
+    tax_rate = QuantityString(help_text="In percent.")
+    shares = ShareSerializer(many=True)
+
+
 class InvoiceTaxSerializer(serializers.Serializer[Any]):
-    """The tax of one category and rate, rounded once on the sum of its lines."""
+    """The tax of one category and rate, rounded once on its lines less its allowances."""
 
     category = serializers.ChoiceField(choices=TaxCategory.values)
     rate = QuantityString(help_text="In percent.")
@@ -159,7 +179,10 @@ class InvoiceSerializer(serializers.Serializer[Any]):
     issue_date = serializers.DateField(allow_null=True)
     due_date = serializers.DateField(allow_null=True)
     lines = LineSerializer(many=True)
-    net_total = QuantityString(minimum=None)
+    allowances = AllowanceSerializer(many=True)
+    net_total = QuantityString(
+        minimum=None, help_text="The sum of the lines' `net` less that of the allowances."
+    )
     tax_total = QuantityString(minimum=None)
     total = QuantityString()
     amount_due = QuantityString(help_text="The total less what is paid; 0 if void or discarded.")

@@ -47,7 +47,7 @@ class UpcomingInvoice(ApiView):
         subscription = get_object_or_404(Subscription.objects.with_terms(), key=key)
         self.read_query(NoQuery)
         invoice, composed = upcoming_invoice(subscription=subscription, at=timezone.now())
-        upcoming = Shown(invoice, composed.lines, composed.taxes, None)
+        upcoming = Shown(invoice, composed.lines, composed.allowances, composed.taxes, None)
         locale = readers_locale(request, invoice)
         return Response(invoice_answer(upcoming, locale=locale))
 

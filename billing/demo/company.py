@@ -87,6 +87,15 @@ PLANS = {
 }
 
 
+PROMOTION: dict[str, Any] = {
+    "key": "welcome",
+    "name": "Welcome offer",
+    "percent": Decimal(20),
+    "duration": "periods",
+    "periods": 3,
+}
+
+
 class Rates(NamedTuple):
     """What the plans cost in one currency, as texts of exact decimals."""
 
@@ -239,6 +248,7 @@ class Deal(NamedTuple):
     seats_later: tuple[tuple[int, int], ...] = ()  # (days ago, seats from then on)
     ended_months_ago: int | None = None  # on the 1st of that month
     has_trial: bool = False
+    has_promotion: bool = False
 
 
 @dataclass(frozen=True)
@@ -492,7 +502,7 @@ BUYERS = (
             "country": "US",
             "segment": "Industry",
         },
-        (Deal("scale", Start(Alignment.CALENDAR, months_ago=2, day=17)),),
+        (Deal("scale", Start(Alignment.CALENDAR, months_ago=2, day=17), has_promotion=True),),
         (("Owen Tran", "owen@cascade.example"),),
         (
             Habit("api_calls", 5100, growth=6, weekend=50, split={"us-east": 70, "ap-south": 30}),

@@ -22,7 +22,8 @@ from billing.services import runs
 from billing.services.closing import to_close
 from billing.services.issuing import hold_for_review, issue_invoices
 from catalog import services as catalog
-from catalog.models import Plan, PlanVersion, ValueMetric
+from catalog.coupons import create_coupon
+from catalog.models import Coupon, Plan, PlanVersion, ValueMetric
 from config.base import audit
 from config.base.audit import SYSTEM, Actor
 from config.base.errors import Refusal
@@ -97,8 +98,9 @@ def _found(*, now: datetime, among_others: bool, tell: Tell) -> Told:
     changes = {"reference": [None, now.isoformat()]}
     audit.record(actor=SYSTEM, action=BEGUN, subject=issuer, changes=changes)
     versions = _offer(told)
+    promotion = create_coupon(coupon=Coupon(**company.PROMOTION), actor=PERSON)
     for buyer in BUYERS:
-        _subscribe(buyer, issuer, versions, told.day)
+        _subscribe(buyer, issuer, versions, promotion, told.day)
     currencies = {offer.currency for offer in OFFERS}
     tell(
         f"{issuer.name} sells {len(company.PLANS)} plans in {len(currencies)} currencies "
@@ -147,6 +149,7 @@ def _subscribe(
     buyer: Buyer,
     issuer: Issuer,
     versions: dict[tuple[str, str, bool], PlanVersion],
+    promotion: Coupon,
     reference: date,
 ) -> None:
     customer = customers.create_customer(
@@ -156,16 +159,25 @@ def _subscribe(
         contact = Contact(customer=customer, name=name, email=email)
         customers.add_contact(contact=contact, actor=SYSTEM)
     for deal in buyer.deals:
-        customers.subscribe(
+        starts_on = deal.start.on(reference)
+        subscription = customers.subscribe(
             key=_key(buyer, deal),
             customer=customer,
             version=versions[deal.plan, customer.currency, deal.has_trial],
-            starts_on=deal.start.on(reference),
+            starts_on=starts_on,
             alignment=deal.start.alignment,
             anchor_on=None if deal.has_trial else deal.start.anchor(reference),
             quantities={"seats": Decimal(deal.seats)} if deal.seats else None,
             actor=SYSTEM,
         )
+        if deal.has_promotion:
+            customers.apply_coupon(
+                subscription_id=subscription.pk,
+                coupon=promotion,
+                starts_on=starts_on,
+                at=datetime.combine(starts_on, MORNING, UTC),
+                actor=PERSON,
+            )
 
 
 def _live(told: Told, *, tell: Tell) -> None:

@@ -1,8 +1,9 @@
-"""Periods, runs and snapshots; number sequences; invoices, their lines, taxes and documents."""
+"""Periods, runs and snapshots; number sequences; invoices with lines, allowances, taxes and documents."""
 
 from billing.models.invoices import (
     DocumentSequence,
     Invoice,
+    InvoiceAllowance,
     InvoiceDocument,
     InvoiceLine,
     InvoiceStatus,
@@ -27,6 +28,7 @@ __all__ = [
     "BillingRun",
     "DocumentSequence",
     "Invoice",
+    "InvoiceAllowance",
     "InvoiceDocument",
     "InvoiceLine",
     "InvoiceStatus",

@@ -13,7 +13,7 @@ from billing.querysets import InvoiceQuerySet
 from catalog.models import Price, ValueMetric
 from config.base.constraints import exactly_when, one_of
 from config.base.fields import ExactDecimalField, amount_field, quantity_field
-from customers.models import Customer, Issuer, Subscription
+from customers.models import AppliedCoupon, Customer, Issuer, Subscription
 
 
 class InvoiceStatus(models.TextChoices):
@@ -264,8 +264,42 @@ class InvoiceLine(models.Model):
         return self.price.metric if self.price else None
 
 
+class InvoiceAllowance(models.Model):
+    """What a coupon takes off the lines of one tax category and rate, before tax (R22a, BG-20).
+
+    `net_total` is the sum of the lines less that of the allowances; the lines stay as they are.
+    """
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="allowances")
+    position = models.PositiveSmallIntegerField()
+    applied = models.ForeignKey(AppliedCoupon, on_delete=models.PROTECT, related_name="allowances")
+    description = models.CharField(max_length=200)
+    percent = ExactDecimalField(max_digits=7, decimal_places=4, null=True)
+    tax_category = models.CharField(max_length=2, choices=TaxCategory)
+    tax_rate = ExactDecimalField(max_digits=7, decimal_places=4)
+    amount = amount_field()
+    shares = models.JSONField(help_text="What it takes off each line, by the line's position.")
+
+    class Meta:
+        ordering = ("invoice_id", "position")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["invoice", "position"], name="allowance_position_once_per_invoice"
+            ),
+            models.UniqueConstraint(
+                fields=["invoice", "applied", "tax_category", "tax_rate"],
+                name="allowance_once_per_coupon_and_tax",
+            ),
+            one_of("tax_category", TaxCategory, name="allowance_tax_category_is_known"),
+            models.CheckConstraint(name="allowance_takes_something", condition=Q(amount__gt=0)),
+        )
+
+    def __str__(self) -> str:
+        return self.description
+
+
 class TaxSubtotal(models.Model):
-    """The tax of one category and rate, rounded once on the sum of its lines (R29, BR-CO-17)."""
+    """The tax of one category and rate, rounded once on its lines less allowances (R29, BR-CO-17)."""
 
     invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="taxes")
     category = models.CharField(max_length=2, choices=TaxCategory)

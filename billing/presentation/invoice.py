@@ -9,8 +9,16 @@ from typing import Any
 
 from django.db import models
 
+from billing.calculation import add_up
 from billing.composition import Composed
-from billing.models import Invoice, InvoiceLine, InvoiceStatus, LineKind, TaxSubtotal
+from billing.models import (
+    Invoice,
+    InvoiceAllowance,
+    InvoiceLine,
+    InvoiceStatus,
+    LineKind,
+    TaxSubtotal,
+)
 from billing.presentation.colours import palette
 from billing.presentation.lines import has_usage, is_shown, line_view, usage_view
 from billing.presentation.reader import Reader, clean
@@ -53,6 +61,7 @@ def present(
     today = invoice.issue_date or invoice.created_at.date()
     lines = composed.lines if composed else list(invoice.lines.all())
     taxes = composed.taxes if composed else list(invoice.taxes.all())
+    allowances = composed.allowances if composed else list(invoice.allowances.all())
     usage = [line for line in lines if has_usage(line)]
     number = invoice.number or ""
     heading = reader.say("invoice" if number else "draft_title")
@@ -74,7 +83,7 @@ def present(
         usage_note=_more(len(usage) - _AT_A_GLANCE, reader),
         net_heading=reader.say("net_in", currency=invoice.currency),
         lines=tuple(line_view(line, reader, today=today) for line in lines if is_shown(line)),
-        totals=tuple(_totals(invoice, taxes, reader)),
+        totals=tuple(_totals(invoice, allowances, taxes, reader)),
         taxes=tuple(_tax(tax, reader) for tax in taxes),
         tax_sum=_tax_sum(invoice, reader) if len(taxes) > 1 else None,
         tax_notes=tuple(_tax_notes(taxes, reader)),
@@ -224,7 +233,19 @@ def _more(count: int, reader: Reader) -> str:
     return reader.say("more_metrics", count=reader.number(Decimal(count)))
 
 
-def _totals(invoice: Invoice, taxes: Iterable[TaxSubtotal], reader: Reader) -> Iterator[TotalView]:
+def _totals(
+    invoice: Invoice,
+    allowances: Sequence[InvoiceAllowance],
+    taxes: Iterable[TaxSubtotal],
+    reader: Reader,
+) -> Iterator[TotalView]:
+    """Add up from the lines to the total; without a coupon the lines are the net total."""
+    if allowances:
+        taken = add_up(allowance.amount for allowance in allowances)
+        lines = EXACT.add(invoice.net_total, taken)
+        yield TotalView(reader.say("sum_of_lines"), reader.rounded(lines))
+    for allowance in allowances:
+        yield TotalView(_coupon(allowance, reader), reader.rounded(-allowance.amount))
     yield TotalView(reader.say("net_total"), reader.rounded(invoice.net_total))
     for tax in taxes:
         if tax.category != "O":
@@ -232,6 +253,13 @@ def _totals(invoice: Invoice, taxes: Iterable[TaxSubtotal], reader: Reader) -> I
             label = reader.say("tax_on", rate=rate, base=base)
             yield TotalView(label, reader.rounded(tax.amount))
     yield TotalView(reader.say("total"), reader.money(invoice.total), is_final=True)
+
+
+def _coupon(allowance: InvoiceAllowance, reader: Reader) -> str:
+    name = clean(allowance.description)
+    if allowance.percent is not None:
+        name = f"{name}, {reader.percent(allowance.percent)}"
+    return reader.say("before_vat", name=name)
 
 
 def _tax(tax: TaxSubtotal, reader: Reader) -> TaxView:

@@ -151,8 +151,13 @@ def draft_of(
     ended: BillingPeriod | None,
     starting: BillingPeriod | None,
     snapshots: Mapping[int, UsageSnapshot],
+    *,
+    replaces: int | None = None,
 ) -> Draft:
-    """Return the invoice to be over a period that ended, one that starts, or both."""
+    """Return the invoice to be over a period that ended, one that starts, or both.
+
+    `replaces` is the open invoice that it is drawn anew for.
+    """
     period = ended or starting
     assert period is not None
     subscription = period.subscription
@@ -164,6 +169,7 @@ def draft_of(
         issuer=chunk.issuer(subscription),
         tax=chunk.tax(subscription),
         snapshots=snapshots,
+        replaces=replaces,
     )
 
 

@@ -179,11 +179,12 @@ def recalculate_invoices(
     """Measure the periods of open invoices again and redraw their lines (R26).
 
     Writes the next snapshot revision; nothing is lost of the earlier ones. With
-    `only_if_changed`, an invoice stays as it is if its usage, past, parties and tax do.
+    `only_if_changed`, an invoice stays as it is if its usage, past, parties, tax and coupons do.
     Returns those that were redrawn.
 
     :raises InvoiceNotDraft: if one is issued, void or discarded.
     """
+    _lock_subscriptions(invoice_ids)
     invoices = _locked(invoice_ids)
     for invoice in invoices:
         check_open(invoice)
@@ -193,12 +194,18 @@ def recalculate_invoices(
     telling_otherwise = _with_another_past(drafts)
     for invoice, draft, changed in drafts:
         past_changed = invoice.pk in telling_otherwise or draft.subscription.pk in subscriptions
-        if only_if_changed and not (changed or past_changed or _outdated(invoice, draft)):
+        if only_if_changed and not (
+            changed
+            or past_changed
+            or _outdated(invoice, draft)
+            or _reduced_otherwise(invoice, draft)
+        ):
             continue
         UsageSnapshot.objects.bulk_create(draft.snapshots.values())
         [composed] = compose_all([draft])
         before = audit.state(invoice)
         invoice.lines.all().delete()
+        invoice.allowances.all().delete()
         invoice.taxes.all().delete()
         fresh = draft.invoice(composed, run_id=invoice.run_id)
         for name in REDRAWN:
@@ -316,6 +323,13 @@ def usage_since(invoice: Invoice, *, at: datetime) -> dict[int, UsageSnapshot]:
     return changed
 
 
+def _lock_subscriptions(invoice_ids: Sequence[int]) -> None:
+    """Keep a close from using what is left of a coupon that a redrawn invoice uses too."""
+    billed = PeriodCharge.objects.filter(invoice__in=invoice_ids, is_live=True)
+    mine = Subscription.objects.filter(pk__in=billed.values("subscription")).order_by("pk")
+    list(mine.select_for_update().values_list("pk"))
+
+
 def _locked(invoice_ids: Sequence[int]) -> list[Invoice]:
     found = Invoice.objects.select_for_update(of=("self",)).select_related("customer")
     return list(found.filter(pk__in=invoice_ids).order_by("pk"))
@@ -345,6 +359,15 @@ def _outdated(invoice: Invoice, draft: Draft) -> bool:
     return parties != (invoice.issuer_id, invoice.customer_id) or drawn != {
         (draft.tax.category, draft.tax.rate)
     }
+
+
+def _reduced_otherwise(invoice: Invoice, draft: Draft) -> bool:
+    """Say whether coupons take something else off now than when the invoice was drawn."""
+    drawn = set(invoice.allowances.values_list("applied", "amount"))
+    if not drawn and not draft.subscription.applied_coupons.all():
+        return False
+    [composed] = compose_all([draft])
+    return drawn != {(one.applied_id, one.amount) for one in composed.allowances}
 
 
 def _with_another_past(drafts: Sequence[Redraft]) -> set[int]:
@@ -476,6 +499,7 @@ def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
             None if opening else charge.period,
             charge.period if opening else following.get(charge.pk),
             measured,
+            replaces=invoice.pk,
         )
         found.append(Redraft(invoice, draft, changed))
     return found

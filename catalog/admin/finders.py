@@ -1,10 +1,10 @@
-"""How the admin's search finds plans and metrics."""
+"""How the admin's search finds plans, metrics and coupons."""
 
 from __future__ import annotations
 
 from django.urls import reverse
 
-from catalog.models import Plan, ValueMetric
+from catalog.models import Coupon, Plan, ValueMetric
 from config.base.admin.find import Finder, Hit, any_contains, first
 
 
@@ -32,7 +32,20 @@ def find_metrics(query: str) -> list[Hit]:
     ]
 
 
+def find_coupons(query: str) -> list[Hit]:
+    return [
+        Hit(
+            coupon.name,
+            coupon.key,
+            reverse("admin:catalog_coupon_change", args=(coupon.pk,)),
+            is_exact=coupon.key == query,
+        )
+        for coupon in first(Coupon.objects.filter(any_contains(query, "name", "key")))
+    ]
+
+
 FINDERS = [
     Finder("Plans", "catalog.view_plan", find_plans, "catalog.plan"),
     Finder("Metrics", "catalog.view_valuemetric", find_metrics, "catalog.valuemetric"),
+    Finder("Coupons", "catalog.view_coupon", find_coupons, "catalog.coupon"),
 ]

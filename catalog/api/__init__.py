@@ -1,4 +1,4 @@
-"""The catalog's endpoints: metrics, plans and their versions, presets, and the price calculator.
+"""The catalog's endpoints: metrics, plans, versions, presets, coupons, and the price calculator.
 
 Bodies become model instances and PriceDrafts; each view calls one service of `catalog.services`.
 """
@@ -6,6 +6,7 @@ Bodies become model instances and PriceDrafts; each view calls one service of `c
 from django.urls import path
 
 from catalog.api.calculator import CalculatePrice
+from catalog.api.coupons import CouponViewSet
 from catalog.api.metrics import MetricViewSet
 from catalog.api.plans import PlanViewSet
 from catalog.api.presets import ImportPreset, Presets
@@ -13,6 +14,7 @@ from catalog.api.versions import VersionViewSet
 
 routes = [
     ("metrics", MetricViewSet, "metric"),
+    ("coupons", CouponViewSet, "coupon"),
     ("plans", PlanViewSet, "plan"),
     (r"plans/(?P<plan>[^/]+)/versions", VersionViewSet, "version"),
 ]

@@ -22,6 +22,7 @@ from config.base.admin.audited import AuditedAdmin, Panel, PanelMaker
 from config.base.admin.theme import display, short
 from config.base.audit import Actor
 from customers import services
+from customers.admin.couponing import CouponPages
 from customers.admin.customers import next_boundary, state_of
 from customers.admin.overriding import OverridePages, overrides_panel
 from customers.admin.subscribing import SubscribeForm, counted_prices, offered_versions
@@ -156,7 +157,7 @@ class StateFilter(SimpleListFilter):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(OverridePages, AuditedAdmin[Subscription]):
+class SubscriptionAdmin(OverridePages, CouponPages, AuditedAdmin[Subscription]):
     form = SubscribeForm
     list_display = ("key", "customer_page", "plan", "starts_on", "last_day", "state")
     list_filter = (StateFilter, "phases__plan_version__plan")
@@ -167,7 +168,7 @@ class SubscriptionAdmin(OverridePages, AuditedAdmin[Subscription]):
     show_full_result_count = False
     autocomplete_fields = ("customer", "payer", "issuer")
     panels = SUBSCRIPTION_PANELS
-    actions_detail = ("own_price", "end_own_price")
+    actions_detail = ("own_price", "end_own_price", "apply_coupon", "end_coupon")
     complaint_fields = {"plan": "plan_version"}
     empty_hint = (
         "A subscription puts a customer on a published plan, from a day on. "
@@ -183,7 +184,12 @@ class SubscriptionAdmin(OverridePages, AuditedAdmin[Subscription]):
             super()
             .get_queryset(request)
             .select_related("customer", "issuer", "payer")
-            .prefetch_related(Prefetch("phases", queryset=phases), "quantities", "overrides")
+            .prefetch_related(
+                Prefetch("phases", queryset=phases),
+                "quantities",
+                "overrides",
+                "applied_coupons__coupon",
+            )
         )
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -1,5 +1,6 @@
 """What is done with customers: kept, subscribed, let into the portal. One use case each."""
 
+from customers.services.couponing import CouponEnded, CouponExpired, apply_coupon, end_coupon
 from customers.services.overriding import OverrideEnded, agree_price, end_override, price_on
 from customers.services.signing_in import make_sign_in_link
 from customers.services.subscribing import (
@@ -18,17 +19,21 @@ from customers.services.subscribing import (
 )
 
 __all__ = [
+    "CouponEnded",
+    "CouponExpired",
     "CurrencyInUse",
     "OverrideEnded",
     "SubscriptionEnded",
     "VersionNotOffered",
     "add_contact",
     "agree_price",
+    "apply_coupon",
     "change_customer",
     "change_issuer",
     "change_quantity",
     "create_customer",
     "create_issuer",
+    "end_coupon",
     "end_override",
     "end_subscription",
     "make_sign_in_link",

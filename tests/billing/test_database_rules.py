@@ -17,6 +17,7 @@ from billing.models import (
     BillingRun,
     DocumentSequence,
     Invoice,
+    InvoiceAllowance,
     InvoiceDocument,
     InvoiceLine,
     PeriodCharge,
@@ -34,9 +35,10 @@ NOV, DEC = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, 1, tzinfo=UT
 
 
 def november() -> Invoice:
-    """A draft with a fee and a usage line; the opening before it is issued."""
+    """A draft with a fee, a usage line and a coupon; the opening before it is issued."""
     version = make.published(make.flat("base", "10"), make.graduated(make.metric(), "rest @ 1"))
-    make.subscription(make.customer(), version)
+    subscription = make.subscription(make.customer(), version)
+    make.applied_coupon(subscription, make.coupon(percent=50, duration="forever"))
     return close(DEC)[-1]
 
 
@@ -90,6 +92,10 @@ def line(kind: str = "fee") -> Callable[[], InvoiceLine]:
     return lambda: november().lines.get(kind=kind)
 
 
+def allowance() -> InvoiceAllowance:
+    return november().allowances.get()
+
+
 def tax() -> TaxSubtotal:
     return november().taxes.get()
 
@@ -112,6 +118,13 @@ def new_line() -> None:
     first = issued().lines.first()
     assert first is not None
     first.pk, first.uuid, first.position = None, uuid4(), 9
+    first._state.adding = True
+    first.save(force_insert=True)
+
+
+def new_allowance() -> None:
+    first = issued().allowances.get()
+    first.pk, first.position, first.tax_rate = None, 9, Decimal(19)
     first._state.adding = True
     first.save(force_insert=True)
 
@@ -195,6 +208,13 @@ RULES: dict[str, Callable[[], Any]] = {
     "line_insert_only_in_a_draft_invoice": new_line,
     "line_update_only_in_a_draft_invoice": change(lambda: issued().lines.get(), net=9),
     "line_delete_only_in_a_draft_invoice": delete(lambda: issued().lines.get()),
+    "allowance_position_once_per_invoice": twice(allowance, tax_rate=Decimal(19)),
+    "allowance_once_per_coupon_and_tax": twice(allowance, position=2),
+    "allowance_tax_category_is_known": change(allowance, tax_category="x"),
+    "allowance_takes_something": change(allowance, amount=0),
+    "allowance_insert_only_in_a_draft_invoice": new_allowance,
+    "allowance_update_only_in_a_draft_invoice": change(lambda: issued().allowances.get(), amount=9),
+    "allowance_delete_only_in_a_draft_invoice": delete(lambda: issued().allowances.get()),
     "tax_once_per_category_and_rate": twice(tax),
     "tax_category_is_known": change(tax, category="x"),
     "tax_only_where_it_is_due": change(tax, amount=1),

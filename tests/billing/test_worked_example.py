@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from io import BytesIO
 
 import pytest
+from pypdf import PdfReader
 
+from billing.documents import render
 from billing.models import Invoice, InvoiceStatus
+from billing.presentation import present
 from billing.services import runs
 from catalog.drafts import PriceDraft
 from catalog.models import Price
@@ -79,13 +83,16 @@ def close(as_of: datetime) -> list[Invoice]:
     return list(Invoice.objects.with_lines().order_by("pk"))
 
 
-def test_november_costs_what_a_pocket_calculator_says(fernwood: Subscription) -> None:
+def use_november() -> None:
     events = [event(n, "api.call", calls=6244) for n in range(1, 31)]
     events.append(event(30, "api.call", calls=20) | {"id": "last"})
     events.append(event(15, "storage", gb_months="82.5") | {"id": "storage"})
     received = datetime(2026, 11, 30, 13, tzinfo=UTC)
     ingest([read_event(one) for one in events], received_at=received)
 
+
+def test_november_costs_what_a_pocket_calculator_says(fernwood: Subscription) -> None:
+    use_november()
     opening, november = close(datetime(2026, 12, 1, 1, tzinfo=UTC))
 
     assert (opening.status, opening.net_total) == (InvoiceStatus.ISSUED, D("499.00"))
@@ -100,3 +107,33 @@ def test_november_costs_what_a_pocket_calculator_says(fernwood: Subscription) ->
         D("125.19"),
         D("784.10"),
     )
+
+
+def test_a_launch_promotion_comes_off_before_tax_and_stands_on_the_paper(
+    fernwood: Subscription,
+) -> None:
+    promotion = make.coupon("launch", name="Launch promotion", amount=D(50))
+    make.applied_coupon(fernwood, promotion, starts_on=date(2026, 12, 1))
+    use_november()
+    opening, november = close(datetime(2026, 12, 1, 1, tzinfo=UTC))
+
+    assert opening.net_total == D("499.00")
+    assert (november.net_total, november.tax_total, november.total) == (
+        D("608.91"),
+        D("115.69"),
+        D("724.60"),
+    )
+    [allowance] = november.allowances.all()
+    assert [share["amount"] for share in allowance.shares] == ["37.86", "11.84", "0.30"]
+    view = present(november, locale="en-GB")
+    assert [(total.label, total.value) for total in view.totals] == [
+        ("Sum of lines", "658.91"),
+        ("Launch promotion (before VAT)", "\u221250.00"),
+        ("Net total", "608.91"),
+        ("VAT 19\u00a0% on 608.91", "115.69"),
+        ("Invoice total", "€724.60"),
+    ]
+    paper = PdfReader(BytesIO(render(view))).pages[-1].extract_text()
+    rows = ("Sum of lines", "Launch promotion (before VAT)", "Net total", "Invoice total")
+    places = [paper.replace("\u00a0", " ").index(row) for row in rows]
+    assert places == sorted(places)

@@ -8,6 +8,7 @@ from django.apps import apps
 from django.db import IntegrityError, models, transaction
 
 from catalog.models import (
+    Coupon,
     MetricAnswer,
     MetricDecision,
     Plan,
@@ -83,6 +84,10 @@ def decided(**fields: Any) -> MetricDecision:
     return MetricDecision.objects.create(metric=make.metric(), **{**values, **fields})
 
 
+def coupon(**fields: Any) -> Callable[[], Any]:
+    return lambda: Coupon.objects.create(**{"key": "c", "name": "C", "percent": 10, **fields})
+
+
 def second_current_version() -> None:
     first = make.published()
     second = make.published(plan=first.plan)
@@ -147,6 +152,15 @@ RULES: dict[str, Callable[[], Any]] = {
     "decision_has_a_reason": lambda: decided(reason=""),
     "metric_decision_never_changes": lambda: MetricDecision.objects.filter(pk=decided().pk).update(
         reason="another"
+    ),
+    "coupon_duration_is_known": coupon(duration="x"),
+    "coupon_status_is_known": coupon(status="x"),
+    "coupon_takes_a_percentage_or_an_amount": coupon(amount=1, currency="EUR"),
+    "coupon_takes_something_and_at_most_all": coupon(percent=101),
+    "coupon_counts_periods_exactly_when_it_lasts_some": coupon(periods=2),
+    "coupon_used_up_only_by_amount": coupon(duration="until_used_up"),
+    "coupon_terms_never_change": lambda: Coupon.objects.filter(pk=make.coupon().pk).update(
+        percent=11
     ),
     "version_number_once_per_plan": lambda: PlanVersion.objects.create(
         plan=make.draft().plan, number=1, currency="EUR"

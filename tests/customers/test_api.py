@@ -312,7 +312,7 @@ class TestSubscriptions:
         def grow(count: int) -> int:
             for _ in range(count):
                 make.subscription(version=version, quantities={"seats": 2})
-            with django_assert_max_num_queries(7) as captured:
+            with django_assert_max_num_queries(8) as captured:
                 answer = client.get(f"{SUBSCRIPTIONS}?limit=100")
             assert answer.json()["results"][-1]["quantities"] == {"seats": "2"}
             return len(captured)

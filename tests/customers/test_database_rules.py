@@ -9,6 +9,7 @@ from django.apps import apps
 from django.db import IntegrityError, connection, transaction
 
 from customers.models import (
+    AppliedCoupon,
     Contact,
     Customer,
     Issuer,
@@ -116,6 +117,18 @@ def own_price_twice() -> None:
     own_price(subscription=subscription, starts_on=DEC)
 
 
+def given(**fields: Any) -> AppliedCoupon:
+    defaults = {"starts_on": NOV, "applied_by": "anna", "applied_at": MOMENT}
+    if "subscription" not in fields:
+        fields |= {"subscription": make.subscription(), "coupon": make.coupon()}
+    return AppliedCoupon.objects.create(**{**defaults, **fields})
+
+
+def given_twice() -> None:
+    first = given()
+    given(subscription=first.subscription, coupon=first.coupon, starts_on=DEC)
+
+
 def renamed(model: Any, row: Any) -> Callable[[], Any]:
     return lambda: model.objects.filter(pk=row().pk).update(key="other")
 
@@ -143,6 +156,12 @@ RULES: dict[str, Callable[[], Any]] = {
         terms={}
     ),
     "override_is_never_deleted": lambda: PriceOverride.objects.filter(pk=own_price().pk).delete(),
+    "applied_coupon_ends_not_before_it_starts": lambda: given(ends_on=date(2026, 10, 31)),
+    "applied_coupon_running_once_per_subscription": given_twice,
+    "applied_coupon_changes_only_its_end": lambda: AppliedCoupon.objects.filter(
+        pk=given().pk
+    ).update(starts_on=DEC),
+    "applied_coupon_is_never_deleted": lambda: AppliedCoupon.objects.filter(pk=given().pk).delete(),
     "subscription_identity_never_changes": renamed(Subscription, make.subscription),
     "subscription_starts_with_its_first_phase": lambda: Subscription.objects.filter(
         pk=make.subscription().pk
@@ -165,6 +184,7 @@ SQLITE_SAYS = {
     "phase_start_once_per_subscription": "customers_subscriptionphase.starts_on",
     "phase_open_once_per_subscription": "customers_subscriptionphase.subscription_id",
     "contact_once_per_customer_and_address": "contact_once_per_customer_and_address",
+    "applied_coupon_running_once_per_subscription": "customers_appliedcoupon.coupon_id",
     "override_open_once_per_price": "customers_priceoverride.price_key",
     "quantity_once_per_subscription_price_and_day": "customers_subscriptionquantity.starts_on",
 }
