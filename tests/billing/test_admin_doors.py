@@ -56,7 +56,17 @@ NEEDED = {
     "catalog/planversion/*/copy/": "catalog.add_planversion",
     "catalog/planversion/*/retire/": "catalog.publish_planversion",
     "catalog/planversion/*/discard/": "catalog.delete_planversion",
+    "catalog/plan/examples/": "catalog.add_plan",
+    "catalog/plan/example/*/": "catalog.add_plan",
     "customers/customer/*/contacts/*/sign-in-link/": "customers.change_contact",
+    "customers/subscription/*/own-price/": "customers.add_priceoverride",
+    "customers/subscription/*/end-own-price/": "customers.add_priceoverride",
+    "metering/usageevent/usage/*/": "metering.view_usageevent",
+    "metering/usageevent/usage/*/events/": "metering.view_usageevent",
+    "metering/usageevent/usage/*/events.csv": "metering.view_usageevent",
+    "metering/usageevent/*/void/": "metering.add_eventadjustment",
+    "metering/usageevent/*/replace/": "metering.add_eventadjustment",
+    "metering/quarantinedevent/group/": "metering.view_quarantinedevent",
     "metering/quarantinedevent/*/fix/": "metering.change_quarantinedevent",
     "metering/quarantinedevent/*/dismiss/": "metering.change_quarantinedevent",
     "billing/invoice/*/pdf/": "billing.view_invoice",
@@ -68,6 +78,14 @@ NEEDED = {
     "billing/billingrun/*/retry/": "billing.retry_billingperiod",
 }
 """What one must be allowed to do for each page of our own."""
+KEYS = {"catalog": "flat-fee", "metering": "ada"}
+"""Which example, and whose usage."""
+_BAR = "?metric=calls&from=2026-11-05T00:00:00Z&to=2026-11-06T00:00:00Z"
+ASKED = {
+    "metering/usageevent/usage/*/events/": _BAR,
+    "metering/usageevent/usage/*/events.csv": _BAR,
+}
+"""What a page can't do without."""
 NOBODYS = {"billing/billingrun/add/"}
 """A run is started by closing what is due."""
 PLAIN = {"": "view", "add/": "add", "*/change/": "view", "*/": "view", "*/history/": "view"}
@@ -121,12 +139,14 @@ def address(route: str) -> str:
 
     def value(match: re.Match[str]) -> str:
         kind = match[1].partition(":")[2] or match[1]
+        if kind == "key":
+            return KEYS[app]
         owner: Any = {"contact_id": Contact}.get(kind) or apps.get_model(app, model)
         row = owner._default_manager.order_by("-pk").first()  # of versions, the draft
         assert row is not None, f"no {model} to open"
         return "issue" if kind == "name" else str(row.pk)
 
-    return "/" + re.sub(r"<([^>]+)>", value, route)
+    return "/" + re.sub(r"<([^>]+)>", value, route) + ASKED.get(starred(route), "")
 
 
 def test_every_page_of_our_own_says_what_it_needs() -> None:
