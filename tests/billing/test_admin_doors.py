@@ -58,9 +58,12 @@ NEEDED = {
     "catalog/planversion/*/discard/": "catalog.delete_planversion",
     "catalog/plan/examples/": "catalog.add_plan",
     "catalog/plan/example/*/": "catalog.add_plan",
+    "catalog/coupon/*/retire/": "catalog.change_coupon",
     "customers/customer/*/contacts/*/sign-in-link/": "customers.change_contact",
     "customers/subscription/*/own-price/": "customers.add_priceoverride",
     "customers/subscription/*/end-own-price/": "customers.add_priceoverride",
+    "customers/subscription/*/apply-coupon/": "customers.add_appliedcoupon",
+    "customers/subscription/*/end-coupon/": "customers.add_appliedcoupon",
     "metering/usageevent/usage/*/": "metering.view_usageevent",
     "metering/usageevent/usage/*/events/": "metering.view_usageevent",
     "metering/usageevent/usage/*/events.csv": "metering.view_usageevent",
@@ -107,6 +110,7 @@ def _a_row_of_everything() -> Any:
         User.objects.create_user("somebody")
         create_api_key(name="k", scopes=(), expires_at=None, actor=SYSTEM)
         Outbox.objects.create(kind="mail", key="1", due_at=NOW)
+        make.coupon()
         AccessAttempt.objects.create(username="x", ip_address="192.0.2.1", failures_since_start=1)
         yield
 
