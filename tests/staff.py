@@ -56,7 +56,12 @@ def page(model: str, name: str, *args: Any) -> str:
 
 def said(response: Any) -> str:
     """Return a page's words without its markup, in one line."""
-    text = re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", response.content.decode(), flags=re.S)
+    text = re.sub(
+        r"<(script|style).*?</\1>|<[^>]+>",
+        " ",
+        response.content.decode().replace("<wbr>", ""),
+        flags=re.S,
+    )
     return " ".join(text.replace("&quot;", '"').replace("&#x27;", "'").split())
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from billing.parties import buyer_of
@@ -32,7 +34,7 @@ def account(request: HttpRequest, visitor: Visitor) -> HttpResponse:
         "contacts": [
             {
                 "name": clean(contact.name),
-                "email": contact.email,
+                "email": _address(contact.email),
                 "receives": say["yes" if contact.receives_invoices else "no"],
                 "is_you": contact.pk == visitor.contact.pk,
             }
@@ -46,8 +48,14 @@ def _facts(visitor: Visitor, reader: Reader) -> Iterator[tuple[str, str]]:
     say, customer = words.of(reader.tag), visitor.customer
     days = customer.payment_terms_days
     yield say["customer_number"], customer.key
-    yield say["invoice_mail"], customer.email
+    yield say["invoice_mail"], _address(customer.email)
     yield say["vat_id"], clean(customer.vat_id)
     yield say["purchase_order"], clean(customer.purchase_order)
     yield say["terms"], say["terms_days"].format(days=days) if days else say["on_receipt"]
     yield say["time_zone"], customer.time_zone.replace("_", " ")
+
+
+def _address(email: str) -> SafeString:
+    """Let a long address break after its "@" before anywhere else."""
+    name, at, host = email.rpartition("@")
+    return format_html("{}{}<wbr>{}", name, at, host)

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 
 from billing import tasks
 from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing, pdf_of
-from billing.models import Invoice, InvoiceStatus
+from billing.models import Invoice, InvoiceStatus, Purpose
 from billing.models.invoices import NUMBERED
 from billing.portal import words
 from billing.portal.lines import explained
@@ -222,9 +222,13 @@ def _about_pdf(
 
 
 def _period(invoice: Invoice, reader: Reader) -> str:
-    """Write the days of the period that it closed, or opened."""
+    """Write the days of the period that it closed, or whose first fee it asks for."""
     charge = next(iter(invoice.charges.all()), None)
-    return reader.span(charge.period.start_date, charge.period.end_date) if charge else ""
+    if charge is None:
+        return ""
+    days = reader.span(charge.period.start_date, charge.period.end_date)
+    is_opening = charge.purpose == Purpose.OPENING
+    return f"{days} · {words.of(reader.tag)['opening']}" if is_opening else days
 
 
 def _used_by(subscription: Subscription, visitor: Visitor) -> str:

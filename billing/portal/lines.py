@@ -46,6 +46,7 @@ def _explained(
     is_own = line.subscription.customer_id == user.pk
     return {
         "view": view,
+        "about": " · ".join(filter(None, [view.period, view.summary or view.quantity])),
         "usage": usage,
         "facts": [*_counted(line, view, usage, reader), _how(line, view, reader)],
         "days_url": _days_url(line) if is_own else "",
@@ -59,7 +60,8 @@ def _counted(
     if usage is None:
         return
     say = words.of(reader.tag)
-    yield say["counted"], f"{usage.used} {usage.unit}".strip() + f" · {usage.note}"
+    used = reader.units(Decimal(line.explanation["used"]), line.unit, line.unit_plural)
+    yield say["counted"], f"{used} · {usage.note}"
     for note in view.notes:
         yield say["formula"], note
     included = Decimal(line.explanation["included"])

@@ -201,6 +201,8 @@ def _summary(line: InvoiceLine, reader: Reader) -> str:
         return ""
     said = line.explanation
     numbers = {key: reader.number(Decimal(said[key])) for key in ("used", "included", "overage")}
+    if not Decimal(said["included"]):  # then all of it is over
+        return reader.say("summary_all", used=numbers["used"])
     return reader.say(
         "summary", used=numbers["used"], included=numbers["included"], over=numbers["overage"]
     )

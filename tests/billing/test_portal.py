@@ -235,7 +235,7 @@ class TestAnInvoice:
             "First 50,000 calls over 50,000 × 2.00 per 1,000 50,000 2.00 per 1,000 100.00" in page
         )
         assert "Above 50,000 calls over 37,340 × 1.50 per 1,000 37,340 1.50 per 1,000 56.01" in page
-        assert "187,340 · 3 events, counted until" in page
+        assert "187,340 calls · 3 events, counted until" in page
         assert "100,000 are included; 87,340 are over." in page
         assert (
             "How to check this Add up the events of these days, and take off what is included: "
@@ -244,6 +244,44 @@ class TestAnInvoice:
             in page
         )
         assert "Invoice total €779.46" in page
+
+    @pytest.mark.parametrize(
+        ("locale", "used", "counted", "floor"),
+        [
+            (
+                "en-GB",
+                "1–30 Nov 2026 · used 7 · included none How this is made up",
+                "Counted 7 calls · 1 event,",
+                "Minimum charge: Usage 18.00 1–30 Nov 2026 How this is made up",
+            ),
+            (
+                "de-DE",
+                "1.–30. Nov. 2026 · genutzt 7 · nichts enthalten",
+                "Gezählt 7 calls · 1 Ereignis,",
+                "18,00 1.–30. Nov. 2026 Wie sich das zusammensetzt",
+            ),
+        ],
+    )
+    def test_its_lines_say_what_there_is_and_no_more(
+        self, november: None, locale: str, used: str, counted: str, floor: str
+    ) -> None:
+        """Nothing is included, so what is over is what was used; a minimum has no quantity."""
+        ladder = make.graduated(make.metric(), "rest @ 1", minimum=Decimal(25))
+        small = make.customer("small", locale=locale)
+        subscription = make.subscription(small, make.published(ladder))
+        use(subscription, datetime(2026, 11, 3, tzinfo=UTC), calls=7)
+        reader = door.signed_in(door.contact(small))
+        page = said(reader.get(reverse("portal:invoice", args=(issued(subscription).uuid,))))
+        for words_ in (used, counted, floor):
+            assert words_ in page
+
+    def test_the_list_says_which_one_asks_for_the_first_fee(self, fernwood: Subscription) -> None:
+        issued(fernwood)
+        with time_machine.travel(DECEMBER, tick=False):
+            ada = door.signed_in(door.contact(fernwood.customer))
+            page = ada.get("/portal/invoices/")
+        spans = [row["period"] for row in page.context["invoices"]]
+        assert sorted(spans) == ["1–30 Nov 2026", "1–30 Nov 2026 · first fee in advance"]
 
     def test_a_draft_is_nobodys_business(self, ada: Client, fernwood: Subscription) -> None:
         [draft] = [one for one in close(FIRST_HOURS) if one.is_open]
@@ -552,6 +590,10 @@ class TestPlanAndAccount:
         assert "ada@fernwood.example (you) yes" in page
         assert "ed@fernwood.example no" in page
         assert "Write to billing@northlight.example" in page
+
+    def test_a_long_address_breaks_after_its_at_sign(self, ada: Client) -> None:
+        html = ada.get("/portal/account/").content.decode()
+        assert "ada@<wbr>fernwood.example" in html
 
 
 # Every route: strangers, others, methods, headers
