@@ -105,7 +105,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
     try:
         found = signing_in.link_to_use(token=token, at=now)
     except LinkUnusable:
-        return page(request, "dead_link.html", {}, status=410)
+        return _dead(request)
     context: dict[str, Any] = {
         "link_lead": words.of(translation.get_language() or "en")["link_lead"].format(
             email=found.email
@@ -118,7 +118,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
     try:
         signed = signing_in.sign_in_with_link(token=token, browser=browser, code=code, at=now)
     except LinkUnusable:
-        return page(request, "dead_link.html", {}, status=410)
+        return _dead(request)
     except CodeNeeded:
         return page(request, "confirm.html", {**context, "error": "no_code"}, status=400)
     except WrongCode:
@@ -196,6 +196,22 @@ def _enter(request: HttpRequest, signed: SignedIn) -> HttpResponse:
     return unkept(response)
 
 
+def _dead(request: HttpRequest) -> HttpResponse:
+    """Say that a link can't be used; whom it let in already goes on to the portal."""
+    visitor = visitor_of(request)
+    if _is_in(request, visitor):
+        return unkept(HttpResponseRedirect(reverse("portal:usage")))
+    return page(request, "dead_link.html", {}, visitor=visitor, status=410)
+
+
+def _is_in(request: HttpRequest, visitor: Visitor | None) -> bool:
+    """Say whether who holds a link is signed in; once used up here, its cookie is gone."""
+    token = request.COOKIES.get(LINK, "")
+    return visitor is not None and (
+        not token or signing_in.is_link_of(token=token, email=visitor.session.email)
+    )
+
+
 def _browser(request: HttpRequest) -> str:
     """Return the secret that this browser got when it asked for a link; empty if none."""
     secret = request.COOKIES.get(BROWSER, "")
@@ -208,7 +224,13 @@ def _is_ours(address: str) -> bool:
 
 
 def refused(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Be CSRF_FAILURE_VIEW: say so in the portal's words there, in Django's elsewhere."""
+    """Be CSRF_FAILURE_VIEW: say so in the portal's words there, in Django's elsewhere.
+
+    Signing in makes other tabs' forms worthless: who signs in there too is led to the portal.
+    """
     if not request.path.startswith(PATH):
         return csrf_failure(request, reason)
+    doors = (reverse("portal:sign_in_confirm"), reverse("portal:sign_in_sent"))
+    if request.path in doors and _is_in(request, visitor_of(request)):
+        return unkept(HttpResponseRedirect(reverse("portal:usage")))
     return page(request, "refused.html", {}, status=403)

@@ -192,6 +192,11 @@ def link_to_use(*, token: str, at: datetime) -> SignInLink:
     return link
 
 
+def is_link_of(*, token: str, email: str) -> bool:
+    """Say whether a link, used up or not, was made for this address."""
+    return SignInLink.objects.filter(token_hash=digest(token), email__iexact=email).exists()
+
+
 def needs_code(link: SignInLink, *, browser: str) -> bool:
     """Say whether a link was asked for in another browser than this one."""
     asked_in = link.browser_hash

@@ -89,7 +89,7 @@ class TestTheMail:
         ask(ada.email, client)
         second, _ = last_mail()
         assert enter(client, first).status_code == 302
-        assert enter(client, first).status_code == 410
+        assert enter(Client(), first).status_code == 410
         assert second != first
         assert enter(Client(), second).status_code == 400
 
@@ -166,8 +166,48 @@ class TestALink:
         ask(ada.email, client)
         path, code = last_mail()
         enter(client, path)
-        for replayed in (client, Client()):
-            assert enter(replayed, path, code=code).status_code == 410
+        assert enter(Client(), path, code=code).status_code == 410
+        client.post("/portal/sign-out/")
+        assert enter(client, path, code=code).status_code == 410
+
+    def test_used_up_it_leads_whom_it_let_in_to_the_portal(self, ada: Contact) -> None:
+        client = Client()
+        ask(ada.email, client)
+        path, _ = last_mail()
+        enter(client, path)
+        key = client.cookies["portal_session"].value
+        for _ in range(2):
+            assert client.get(path, follow=True).redirect_chain[-1] == (HOME, 302)
+            assert enter(client, path).headers["Location"] == HOME
+        assert client.cookies["portal_session"].value == key
+        assert PortalSession.objects.count() == 1
+
+    def test_anothers_dead_link_shows_the_way_back(self, ada: Contact) -> None:
+        bob = door.contact(make.customer("brenner"), "bob@brenner.example")
+        url = make_sign_in_link(contact_id=bob.pk, at=timezone.now(), actor=SYSTEM)
+        path = url.removeprefix("http://127.0.0.1:8000")
+        enter(Client(), path)
+        opened = door.signed_in(ada).get(path, follow=True)
+        assert opened.status_code == 410
+        assert "Back to your usage" in opened.content.decode()
+
+    def test_the_button_of_a_second_tab_leads_to_the_portal(self, ada: Contact) -> None:
+        """The first tab's button made the second tab's form worthless."""
+        client = Client(enforce_csrf_checks=True)
+        url = make_sign_in_link(contact_id=ada.pk, at=timezone.now(), actor=SYSTEM)
+        opened = client.get(url.removeprefix("http://127.0.0.1:8000"), follow=True)
+        form = {"csrfmiddlewaretoken": str(opened.context["csrf_token"])}
+        first, second = (client.post(f"{SIGN_IN}confirm/", form) for _ in range(2))
+        assert [one.headers.get("Location") for one in (first, second)] == [HOME, HOME]
+        assert PortalSession.objects.count() == 1
+
+    def test_a_form_from_elsewhere_signs_nobody_else_in(self, ada: Contact) -> None:
+        bob = door.contact(make.customer("brenner"), "bob@brenner.example")
+        careful = Client(enforce_csrf_checks=True)
+        careful.cookies = door.signed_in(ada).cookies
+        url = make_sign_in_link(contact_id=bob.pk, at=timezone.now(), actor=SYSTEM)
+        careful.get(url.removeprefix("http://127.0.0.1:8000"))
+        assert careful.post(f"{SIGN_IN}confirm/").status_code == 403
 
     @pytest.mark.parametrize(
         "spoil",
