@@ -351,13 +351,13 @@ def test_what_was_measured_is_said_where_it_is_not_what_is_billed() -> None:
             "graduated | included 100000 | tiers 50000 @ 0.002, rest @ 0.0015",
             "en",
             "For 14 of 30 days: included 100,000 × 14/30 = 46,667, limit 50,000 × 14/30 = 23,334; "
-            "started units count whole.",
+            "quantities rounded up.",
         ),
         (
             "per_unit | included 100 | at 0.001 | max 250",
             "de",
             "Für 14 von 30 Tagen: enthalten 100 × 14/30 = 47, Höchstbetrag 250,00 × 14/30 = 116,67; "
-            "angefangene Einheiten zählen ganz.",
+            "Mengen aufgerundet.",
         ),
         (
             "graduated | tiers rest @ 0.5 + 10",
