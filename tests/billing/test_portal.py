@@ -596,6 +596,16 @@ class TestPlanAndAccount:
         assert "ada@<wbr>fernwood.example" in html
 
 
+def test_terms_are_as_wide_for_strangers_as_for_customers(
+    ada: Client, fernwood: Subscription
+) -> None:
+    version = fernwood.phases.get().plan_version
+    url = reverse("portal:terms", args=(version.plan.key, version.number))
+    for reader in (Client(), ada):
+        assert 'class="door"' not in reader.get(url).content.decode()
+    assert 'class="door"' in Client().get("/portal/sign-in/").content.decode()
+
+
 # Every route: strangers, others, methods, headers
 
 
