@@ -74,7 +74,10 @@ def payment_status(invoice: Invoice) -> str | None:
 
 
 def readers_locale(request: Request, invoice: Invoice) -> str:
-    """Return the language of Accept-Language that has words, or else the buyer's locale."""
+    """Return the language of Accept-Language that has words, or else the buyer's locale.
+
+    English where that has none, figures too: "first 50.000 calls over" would be neither.
+    """
     for tag, _ in parse_accept_lang_header(request.headers.get("Accept-Language", "").lower()):
         if tag == "*":
             break
@@ -82,7 +85,7 @@ def readers_locale(request: Request, invoice: Invoice) -> str:
             return get_supported_language_variant(tag)
         except LookupError:
             continue
-    return str(invoice.buyer.get("locale") or "en")
+    return Reader(str(invoice.buyer.get("locale") or "en"), invoice.currency).language
 
 
 def invoice_answer(shown: Shown, *, locale: str) -> dict[str, Any]:

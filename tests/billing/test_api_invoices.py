@@ -16,7 +16,7 @@ from billing.services import issuing
 from config.base.audit import SYSTEM
 from config.base.models import AuditEntry, Outbox
 from config.base.services import outbox
-from customers.models import Issuer, Subscription
+from customers.models import Customer, Issuer, Subscription
 from tests import factories as make
 from tests.billing import paper
 from tests.billing.months import close, use
@@ -243,6 +243,21 @@ class TestRead:
         headers = {} if asked is None else {"Accept-Language": asked}
         usage = finance.get(url(november), headers=headers).json()["lines"][1]
         assert usage["explanation"]["steps"][2]["label"] == label
+
+    @pytest.mark.parametrize("locale", ["da-DK", "fr-FR", "ja-JP", "en-GB"])
+    def test_figures_are_in_the_language_of_the_words(
+        self, finance: APIClient, fernwood: Subscription, locale: str
+    ) -> None:
+        """Danish has no words here: "above 50.000 calls over" would be neither."""
+        Customer.objects.filter(pk=fernwood.customer_id).update(locale=locale)
+        draft = close(at(12, 1, 1))[-1]
+        usage = finance.get(url(draft)).json()["lines"][1]
+        assert usage["explanation"]["steps"][2]["label"] == "above 50,000 calls over"
+        read = finance.get(url(draft, "/explanation")).json()
+        assert read["language"].startswith("en")
+        said = read["lines"][1]["sentences"]
+        assert said[0] == "used 187,340 · included 100,000 · over 87,340"
+        assert said[-1] == "Above 50,000 calls over: 37,340 × 1.50 per 1,000 = 56.01"
 
     def test_issued_it_has_its_number_its_dates_and_its_parties(
         self, finance: APIClient, november: Invoice
