@@ -191,7 +191,7 @@ AUTHENTICATION_BACKENDS = [
 # Sign-in of staff: ten failures of one account, or from one address, close it for 15 minutes.
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=15)
-AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # the pair: a stranger keeps no owner out
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # who keeps trying keeps nobody out longer
 AXES_LOCKOUT_CALLABLE = "config.base.admin.sign_in.locked_out"
 AXES_CLIENT_IP_CALLABLE = "config.base.clients.client_address"
