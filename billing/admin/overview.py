@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.db.models import Count, F, Max, Q, QuerySet, Sum, Window
+from django.db.models.functions import RowNumber
 from django.urls import reverse
 from django.utils import timezone
 
@@ -171,8 +174,7 @@ def billing_coming(user: Viewer, at: datetime) -> Iterator[Coming]:
 def billed_panels(user: Viewer, at: datetime) -> Iterator[Panel]:
     """Say what was billed this month and in the whole one before, and to whom the most of it.
 
-    Sums in different currencies can't be compared: the customers are those of the currency with
-    the most invoices.
+    Sums in different currencies can't be compared: each currency has its own first customers.
     """
     if not user.has_perm("billing.view_invoice"):
         return
@@ -202,26 +204,43 @@ def billed_panels(user: Viewer, at: datetime) -> Iterator[Panel]:
         {"rows": rows, "month": f"{this:%B}", "month_before": f"{last:%B}"},
     )
     if now:
-        main = max(now, key=lambda currency: (now[currency][1], currency))
-        yield _top_customers(this, main)
+        yield _top_customers(this)
 
 
-def _top_customers(month: date, currency: str) -> Panel:
+def _top_customers(month: date) -> Panel:
+    """Rank the customers of each currency by what they were billed; one query."""
     totals = (
-        _issued(issue_date__gte=month, currency=currency)
+        _issued(issue_date__gte=month)
         .order_by()
-        .values("customer_id", "customer__name")
+        .values("currency", "customer_id", "customer__name")
         .annotate(net=ExactSum("net_total"), size=Sum("net_total"))
+        .annotate(
+            place=Window(
+                RowNumber(),
+                partition_by="currency",
+                order_by=[F("size").desc(), F("customer_id").asc()],
+            )
+        )
+        .filter(place__lte=TOP)
+        .order_by("currency", "place")
     )
-    rows = [
+    currencies = [
         {
-            "name": row["customer__name"],
-            "url": words.page("customers_customer", row["customer_id"]),
-            "net": words.money(row["net"], currency),
+            "currency": currency,
+            "rows": [
+                {
+                    "name": row["customer__name"],
+                    "url": words.page("customers_customer", row["customer_id"]),
+                    "net": words.money(row["net"], currency),
+                }
+                for row in rows
+            ],
         }
-        for row in totals.order_by("-size", "customer_id")[:TOP]
+        for currency, rows in groupby(totals, key=itemgetter("currency"))
     ]
-    return Panel("Billed most this month", "admin/billing/top_panel.html", {"rows": rows})
+    return Panel(
+        "Billed most this month", "admin/billing/top_panel.html", {"currencies": currencies}
+    )
 
 
 def invoices_waiting() -> int:

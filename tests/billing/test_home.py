@@ -11,6 +11,7 @@ import pytest
 import time_machine
 from django.test import Client
 
+from billing.admin.overview import _top_customers
 from billing.models import BillingPeriod, BillingRun, Invoice
 from billing.services import issuing
 from config.base.audit import SYSTEM
@@ -226,7 +227,23 @@ def test_money_is_summed_by_currency_and_month() -> None:
     issue(NOW)
     words = said(anna().get(HOME))
     assert "December so far Invoices November EUR 998.00 2 998.00 USD 499.00 1 499.00" in words
-    assert "Billed most this month Ada 499.00 EUR Cy 499.00 EUR" in words
+    most = "Billed most this month EUR Ada 499.00 EUR Cy 499.00 EUR USD Bob 499.00 USD"
+    assert most in words
+
+
+def test_each_currency_ranks_its_own_customers(django_assert_num_queries: Any) -> None:
+    """However many buy in euros, the only one who pays in dollars is seen."""
+    for number in range(6):
+        subscribe(f"euro-{number}", currency="EUR")
+    subscribe("dora", currency="USD")
+    close(NOW)
+    issue(NOW)
+    with django_assert_num_queries(1):
+        panel = _top_customers(date(2026, 12, 1))
+    assert [(one["currency"], len(one["rows"])) for one in panel.context["currencies"]] == [
+        ("EUR", 5),
+        ("USD", 1),
+    ]
 
 
 @pytest.mark.parametrize(
