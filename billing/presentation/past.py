@@ -34,6 +34,7 @@ def past_view(told: Sequence[Told], reader: Reader) -> Trend | None:
         [(period.used, period.included) for period in periods],
         text="; ".join(said),
         caption=reader.say("trend_with_included", span=span) if steps else span,
+        labels=_labels(periods, reader),
     )
 
 
@@ -61,6 +62,14 @@ def _names(periods: Sequence[_Period], reader: Reader) -> list[str]:
         return [reader.span(p.start, p.last + timedelta(days=1)) for p in periods]
     with_year = periods[0].start.year != periods[-1].start.year
     return [reader.month(period.start, with_year=with_year) for period in periods]
+
+
+def _labels(periods: Sequence[_Period], reader: Reader) -> list[tuple[str, str]]:
+    """Name each period and write what was used in little room; "–" where nothing is billed."""
+    name = reader.short_month if _are_months(periods) else reader.short_day
+    return [
+        (name(p.start), "–" if p.used is None else reader.brief_number(p.used)) for p in periods
+    ]
 
 
 def _span(periods: Sequence[_Period], names: Sequence[str], reader: Reader) -> str:

@@ -22,6 +22,7 @@ NO_BREAK_SPACE = "\u00a0"
 _MINUS = "\u2212"
 _NO_BREAK_HYPHEN = "\u2011"  # keeps "GB-months" together, and is no wider than a hyphen should be
 _LONGEST = 300  # characters; the longest name a form takes has 200
+_THOUSAND = 1000
 
 # What turns text around, hides in it or breaks its line: none of it belongs in a name. The joiners
 # (U+200C, U+200D) stay: Persian and Hindi are misspelt without them.
@@ -79,6 +80,15 @@ class Reader:
         with localcontext(EXACT):
             short = format_compact_decimal(value, locale=self.locale, fraction_digits=1)
         return _signed(short) if any(map(str.isalpha, short)) else self.number(value)
+
+    def brief_number(self, value: Decimal) -> str:
+        """Write any number in little room, rounded to what fits: "187.3K", "82.5", "0.1235"."""
+        large = abs(value) >= _THOUSAND
+        with localcontext(prec=_LONGEST if large else 4):
+            rounded = Decimal(round(value)) if large else +value
+        with localcontext(prec=_LONGEST):
+            short = format_compact_decimal(rounded, locale=self.locale, fraction_digits=1)
+        return _signed(short) if any(map(str.isalpha, short)) else self.number(rounded)
 
     def amount(self, value: Decimal) -> str:
         """Write an amount with the currency's decimals at least, and every further digit."""
@@ -141,6 +151,10 @@ class Reader:
     def short_day(self, day: date) -> str:
         """Write a day without its year: "17 Nov"."""
         return str(format_skeleton("MMMd", day, locale=self.spoken))
+
+    def short_month(self, day: date) -> str:
+        """Name a month in little room: "Nov"."""
+        return str(format_date(day, "LLL", locale=self.spoken))
 
     def month(self, day: date, *, with_year: bool) -> str:
         """Name a month: "November", "November 2026"."""

@@ -22,6 +22,8 @@ Write = Callable[[Decimal], str]
 
 _PERIODS = 6  # of a trend
 _TREND_HEIGHT = 44
+_TREND_LABELLED = 22  # of which its bars, where texts stand above and below them
+_TREND_NOTE = 14  # pixels of a row of texts above a trend's bars, and of one below
 _HEAD, _TOTALS, _BETWEEN, _BARS, _FOOT = 30, 110, 24, 76, 20  # pixels of a usage chart, from above
 _ONLY_BARS = 130
 _FILLED = Fraction(76, 100)  # of its place, by a bar
@@ -86,6 +88,8 @@ class Trend:
     base: Segment
     bars: tuple[Bar, ...]
     included: tuple[Segment, ...]
+    notes: tuple[Note, ...]
+    """Above each place its figure, below it the name of its period."""
     text: str
     caption: str
 
@@ -183,22 +187,29 @@ def meter(used: Decimal, included: Decimal, *, text: str) -> Meter | None:
 
 
 def trend(
-    periods: Sequence[tuple[Decimal | None, Decimal | None]], *, text: str, caption: str
+    periods: Sequence[tuple[Decimal | None, Decimal | None]],
+    *,
+    text: str,
+    caption: str,
+    labels: Sequence[tuple[str, str]] = (),
 ) -> Trend | None:
     """Draw (used, included) of the last six periods, oldest first; None where there is no past.
 
     Where nothing is known of a period its place stays empty, and where nothing is included the
-    dashed line breaks off.
+    dashed line breaks off. `labels` are the short name and the figure of each period, if there is
+    room for texts.
     """
     shown = periods[-_PERIODS:]
     if sum(used is not None for used, _ in shown) < 2:
         return None
     known = [Fraction(value) for period in shown for value in period if value is not None]
-    band = _Band(2, _TREND_HEIGHT - 1, max([Fraction(0), *known]))
+    room = _TREND_NOTE if labels else 0
+    height = _TREND_LABELLED if labels else _TREND_HEIGHT
+    band = _Band(room + 2, room + height - 1, max([Fraction(0), *known]))
     width = Fraction(100, _PERIODS)
     opacities = [_SOFT] * (len(shown) - 1) + [_STRONG]
     return Trend(
-        height=_number(_TREND_HEIGHT),
+        height=_number(height + 2 * room),
         base=_across(Fraction(band.floor), until=len(shown) * width),
         bars=tuple(
             _bar(band, Fraction(0), Fraction(used), place * width, width, opacity)
@@ -206,9 +217,17 @@ def trend(
             if used is not None and used > 0
         ),
         included=tuple(_steps([included for _, included in shown], band, width)),
+        notes=tuple(_trend_notes(labels[-_PERIODS:], band, width)),
         text=text,
         caption=caption,
     )
+
+
+def _trend_notes(labels: Sequence[tuple[str, str]], band: _Band, width: Fraction) -> Iterator[Note]:
+    for place, (name, figure) in enumerate(labels):
+        middle = _percent((place + Fraction(1, 2)) * width)
+        yield Note(middle, _number(band.top - 6), figure, "middle")
+        yield Note(middle, _number(band.floor + _TREND_NOTE - 1), name, "middle")
 
 
 def crossed_at(values: Sequence[Decimal | None], limit: Decimal) -> int | None:

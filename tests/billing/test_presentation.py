@@ -229,6 +229,24 @@ def test_a_trend_in_words(locale: str, told: dict[str, Any], caption: str, text:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("locale", "told", "notes"),
+    [
+        pytest.param("en-GB", trend("104300", "187340.25"), "104.3K Oct 187.3K Nov", id="months"),
+        pytest.param("de", trend("104300", "187340"), "104.300 Okt 187.340 Nov", id="in German"),
+        pytest.param("en-GB", trend("7", "-", "82.5"), "7 Sept – Oct 82.5 Nov", id="a gap"),
+        pytest.param("en-GB", trend("0.123456", "0"), "0.1235 Oct 0 Nov", id="many decimals"),
+    ],
+)
+def test_each_bar_of_a_trend_has_its_month_and_figure(
+    locale: str, told: dict[str, Any], notes: str
+) -> None:
+    [metric] = present(invoice(replace(API_CALLS, said=told), locale=locale)).usage
+    assert metric.trend is not None
+    assert " ".join(note.text for note in metric.trend.notes) == notes
+
+
+@pytest.mark.django_db
 def test_a_trend_leaves_a_gap_where_nothing_was_billed() -> None:
     [metric] = present(invoice(replace(API_CALLS, said=SIX))).usage
     assert metric.trend is not None
