@@ -71,6 +71,21 @@ def test_each_reason_has_a_group_with_its_likely_fix(
     assert QuarantinedEvent.objects.all()[0].detail in shown
 
 
+@pytest.mark.parametrize(
+    ("events", "button"), [(1, "Count this event"), (2, "Count these 2 events")]
+)
+def test_the_button_says_how_many_will_count(events: int, button: str) -> None:
+    send(*[body(subject="acmee") for _ in range(events)])
+    assert button in said(anna().get(group("unknown_customer", "acmee")))
+
+
+def test_a_phone_reads_each_group_as_a_card_whose_values_are_labelled() -> None:
+    send(body(subject="acmee"))
+    listed = anna().get(page(LIST, "changelist")).content.decode()
+    for label in ("Why", "About", "Events", "Since", "The likely fix"):
+        assert f'data-label="{label}"' in listed
+
+
 def test_a_conflict_stands_beside_what_counts() -> None:
     send(body(id="evt-1", data={"calls": 1, "region": "eu"}))
     send(body(id="evt-1", data={"calls": 9, "region": "eu"}))
