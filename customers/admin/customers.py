@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, F, OuterRef, QuerySet, Subquery
+from django.db.models import Count, F, Min, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -52,12 +52,19 @@ def facts_panel(request: HttpRequest, customer: Customer) -> Panel:
                 ("Time zone, language", f"{customer.time_zone}, {customer.locale}"),
                 ("Segment", customer.segment),
                 ("Bought from", customer.issuer.name if customer.issuer else ""),
-                ("Customer since", f"{customer.created_at:%-d %b %Y}"),
+                ("Customer since", f"{_since(customer):%-d %b %Y}"),
             ],
             "manual_approval": customer.manual_approval,
             "may_change": request.user.has_perm("customers.change_customer"),
         },
     )
+
+
+def _since(customer: Customer) -> date:
+    """Return the first day of service, or the day on which we entered them if that is earlier."""
+    first = customer.subscriptions.aggregate(first=Min("starts_on"))["first"]
+    entered = customer.created_at.date()
+    return min(first, entered) if first else entered
 
 
 def contacts_panel(request: HttpRequest, customer: Customer) -> Panel | None:

@@ -121,6 +121,24 @@ def test_a_subscription_shows_its_period_so_far(ada: Customer) -> None:
     assert "Next periods" in words
 
 
+@pytest.mark.parametrize(
+    ("starts", "since"),
+    [
+        pytest.param(
+            [date(2024, 5, 1), date(2024, 3, 2)], "2 Mar 2024", id="served before entered"
+        ),
+        pytest.param([date(2099, 1, 1)], "7 Nov 2026", id="entered before served"),
+        pytest.param([], "7 Nov 2026", id="no subscription"),
+    ],
+)
+def test_a_customer_is_one_since_the_first_day_of_service(starts: list[date], since: str) -> None:
+    buyer = make.customer("dated")
+    Customer.objects.filter(pk=buyer.pk).update(created_at=datetime(2026, 11, 7, tzinfo=UTC))
+    for number, start in enumerate(starts):
+        make.subscription(buyer, key=f"dated-{number}", starts_on=start)
+    assert f"Customer since {since}" in opened(nora(), buyer)
+
+
 # A sign-in link for a contact
 
 
