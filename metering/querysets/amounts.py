@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import connection
 
@@ -45,7 +45,7 @@ def amounts(metric: ValueMetric, spans: Iterable[Span], by: Sequence[str]) -> li
                     raise MonthArchived(archived)
                 if n is None:
                     continue
-                key: tuple[Any, ...] = tuple(properties.read(group)) if by else ()
+                key = Group(properties.read(group)) if by else Group()
                 found[place + n].append(Amount(key, Decimal(value)))
     return found
 

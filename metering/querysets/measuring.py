@@ -44,7 +44,7 @@ def measure(
     :raises MonthArchived: where only events could tell, and they are archived.
     """
     found = measure_by(metric, spans, (), from_events=from_events)
-    return [groups.get((), NOTHING) for groups in found]
+    return [groups.get(Group(), NOTHING) for groups in found]
 
 
 def measure_by(
@@ -101,7 +101,7 @@ def _answers(statement: Sql, spans: int, *, grouped: bool) -> list[dict[Group, M
                 raise MonthArchived(archived)
             if n is None:
                 continue
-            key = tuple(properties.read(group)) if grouped else ()
+            key = Group(properties.read(group)) if grouped else Group()
             exact = Decimal(0) if quantity is None else Decimal(quantity)
             found[n][key] = Measured(exact, int(events), read_instant(last))
     return found

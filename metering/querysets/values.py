@@ -52,7 +52,27 @@ class Measured(NamedTuple):
 
 
 NOTHING = Measured()
-Group = tuple[Any, ...]
+
+
+class Group(tuple[Any, ...]):
+    """The values of the dimensions that usage is told apart by, in their order.
+
+    Equal where they are in JSON: 1 is 1.0, but neither true nor "1". To Python, 1 is true.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, tuple) or not tuple.__eq__(self, other):
+            return False
+        return [value is True or value is False for value in self] == [
+            value is True or value is False for value in other
+        ]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = tuple.__hash__
 
 
 class Target(NamedTuple):

@@ -129,8 +129,8 @@ def _groups(
             "granularity or a shorter time."
         )
     return [
-        _series(metric, value, cuts, [groups.get((value,), NOTHING) for groups in measured])
-        for (value,) in values
+        _series(metric, group[0], cuts, [groups.get(group, NOTHING) for groups in measured])
+        for group in values
     ]
 
 

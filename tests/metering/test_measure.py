@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from catalog.models import ValueMetric
-from metering.querysets import Measured, Span, billable, measure, measure_by
+from metering.querysets import Measured, Span, amounts, billable, measure, measure_by
 from tests import factories as make
 from tests.metering.oracle import Happening, oracle
-from tests.metering.usage import ALWAYS, DEC, HOUR, NOV, NOW, D, body, send, used
+from tests.metering.usage import ALWAYS, DEC, HOUR, NOV, NOW, D, body, build, send, used
 
 pytestmark = pytest.mark.django_db
 
@@ -220,6 +220,26 @@ def test_usage_by_dimensions() -> None:
         ("l", "us"): 1,
         (None, "eu"): 1,
     }
+
+
+@pytest.mark.parametrize("from_events", [True, False], ids=["events", "rollup"])
+def test_true_and_1_are_different_values_of_a_dimension(*, from_events: bool) -> None:
+    """Numbers are one by value; a text, a number and true are three, and none is lost."""
+    metric, acme = make.metric(dimensions=["model"]), make.customer("acme")
+    build()
+    for calls, model in [(1, True), (2, 1), (4, False), (8, 0), (16, "1"), (32, D("1.0"))]:
+        send(body(data={"calls": calls, "model": model}))
+    span = Span(acme.pk, None, NOV, DEC)
+    [groups] = measure_by(metric, [span], ["model"], from_events=from_events)
+    assert sorted((repr(*group), int(measured.quantity)) for group, measured in groups.items()) == [
+        ("'1'", 16),
+        ("0", 8),
+        ("1", 34),
+        ("False", 4),
+        ("True", 1),
+    ]
+    [single] = amounts(metric, [span], ["model"])
+    assert len({one.group for one in single}) == 5
 
 
 @pytest.mark.parametrize(

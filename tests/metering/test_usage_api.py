@@ -146,3 +146,14 @@ def test_strangers_see_nothing(reader: APIClient, caller: Caller) -> None:
     make.customer("globex")
     answer = reader.get("/api/v1/customers/globex/usage?metric=calls&from=2026-03-01&to=2026-04-01")
     assert answer.json()["total"]["events"] == 0
+
+
+def test_true_and_1_are_two_groups(reader: APIClient) -> None:
+    send(called("2026-04-01T12:00:00Z", 1, model=True), called("2026-04-01T12:00:00Z", 2, model=1))
+    query = "metric=calls&from=2026-04-01&to=2026-04-03&group_by=model"
+    groups = [
+        (repr(group["value"]), group["total"]["quantity"])
+        for group in reader.get(f"{URL}?{query}").json()["groups"]
+    ]
+    assert ("True", "1") in groups
+    assert ("1", "2") in groups
