@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -297,7 +296,11 @@ class EventViewSet(ApiViewSet[UsageEvent]):
             key = UUID(uuid)
         except ValueError:
             raise Http404 from None
-        return get_object_or_404(self.get_queryset().under_key(key))
+        event = self.get_queryset().under_key(key).first()
+        if event is None:
+            services.refuse_if_archived(key)
+            raise Http404
+        return event
 
     def _shown(self, events: Sequence[UsageEvent]) -> Any:
         adjustments = services.effective_adjustments(event.key for event in events)

@@ -3,6 +3,7 @@
 from metering.services.adjustments import (
     EventNotCounted,
     effective_adjustments,
+    refuse_if_archived,
     replace_event,
     void_events,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "dismiss_group",
     "effective_adjustments",
     "ingest",
+    "refuse_if_archived",
     "replace_event",
     "replay",
     "replay_group",

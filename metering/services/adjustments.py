@@ -103,6 +103,16 @@ def replace_event(
     return replacement
 
 
+def refuse_if_archived(key: UUID) -> None:
+    """Say so if the event under this key lies in an archive.
+
+    :raises MonthArchived: naming its month.
+    """
+    stored = EventKey.objects.filter(pk=key, stored_as__isnull=False)
+    times = [time for time in stored.values_list("time", flat=True) if time]
+    ArchivedMonth.objects.refuse((time, time + timedelta.resolution) for time in times)
+
+
 def effective_adjustments(keys: Iterable[UUID]) -> dict[UUID, EventAdjustment]:
     """Return the adjustment that decides how each event counts; events without one are left out."""
     rows = EventAdjustment.objects.filter(event_key__in=list(keys), is_effective=True)

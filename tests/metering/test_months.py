@@ -24,6 +24,7 @@ from metering.querysets import MonthArchived
 from metering.services import archive, months, replay, void_events
 from metering.services.rollups import build_rollups
 from tests import factories as make
+from tests.conftest import Caller
 from tests.metering.usage import NOW, body, event, send, used
 
 pytestmark = [
@@ -208,6 +209,20 @@ def test_usage_of_an_archived_month_is_measured_by_its_sums_or_refused_by_name()
     until_built()
     assert used(metric, acme, start=start, end=noon).quantity == 0
     assert used(new, acme, start=start, end=end).quantity == 7
+
+
+@pytest.mark.parametrize("change", [("void", {}), ("replace", {"data": {"calls": 2}})])
+def test_the_api_says_that_an_event_is_archived(
+    caller: Caller, change: tuple[str, dict[str, Any]]
+) -> None:
+    sent = body(time=IN_SEPTEMBER)
+    send(sent)
+    months.make_months(at=NOW)
+    archived()
+    verb, fields = change
+    url = f"/api/v1/events/{UUID(hex=event(**sent).key)}/{verb}"
+    answer = caller("events:write").post(url, {**fields, "reason": "A test."}, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (409, "month_archived")
 
 
 def test_an_archive_that_was_interrupted_is_finished_by_the_next() -> None:
