@@ -156,7 +156,7 @@ def read_time(text: str) -> datetime:
 
     A leap second is the first instant of the next minute.
 
-    :raises ValueError: if it is no such time, or not between 1970 and 2999.
+    :raises ValueError: if it is no such time, or not between 1970 and 2999 in UTC.
     """
     if (match := _TIME.fullmatch(text)) is None:
         raise ValueError(text)
@@ -166,11 +166,16 @@ def read_time(text: str) -> datetime:
         fraction = ".0" if leap else fraction[:7]
         text = f"{day}T{minute}{'59' if leap else second}{fraction}{offset}"
     moment = datetime.fromisoformat(text if offset == "Z" else text.upper())
+    try:
+        if offset != "Z":
+            moment = moment.astimezone(UTC)
+        if leap:
+            moment += timedelta(seconds=1)
+    except OverflowError:
+        raise ValueError(text) from None
     if moment.year not in _YEARS:
         raise ValueError(text)
-    if offset != "Z":
-        moment = moment.astimezone(UTC)
-    return moment + timedelta(seconds=1) if leap else moment
+    return moment
 
 
 def _text(item: Mapping[str, Any], name: str) -> str:

@@ -121,13 +121,15 @@ def read_local_time(text: str, zone: ZoneInfo) -> datetime:
     day, minute, second, fraction, offset = match.groups()
     parts = f"{day}T{minute or '00:00'}{second or ':00'}.{(fraction or '0')[:6]:0<6}"
     moment = datetime.fromisoformat(parts + (offset or "").upper())
+    if not offset:
+        moment = moment.replace(tzinfo=UTC if zone is _UTC else zone)
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(text) from None
     if moment.year not in _YEARS:
         raise ValueError(text)
-    if offset:
-        return moment.astimezone(UTC)
-    if zone is _UTC:
-        return moment.replace(tzinfo=UTC)
-    return moment.replace(tzinfo=zone).astimezone(UTC)
+    return moment
 
 
 class _Fault(ValueError):

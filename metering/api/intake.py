@@ -58,7 +58,9 @@ def take_in(request: HttpRequest, *, lago_batch: bool = False) -> HttpResponse:
         return _json(_as_lago(envelope, at), report)
     if _accepts_json(request):
         return _json(report, report)
-    return HttpResponse(status=204, headers=_counted(report))
+    answer = HttpResponse(status=204, headers=_counted(report))
+    del answer["Content-Type"]  # there is no content
+    return answer
 
 
 def _read(request: HttpRequest, *, lago_batch: bool) -> Envelope:

@@ -68,6 +68,7 @@ def test_who_asks_for_no_report_gets_the_counts_in_a_header(
     response = post(gateway, [body(id="a"), body(id="a")], accept=accept)
     assert response.status_code == 204
     assert response.content == b""
+    assert "Content-Type" not in response
     counts = "accepted=1, duplicates=1, quarantined=0, conflicts=0, invalid=0"
     assert response["Usage-Report"] == counts
 
@@ -396,3 +397,20 @@ def test_a_page_takes_as_many_queries_as_it_would_without_adjustments(
 def test_a_stranger_reads_no_events(caller: Caller) -> None:
     assert caller("events:write").get(URL).status_code == 403
     assert APIClient().get(URL).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("time", "accepted"),
+    [
+        pytest.param("1970-01-01T00:00:00Z", 1, id="the first instant"),
+        pytest.param("1969-12-31T23:00:00-01:00", 1, id="the same, written elsewhere"),
+        pytest.param("1970-01-01T00:00:00+14:00", 0, id="it is 1969 in UTC"),
+        pytest.param("2999-12-31T23:59:60Z", 0, id="a leap second into 3000"),
+        pytest.param("9999-12-31T23:59:60Z", 0, id="beyond every calendar"),
+        pytest.param("0001-01-01T00:00:00+14:00", 0, id="before every calendar"),
+    ],
+)
+def test_years_are_those_of_utc(gateway: APIClient, time: str, accepted: int) -> None:
+    make.metric("years", event_type="year")
+    report = post(gateway, [body(id="a", time=time)], accept="application/json").json()
+    assert report["invalid"] == 1 - accepted
