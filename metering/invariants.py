@@ -104,7 +104,8 @@ def _rollups_that_differ(at: datetime) -> Iterator[Finding]:
 INVARIANTS = [
     Invariant(
         "rollups_equal_events",
-        "What is kept summed up of every customer, metric and day equals its events.",
+        "What is kept summed up of every customer, metric and day equals its events, except where "
+        "these are archived: in their months and, of levels that carry over, ever after.",
         _rollups_that_differ,
     ),
     Invariant(

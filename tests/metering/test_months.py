@@ -19,10 +19,10 @@ from django.db import IntegrityError, connection, connections, transaction
 from catalog.models import ValueMetric
 from config.base.audit import SYSTEM
 from customers.models import Customer
-from metering.models import ArchivedMonth, EventKey, QuarantinedEvent, UsageEvent
+from metering.models import ArchivedMonth, EventKey, QuarantinedEvent, UsageEvent, UsagePiece
 from metering.querysets import MonthArchived
 from metering.services import archive, months, replay, void_events
-from metering.services.rollups import build_rollups
+from metering.services.rollups import build_rollups, differences
 from tests import factories as make
 from tests.conftest import Caller
 from tests.metering.usage import NOW, body, event, send, used
@@ -223,6 +223,18 @@ def test_the_api_says_that_an_event_is_archived(
     url = f"/api/v1/events/{UUID(hex=event(**sent).key)}/{verb}"
     answer = caller("events:write").post(url, {**fields, "reason": "A test."}, format="json")
     assert (answer.status_code, answer.json()["code"]) == (409, "month_archived")
+
+
+def test_the_audit_goes_on_beside_an_archive() -> None:
+    """A level that carries over can't be checked after it; everything else is."""
+    make.metric("held", aggregation="max", value_is="level", carry_over=True)
+    until_built()
+    send(body(time=IN_SEPTEMBER), body(time="2025-10-05T12:00:00Z"))
+    months.make_months(at=NOW)
+    archived()
+    assert list(differences()) == []
+    UsagePiece.objects.filter(starts_at__gte="2025-10-01T00:00Z").update(total=9)
+    assert [one.metric for one in differences()] == ["calls"]
 
 
 def test_an_archive_that_was_interrupted_is_finished_by_the_next() -> None:
