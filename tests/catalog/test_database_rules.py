@@ -177,7 +177,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "version_interval_count_in_range": version(interval_count=0),
     "version_commitment_never_negative": version(minimum_commitment=-1),
     "price_key_once_per_version": price(key="base"),
-    "price_model_is_known": price(model="x", metric="one", timing="arrears"),
+    "price_model_is_known": price(model="x", metric="one", timing="arrears", unit_amount=None),
     "price_interval_is_known": price(interval="fortnight"),
     "price_interval_count_in_range": price(interval_count=0),
     "price_filters_usage_only": price(
