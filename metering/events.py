@@ -151,12 +151,17 @@ def written(event: Event) -> str:
     return properties.canonical({name: value for name, value in item.items() if value is not None})
 
 
+class OutOfReach(ValueError):
+    """A time that is one, but before 1970 or after 2999 in UTC."""
+
+
 def read_time(text: str) -> datetime:
     """Read an RFC 3339 time with its offset; what is finer than a microsecond is cut off.
 
     A leap second is the first instant of the next minute.
 
-    :raises ValueError: if it is no such time, or not between 1970 and 2999 in UTC.
+    :raises OutOfReach: if it is not between 1970 and 2999 in UTC.
+    :raises ValueError: if it is no such time.
     """
     if (match := _TIME.fullmatch(text)) is None:
         raise ValueError(text)
@@ -172,9 +177,9 @@ def read_time(text: str) -> datetime:
         if leap:
             moment += timedelta(seconds=1)
     except OverflowError:
-        raise ValueError(text) from None
+        raise OutOfReach(text) from None
     if moment.year not in _YEARS:
-        raise ValueError(text)
+        raise OutOfReach(text)
     return moment
 
 

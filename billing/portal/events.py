@@ -32,7 +32,7 @@ from customers.periods import first_instant, local_date, zone
 from customers.portal import Visitor, page, signed_in
 from metering import properties
 from metering.buckets import Granularity
-from metering.events import read_time
+from metering.events import OutOfReach, read_time
 from metering.services.behind import Counted, all_behind, page_behind
 from metering.services.usage import Bucket, TooManyBuckets, usage
 
@@ -94,6 +94,8 @@ def _instant(given: Mapping[str, str], name: str) -> datetime | None:
         return None
     try:
         at = read_time(text.replace(" ", "+"))
+    except OutOfReach:
+        raise BadQuestion("bad_year", name=name, value=clean(text)) from None
     except ValueError:
         raise BadQuestion("bad_moment", name=name, value=clean(text)) from None
     if not FIRST_DAY.year <= at.year <= LAST_DAY.year:
