@@ -18,17 +18,26 @@ NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.django_db
-def test_a_message_is_stuck_an_hour_after_its_time() -> None:
-    for minutes, status in ((61, "pending"), (61, "failed"), (59, "pending")):
-        Outbox.objects.create(
-            kind="mail", key=f"{minutes}-{status}", status=status,
-            due_at=NOW - timedelta(minutes=minutes),
-        )  # fmt: skip
-    Outbox.objects.create(
-        kind="mail", key="done", status="done", due_at=NOW - timedelta(days=9), done_at=NOW
-    )
+@pytest.mark.parametrize(
+    ("due", "left", "status", "is_stuck"),
+    [
+        pytest.param(61, 61, "pending", True, id="over an hour after its time"),
+        pytest.param(61, 61, "failed", True, id="given up"),
+        pytest.param(59, 61, "pending", False, id="due less than an hour ago, though left before"),
+        pytest.param(99999, 59, "pending", False, id="of a backdated run less than an hour ago"),
+        pytest.param(99999, 61, "pending", True, id="of a backdated run over an hour ago"),
+        pytest.param(99999, 99999, "done", False, id="done"),
+    ],
+)
+def test_a_message_is_stuck_an_hour_after_its_time(
+    due: int, left: int, status: str, is_stuck: bool
+) -> None:
+    done_at = NOW if status == "done" else None
+    due_at = NOW - timedelta(minutes=due)
+    Outbox.objects.create(kind="mail", key="1", status=status, due_at=due_at, done_at=done_at)
+    Outbox.objects.update(created_at=NOW - timedelta(minutes=left))
     [result] = audit(at=NOW, names=["outbox_moves"])
-    assert [row.id for row in result.findings] == ["mail 61-pending", "mail 61-failed"]
+    assert [row.id for row in result.findings] == ["mail 1"] * is_stuck
 
 
 @pytest.mark.django_db
