@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from config.base.api.parsing import BODY_LIMIT
 from config.base.audit import SYSTEM
 from config.base.models import ApiKey, Outbox
 from config.base.services.api_keys import create_api_key, revoke_api_key
@@ -252,6 +253,24 @@ def test_a_key_is_percent_encoded_in_paths(caller: Caller) -> None:
 def test_a_method_that_is_not_there(caller: Caller) -> None:
     refused = caller().delete(f"{LETTERS}/a")
     assert (refused.status_code, refused.json()["title"]) == (405, "Method Not Allowed")
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type"),
+    [
+        pytest.param(b"[1, 2]", "application/json", id="an array"),
+        pytest.param(b"{", "application/json", id="half of an object"),
+        pytest.param(b"a=b", "text/plain", id="no JSON"),
+        pytest.param(b" " * (BODY_LIMIT + 1), "application/json", id="too large"),
+    ],
+)
+def test_a_method_that_is_not_there_whatever_its_body(
+    caller: Caller, content: bytes, media_type: str
+) -> None:
+    for method in ("PUT", "PATCH"):
+        send: Any = caller().generic
+        refused = send(method, f"{LETTERS}/a", content, media_type)
+        assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
 
 
 def test_a_crash_tells_nothing(caller: Caller) -> None:

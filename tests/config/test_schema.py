@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.test import RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
 from config.base.api.pages import docs
 from config.base.api.views import Conventions
-from config.base.services.api_keys import SCOPES
+from config.base.audit import SYSTEM
+from config.base.services.api_keys import SCOPES, create_api_key
 
 
 def routes(patterns: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -40,6 +42,23 @@ def test_every_route_declares_who_may_call_it(path: str, callback: Any) -> None:
     assert view.public or view.scope in areas, "declare a scope"
     assert set(view.action_scopes.values()) <= set(SCOPES)
     assert path == "api/v1/schema/" or not path.rstrip("$").endswith("/")
+
+
+@pytest.mark.django_db
+def test_a_method_that_is_not_there_is_told_before_anything_of_the_body() -> None:
+    _, key = create_api_key(name="all", scopes=SCOPES, expires_at=None, actor=SYSTEM)
+    tried = 0
+    for path, callback in ROUTES:
+        if callback is docs:
+            continue
+        offered = getattr(callback, "actions", None) or dir(callback.cls)
+        for method in {"post", "put", "patch"}.difference(offered):
+            request = RequestFactory().generic(
+                method, f"/{path}", b"[1", "text/plain", HTTP_AUTHORIZATION=f"Bearer {key}"
+            )
+            assert callback(request, key="a", uuid="0" * 32).status_code == 405, (method, path)
+            tried += 1
+    assert tried > 100
 
 
 def test_the_schema_is_valid_and_complete() -> None:

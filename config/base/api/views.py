@@ -65,18 +65,17 @@ class Conventions(APIView):
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuse who may not call, then read the body, so that handlers find it sound."""
+        """Refuse who may not call, then read the body, so that handlers find it sound.
+
+        Of a method that isn't there the body is not looked at: that it is allowed comes first.
+        """
         translation.activate(settings.LANGUAGE_CODE)  # DRF's messages would follow the browser's
         super().initial(request, *args, **kwargs)
         _refuse_controls(request)
-        if self.reads_json and request.method in {"POST", "PUT", "PATCH"}:
+        method = (request.method or "").lower()
+        if self.reads_json and method in {"post", "put", "patch"} and hasattr(self, method):
             self._load_body(request)
-            if (
-                request.method == "POST"
-                and hasattr(self, "post")
-                and not self.public
-                and "Idempotency-Key" in request.headers
-            ):
+            if method == "post" and not self.public and "Idempotency-Key" in request.headers:
                 self.post = partial(self._post_once, self.post)
 
     def get_authenticators(self) -> list[BaseAuthentication]:
