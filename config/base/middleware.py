@@ -1,8 +1,10 @@
-"""Headers that every answer carries."""
+"""Headers that every answer carries, and how the refusals among them reach their senders."""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
+
+from config.base.api.parsing import discard_rest
 
 STRICT = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 # The admin's theme (Alpine) evaluates inline attributes and sets inline styles.
@@ -11,6 +13,19 @@ ADMIN = (
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 )
+
+
+class UnreadBodyMiddleware:
+    """Read the rest of a body before its call is refused or sent elsewhere; see `discard_rest`."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code >= 300:
+            discard_rest(request)
+        return response
 
 
 class SecurityHeadersMiddleware:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import json
 import os
 import re
@@ -169,6 +170,57 @@ def test_a_body_of_exactly_the_limit_is_taken_and_a_byte_more_is_not(server: Ser
     assert status(talk(server, plain(server, full + b" "))) == 413
     assert status(talk(server, chunked(server, full, b" "))) == 413
     assert counted(server) == before + 1
+
+
+def by_http_client(server: Server, path: str, key: str, body: bytes, in_chunks: bool) -> int:
+    line = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    said = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    pieces = (body[start : start + MIB] for start in range(0, len(body), MIB))
+    sent: Any = pieces if in_chunks else body
+    line.request("POST", path, sent, said, encode_chunked=in_chunks)
+    answer = line.getresponse()
+    assert json.loads(answer.read())["status"] == answer.status
+    return answer.status
+
+
+def by_curl(server: Server, path: str, key: str, body: bytes, in_chunks: bool) -> int:
+    lines = [f"Authorization: Bearer {key}", "Content-Type: application/json", "Expect:"]
+    lines += ["Transfer-Encoding: chunked"] * in_chunks
+    command = ["curl", "-sS", "--data-binary", "@-", f"http://127.0.0.1:{server.port}{path}"]
+    for said in lines:
+        command += ["-H", said]
+    done = subprocess.run(command, input=body, capture_output=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return int(json.loads(done.stdout)["status"])
+
+
+@pytest.mark.parametrize("in_chunks", [False, True], ids=["with its length", "in chunks"])
+@pytest.mark.parametrize("client", [by_http_client, by_curl])
+@pytest.mark.parametrize(
+    ("path", "key", "size", "expected"),
+    [
+        pytest.param("/api/v1/events", "", 9 * MIB, 413, id="events beyond 8 MiB"),
+        pytest.param("/api/v1/events", "", 60 * MIB, 413, id="60 MiB of events"),
+        pytest.param("/api/v1/events/batch", "", 9 * MIB, 413, id="Lago's, beyond 8 MiB"),
+        pytest.param("/api/v1/metrics", "", 5 * MIB, 413, id="a metric beyond 1 MiB"),
+        pytest.param("/api/v1/events", "wrong", 5 * MIB, 401, id="an unknown key"),
+        pytest.param("/api/v1/billing/runs", "", 5 * MIB, 403, id="a scope that is missing"),
+        pytest.param("/api/v1/nowhere", "", 5 * MIB, 404, id="nothing there"),
+        pytest.param("/api/v1/customers/acme/usage", "", 5 * MIB, 405, id="nothing to post to"),
+    ],
+)
+def test_usual_clients_get_the_answer_to_a_body_that_is_not_read(
+    server: Server, path: str, key: str, size: int, expected: int, client: Any, in_chunks: bool
+) -> None:
+    body = b" " * size
+    assert client(server, path, key or server.key, body, in_chunks) == expected
+
+
+def test_a_sender_that_sends_nothing_waits_seconds_for_its_refusal(server: Server) -> None:
+    started = time.monotonic()
+    lines = ("Content-Type: application/json", "Content-Length: 99999999")
+    assert status(talk(server, head(server, *lines))) == 413
+    assert time.monotonic() - started < 15
 
 
 REFUSED = {400, 411, 413, 415, 501}

@@ -5,6 +5,7 @@ Numbers come out as int or Decimal, never as floats.
 
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
@@ -20,6 +21,9 @@ from config.base.api.problems import TooLarge
 from config.base.errors import Fault, Invalid, Path
 
 BODY_LIMIT = 1024 * 1024  # bytes
+DISCARDED_AT_MOST = 64 * 1024 * 1024  # bytes
+DISCARDED_FOR = 3.0  # seconds
+_PART = 64 * 1024
 DEPTH_LIMIT = 20
 NUMBER_LIMIT = 100  # characters; also bounds the exponent, since 10 ** 999999 takes a minute
 
@@ -104,6 +108,32 @@ def read_json(body: bytes) -> Any:
     if faults := list(_faults(value)):
         raise Invalid(faults)
     return value
+
+
+def discard_rest(request: HttpRequest) -> None:
+    """Read what nobody read of a body, up to 64 MiB or about three seconds, and forget it.
+
+    A server that closes a connection with something unread in it resets it, and most clients then
+    show a broken pipe in place of the answer that says why. Whoever sends byte by byte is left to
+    the server's own timeout, as with any body.
+    """
+    stream, left = _stream(request)[0], DISCARDED_AT_MOST
+    until = time.monotonic() + DISCARDED_FOR
+    line = request.META.get("gunicorn.socket")
+    patience = line.gettimeout() if line else None
+    try:
+        while left > 0 and (seconds := until - time.monotonic()) > 0:
+            if line:
+                line.settimeout(seconds)
+            part = stream.read(_PART)
+            if not part:
+                break
+            left -= len(part)
+    except (UnreadablePostError, OSError, ParseException):
+        pass  # then there is nobody left to tell, or nothing to be understood
+    finally:
+        if line:
+            line.settimeout(patience)
 
 
 def _stream(request: HttpRequest) -> tuple[Any, int | None]:
