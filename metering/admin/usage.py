@@ -19,7 +19,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from catalog.models import MetricStatus, ValueMetric
+from catalog.models import ValueMetric
 from catalog.money import plain, round_half_up
 from config.base.admin.audited import Panel
 from config.base.csv import cell, download
@@ -30,7 +30,7 @@ from metering.buckets import Granularity
 from metering.events import read_time
 from metering.models import UsageEvent
 from metering.services import usage as measuring
-from metering.services.behind import Counted, all_behind, page_behind
+from metering.services.behind import Counted, all_behind, page_behind, used_metrics
 
 VIEW = "metering.view_usageevent"
 PLACES = 10
@@ -75,11 +75,10 @@ def urls(wrap: Any) -> list[URLPattern]:
 
 
 def usage_panel(request: HttpRequest, customer: Customer) -> Panel | None:
-    """Lead from a customer's page to its bars, metric by metric."""
+    """Lead from a customer's page to its bars, for each metric that counted something of it."""
     if not request.user.has_perm(VIEW):
         return None
-    metrics = ValueMetric.objects.exclude(status=MetricStatus.RETIRED).order_by("name")[:30]
-    links = [(metric.name, _bars_url(customer, metric)) for metric in metrics]
+    links = [(metric.name, _bars_url(customer, metric)) for metric in used_metrics(customer)]
     return Panel("Usage, down to the event", "admin/metering/usage_panel.html", {"links": links})
 
 

@@ -7,17 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from catalog.models import ValueMetric
 from customers.models import Customer
 from metering import properties
 from metering.events import read_time
-from metering.models import AdjustmentKind, EventAdjustment, UsageEvent, UsageEventQuerySet
+from metering.models import (
+    AdjustmentKind,
+    EventAdjustment,
+    UsageEvent,
+    UsageEventQuerySet,
+    UsagePiece,
+)
 from metering.services.adjustments import effective_adjustments
 
 PER_PAGE = 100
 PER_PART = 2000
+LATEST = 200
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,26 @@ def all_behind(
         yield from _counted(metric, part)
         is_last = len(part) < PER_PART
         part = [] if is_last else list(_later(events, (part[-1].time, part[-1].pk))[:PER_PART])
+
+
+def used_metrics(customer: Customer) -> list[ValueMetric]:
+    """Return the metrics that counted something of a customer, by name, retired ones too.
+
+    As usage is summed up; of what isn't yet, as its 200 latest events say. Two queries.
+    """
+    pieces = UsagePiece.objects.filter(customer=customer, rollup__metric=OuterRef("pk"))
+    metrics = ValueMetric.objects.annotate(is_summed_up=Exists(pieces)).order_by("name")
+    latest = UsageEvent.objects.filter(customer=customer).order_by("-time")[:LATEST]
+    seen = list(latest.values_list("type", "data"))
+    return [
+        metric
+        for metric in metrics
+        if metric.is_summed_up
+        or any(
+            type_ == metric.event_type and counted_value(metric, data) is not None
+            for type_, data in seen
+        )
+    ]
 
 
 def counted_value(metric: ValueMetric, data: Any) -> Any:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from catalog.models import ValueMetric
 from customers.models import Customer
+from metering.admin.usage import usage_panel
 from metering.models import EventAdjustment, UsageEvent
+from metering.services import behind
+from metering.services.behind import used_metrics
 from tests import factories as make
-from tests.metering.usage import NOW, D, body, send, used
+from tests.metering.usage import NOW, D, body, build, send, used
 from tests.staff import anna, page, queries, said, sam, stranger
 
 pytestmark = pytest.mark.django_db
@@ -209,6 +215,40 @@ def test_many_bars_and_events_take_as_many_queries_as_few(acme: Customer) -> Non
 def test_a_customer_s_page_leads_to_the_bars(acme: Customer) -> None:
     shown = anna().get(page("customers_customer", "change", acme.pk)).content.decode()
     assert page(EVENT, "usage", "acme") in shown
+
+
+def test_a_customer_s_page_leads_to_no_metric_that_it_has_none_of(acme: Customer) -> None:
+    elsewhere = [{"property": "region", "operator": "eq", "values": ["asia"]}]
+    make.metric("calls_asia", name="Calls in Asia", filters=elsewhere)
+    make.metric("tokens", name="Tokens", event_type="llm.request")
+    old = make.metric("old", name="Old calls", event_type="old")
+    send(body(time="2026-11-02T12:00:00Z", type="old"))
+    ValueMetric.objects.filter(pk=old.pk).update(status="retired")
+    ben = make.customer("ben", name="Ben")
+
+    def linked(key: str) -> list[str]:
+        links = usage_panel(SimpleNamespace(user=viewer), Customer.objects.get(key=key))  # type: ignore[arg-type]
+        assert links is not None
+        return [name for name, _ in links.context["links"]]
+
+    viewer = SimpleNamespace(has_perm=lambda name: True)
+    with CaptureQueriesContext(connection) as before:
+        assert linked("acme") == ["Calls", "Old calls"], "none is summed up yet"
+    build()
+    with CaptureQueriesContext(connection) as after:
+        assert linked("acme") == ["Calls", "Old calls"]
+    assert len(before) == len(after)
+    assert linked("ben") == []
+    shown = said(anna().get(page("customers_customer", "change", ben.pk)))
+    assert "Nothing was used yet that a value metric counts." in shown
+
+
+def test_metrics_summed_up_are_known_beyond_the_latest_events(acme: Customer) -> None:
+    make.metric("new", name="New calls", event_type="new")
+    build()
+    many = (body(time="2026-11-03T12:00:00Z", type="new") for _ in range(behind.LATEST))
+    send(*many)
+    assert [metric.name for metric in used_metrics(acme)] == ["Calls", "New calls"]
 
 
 def test_an_event_is_voided_after_a_look_at_the_effect(acme: Customer) -> None:
