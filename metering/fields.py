@@ -1,4 +1,4 @@
-"""JSON columns that keep every digit of a number."""
+"""Columns that Django has not: JSON that keeps every digit of a number, and bare arrays."""
 
 from __future__ import annotations
 
@@ -24,3 +24,21 @@ class ExactJSONField(models.JSONField):
         if connection.vendor == "postgresql":
             return Jsonb(None, dumps=lambda _: text)
         return text
+
+
+class ArrayField(models.Field[Any, Any]):
+    """An array of a PostgreSQL type, for tables that are written and read set by set.
+
+    SQLite, which keeps nothing in such a table, takes it for a text.
+    """
+
+    def __init__(self, of: str = "bigint", **options: Any) -> None:
+        self.of = of
+        super().__init__(**options)
+
+    def deconstruct(self) -> Any:
+        name, path, args, options = super().deconstruct()
+        return name, path, args, {"of": self.of, **options}
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        return f"{self.of}[]" if connection.vendor == "postgresql" else "text"

@@ -6,7 +6,7 @@ The same rules in SQL, for many days at once, are `querysets.fragments`; an audi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
 from itertools import groupby
@@ -16,20 +16,17 @@ from typing import Any, NamedTuple
 from metering import properties
 from metering.days import Day
 from metering.definitions import Definition, Kind
+from metering.properties import LARGEST
 
 _ROOM = Context(prec=200)
 _MICROSECOND = timedelta(microseconds=1)
 _ZERO = Decimal(0)
+NO_KEY = "[]"
+"""The key of a rollup that keeps nothing apart."""
 
 
-class Occurrence(NamedTuple):
-    """An event as it counts."""
-
-    id: int
-    time: datetime
-    customer_id: int
-    subscription_id: int | None
-    data: Mapping[str, Any]
+Occurrence = tuple[int, datetime, int, int | None, Mapping[str, Any], Day]
+"""An event as it counts: id, time, customer, subscription, data, and its customer's local day."""
 
 
 class Piece(NamedTuple):
@@ -41,7 +38,7 @@ class Piece(NamedTuple):
     starts_at: datetime
     ends_at: datetime
     events: int
-    total: Decimal | None
+    total: int | Decimal | None
     highest: Decimal | None
     area: Decimal | None
     last_value: Decimal | None
@@ -54,51 +51,43 @@ _Whose = tuple[int, int | None, str, Day]
 _Seen = tuple[datetime, int, Any]
 
 
-def pieces(
-    definition: Definition,
-    occurrences: Iterable[Occurrence],
-    *,
-    day_of: Callable[[int, datetime], Day],
-) -> list[Piece]:
-    """Return one piece per customer, subscription, key and day of what counts.
-
-    `day_of` gives the local day of a customer that an instant lies in.
-    """
+def pieces(definition: Definition, occurrences: Iterable[Occurrence]) -> list[Piece]:
+    """Return one piece per customer, subscription, key and day of what counts."""
     names, kind = definition.key_names, definition.kind
     if kind in (Kind.COUNT, Kind.SUM):
-        return _added_up(definition, occurrences, day_of)
+        return _added_up(definition, occurrences)
     found: dict[_Whose, list[_Seen]] = defaultdict(list)
-    for id, time, customer_id, subscription_id, data in occurrences:
+    for id, time, customer_id, subscription_id, data, day in occurrences:
         value = definition.value(data)
         if value is not None:
-            key = properties.canonical([data.get(name) for name in names]) if names else "[]"
-            whose = (customer_id, subscription_id, key, day_of(customer_id, time))
-            found[whose].append((time, id, value))
+            key = properties.canonical([data.get(name) for name in names]) if names else NO_KEY
+            found[customer_id, subscription_id, key, day].append((time, id, value))
     return [_piece(kind, *whose, sorted(seen)) for whose, seen in found.items()]
 
 
-def _added_up(
-    definition: Definition,
-    occurrences: Iterable[Occurrence],
-    day_of: Callable[[int, datetime], Day],
-) -> list[Piece]:
+def _added_up(definition: Definition, occurrences: Iterable[Occurrence]) -> list[Piece]:
     """Return the pieces of what only adds up, as nearly all usage does: the order is all one."""
     names, sums, value_of = definition.key_names, definition.kind == Kind.SUM, definition.value
+    simple = definition.value_property if sums and not definition.filters else ""
     keys: dict[Any, str] = {}
     found: dict[_Whose, list[Any]] = {}
-    for id, time, customer_id, subscription_id, data in occurrences:
-        value = value_of(data)
-        if value is None:
-            continue
-        key = _key(data, names, keys) if names else "[]"
-        whose = (customer_id, subscription_id, key, day_of(customer_id, time))
+    key = NO_KEY
+    for id, time, customer_id, subscription_id, data, day in occurrences:
+        value = data.get(simple)
+        if type(value) is not int or not -LARGEST < value < LARGEST:
+            value = value_of(data)
+            if value is None:
+                continue
+        if names:
+            key = _key(data, names, keys)
+        whose = (customer_id, subscription_id, key, day)
         seen = found.get(whose)
         if seen is None:
             found[whose] = [1, value, time, time, id]
             continue
         seen[0] += 1
         if sums:
-            seen[1] = _ROOM.add(seen[1], value)
+            seen[1] = _plus(seen[1], value)
         if time < seen[2]:
             seen[2] = time
         if (time, id) > (seen[3], seen[4]):
@@ -112,6 +101,12 @@ def _added_up(
             events, total, first_time, last_time, last_id,
         ) in found.items()
     ]  # fmt: skip
+
+
+def _plus(one: int | Decimal, other: int | Decimal) -> int | Decimal:
+    if type(one) is int and type(other) is int:
+        return one + other
+    return _ROOM.add(Decimal(one), Decimal(other))
 
 
 def _key(data: Mapping[str, Any], names: Sequence[str], known: dict[Any, str]) -> str:

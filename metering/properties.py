@@ -19,6 +19,9 @@ Filters = Sequence[Mapping[str, Any]]
 VALUE_PATTERN = r"-?[0-9]{1,20}(\.[0-9]{1,10})?"
 """A quantity as text: plain, at most 20 digits and 10 decimals. Both databases read it."""
 
+LARGEST = 10**20
+"""No quantity is as large, in either direction."""
+
 LONGEST_NUMBER = 100  # digits; also bounds the exponent, since int(1e999999) takes a minute
 
 _VALUE = re.compile(VALUE_PATTERN, re.ASCII)
@@ -80,7 +83,7 @@ def quantity(value: Any) -> Decimal | None:
     None also for a quantity of more than 20 digits or 10 decimals.
     """
     if type(value) is int:
-        return Decimal(value) if abs(value) < 10**20 else None
+        return Decimal(value) if abs(value) < LARGEST else None
     if isinstance(value, Decimal):
         if not is_bounded(value):
             return None

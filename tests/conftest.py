@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 from config.base import guards
 from config.base.audit import SYSTEM
 from config.base.services.api_keys import SCOPES, create_api_key
+from metering import tasks
 from tests.installation import Installation, demo_folder, served
 
 Caller = Callable[..., APIClient]
@@ -37,6 +38,12 @@ def _django_db_helper(_django_db_helper: None) -> Iterator[None]:
     yield
     if not connection.in_atomic_block:
         guards.drop_all(connection=connection)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_folded_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the tests of a process take, each finds what it sent as it was appended."""
+    monkeypatch.setattr(tasks, "FOLDED_AFTER", 1e9)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from rest_framework.exceptions import APIException, ParseError, UnsupportedMedia
 from config.base.api.authentication import require_scope
 from config.base.api.parsing import read_body
 from config.base.api.problems import MEDIA_TYPE, TooLarge, as_problem, problem
-from metering import services
+from metering import services, tasks
 from metering.envelopes import (
     BYTES_LIMIT,
     Envelope,
@@ -52,6 +52,7 @@ def take_in(request: HttpRequest, *, lago_batch: bool = False) -> HttpResponse:
         report = services.ingest(envelope.items, received_at=at)
     except (APIException, DatabaseError) as refusal:
         return as_problem(refusal, request)
+    tasks.nudge_folding()
     if report.invalid:
         return _some_are_invalid(report)
     if envelope.lago:

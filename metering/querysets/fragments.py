@@ -14,6 +14,17 @@ PIECE_COLUMNS = (
     "customer_id, subscription_id, key, starts_at, ends_at, events, last_received_at, total, "
     "highest, area, last_value, first_time, last_time, last_id"
 )
+UNFOLDED = """
+        SELECT u.customer_id, u.subscription_id, COALESCE(u.key, '[]'::jsonb) AS key, u.starts_at,
+            u.ends_at, u.events, b.last_received_at, u.total, u.highest, u.area, u.last_value,
+            u.first_time, u.last_time, u.last_id
+        FROM {batches} b CROSS JOIN LATERAL unnest(b.customer_ids, b.subscription_ids, b.keys,
+                b.starts, b.ends, b.events, b.totals, b.highests, b.areas, b.last_values,
+                b.first_times, b.last_times, b.last_ids)
+            AS u (customer_id, subscription_id, key, starts_at, ends_at, events, total, highest,
+                area, last_value, first_time, last_time, last_id)"""
+"""PostgreSQL's query for the pieces in rows of `PieceBatch`; columns: PIECE_COLUMNS."""
+
 _KEEPS_LAST = (Kind.LAST, Kind.HIGHEST, Kind.HELD)
 _KEEPS_TOTAL = (Kind.SUM, Kind.PEAK, Kind.FLOW)
 

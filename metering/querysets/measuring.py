@@ -7,7 +7,7 @@ boundary of the span cuts. What it answers is exact at any boundary.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -30,6 +30,7 @@ from metering.querysets.values import NOTHING, Group, Measured, MonthArchived, S
 SPANS_PER_QUERY = 1000
 _MICROSECOND = timedelta(microseconds=1)
 _HOUR = timedelta(hours=1)
+_FEW = 4  # customers that are sooner looked for in an array than all its elements unpacked
 _EVER = "'1970-01-01 00:00:00'"
 _ELEMENTS = "events, last_received_at, total, highest, area, last_value"
 
@@ -132,7 +133,7 @@ def _statement(
         archived=Sql(words.archived),
         spans=words.spans(spans),
         ready=_ready(metric, definition, from_events=from_events),
-        pieces=Sql(_pieces(words, carry_over=metric.carry_over)),
+        pieces=_pieces(words, {span.customer_id for span in spans}, carry_over=metric.carry_over),
         extents=Sql(_extents(definition)),
         islands=Sql(fragments.islands("extent")),
         edges=Sql(_edges(words, carry_over=metric.carry_over)),
@@ -150,19 +151,33 @@ def _ready(metric: ValueMetric, definition: Definition, *, from_events: bool) ->
     return Sql(text + ("FALSE" if from_events else "TRUE"), (metric.pk, definition.digest))
 
 
-def _pieces(words: Dialect, *, carry_over: bool) -> str:
-    """The customer's pieces that touch the span, and whether they are of what the span counts."""
-    touches = "" if carry_over else 'AND p.ends_at > s."start"'
+def _pieces(words: Dialect, customers: Collection[int], *, carry_over: bool) -> Sql:
+    """The customers' pieces that touch the span, and whether they are of what the span counts."""
+    touches = 'p.starts_at < s."end"' + ("" if carry_over else ' AND p.ends_at > s."start"')
     lookup = words.each(
         "metering_usagepiece",
         "p",
-        'p.customer_id = s.customer_id AND p.rollup_id = r.id AND p.starts_at < s."end" ' + touches,
+        f"p.customer_id = s.customer_id AND p.rollup_id = r.id AND {touches}",
     )
-    return f"""
+    columns = f"""
         SELECT s.n, s."start" AS since, s."end" AS until, {fragments.mine(words, "p", "p.starts_at")} AS mine,
             p.key, p.starts_at, p.ends_at, p.first_time, p.last_time, p.last_id,
-            {", ".join(f"p.{name}" for name in _ELEMENTS.split(", "))}
-        FROM span s CROSS JOIN ready r {lookup}"""
+            {", ".join(f"p.{name}" for name in _ELEMENTS.split(", "))}"""
+    folded = Sql(f"{columns} FROM span s CROSS JOIN ready r {lookup}")
+    if connection.vendor != "postgresql":
+        return folded
+    ids, few = list(customers), len(customers) <= _FEW
+    return fragments.joined(
+        f"{{folded}} UNION ALL {columns} FROM ({{unfolded}}) p "
+        f"JOIN span s ON s.customer_id = p.customer_id AND {touches}",
+        folded=folded,
+        unfolded=Sql(
+            fragments.UNFOLDED.format(batches="ready r JOIN metering_piecebatch")
+            + " ON b.rollup_id = r.id WHERE u.customer_id = ANY(%s::bigint[])"
+            + (" AND b.customer_ids && %s::bigint[]" if few else ""),
+            (ids, ids) if few else (ids,),
+        ),
+    )
 
 
 def _extents(definition: Definition) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from catalog.models import Aggregation, ValueMetric
 from customers.models import SubscriptionPhase
@@ -18,18 +18,17 @@ from metering.envelopes import LAGO_SOURCE
 from metering.events import Event
 from metering.models import QuarantineCode
 from metering.services import memory
-from metering.services.memory import Memory
+from metering.services.memory import NOBODY, Holder, Memory
 from metering.services.months import month_of
 
 TOLERATED_AHEAD = timedelta(hours=1)
 
 
 class Verdict(NamedTuple):
-    """Whose event it is and which metrics count it, or why it can't be counted."""
+    """Whose event it is, or why it can't be counted."""
 
-    customer_id: int = 0
+    holder: Holder = NOBODY
     subscription_id: int | None = None
-    metrics: Sequence[ValueMetric] = ()
     code: str = ""
     detail: str = ""
 
@@ -53,11 +52,16 @@ class Surroundings:
         With `remember` the process keeps the answers. Only where this transaction has changed
         nothing but events, and no other surrounds it: what is rolled back must not be remembered.
         """
-        events = list(events)
-        subjects = {event.subject for event in events if event.subject}
-        named = {event.subscription for event in events if event.subscription}
-        named |= {event.subject for event in events if _is_lago(event) and event.subject}
-        unnamed = {event.subject for event in events if event.subject and not event.subscription}
+        subjects, named, types = set(), set(), set()
+        for event in events:
+            types.add(event.type)
+            subject = event.subject
+            if event.subscription:
+                named.add(event.subscription)
+            if subject:
+                subjects.add(subject)
+                if _is_lago(event):
+                    named.add(subject)
         found = memory.recall() if remember else None
         stamp = memory.current_stamp()
         if found is None or found.stamp != stamp:
@@ -66,22 +70,14 @@ class Surroundings:
             memory.keep(found)
         self.memory = found
         self._metrics, self._archived = found.metrics, found.archived
+        self._values = {type_: _values(self._metrics.get(type_, ())) for type_ in types}
         self._customers = found.customers(subjects)
         self._subscriptions = found.subscriptions(named)
-        ids = {self._customers[key] for key in unnamed if key in self._customers}
-        types = {event.type for event in events}
+        holders = (self._customers.get(key, NOBODY) for key in subjects)
         self._stretches = _stretches(
-            customers=found.with_several_subscriptions(ids),
+            customers=[holder.customer_id for holder in holders if holder.has_several],
             metrics=[metric.pk for type_ in types for metric in self._metrics.get(type_, ())],
         )
-
-    def _holder(self, event: Event) -> tuple[int | None, int | None]:
-        """Return whose the event is, and the subscription if its subject names one, as Lago's do."""
-        if _is_lago(event) and event.subject is not None and event.subscription is None:
-            found = self._subscriptions.get(event.subject)
-            if found is not None:
-                return found
-        return self._customers.get(event.subject or ""), None
 
     def check(self, event: Event, time: datetime, at: datetime) -> Verdict:
         """Say whose the event is, or name the first reason that keeps it from being counted.
@@ -90,8 +86,10 @@ class Surroundings:
         """
         if event.subject is None:
             return _refused(QuarantineCode.UNKNOWN_CUSTOMER, "It names no customer (subject).")
-        customer_id, subscription_id = self._holder(event)
-        if customer_id is None:
+        holder, subscription_id = self._customers.get(event.subject), None
+        if event.subscription is None and _is_lago(event):
+            holder, subscription_id = self._subscriptions.get(event.subject, (holder, None))
+        if holder is None:
             detail = f"There is no customer “{event.subject}”."
             return _refused(QuarantineCode.UNKNOWN_CUSTOMER, detail)
         metrics = self._metrics.get(event.type)
@@ -99,31 +97,41 @@ class Surroundings:
             return _refused(QuarantineCode.UNKNOWN_TYPE, f"No metric counts “{event.type}” events.")
         if event.subscription is not None:
             owner, subscription_id = self._subscriptions.get(event.subscription, (None, None))
-            if owner != customer_id:
+            if owner is None or owner.customer_id != holder.customer_id:
                 detail = f"“{event.subject}” has no subscription “{event.subscription}”."
                 return _refused(QuarantineCode.UNKNOWN_SUBSCRIPTION, detail)
         if event.flaw:
             return _refused(QuarantineCode.BAD_VALUE, event.flaw)
-        counting = [
-            metric
-            for metric in metrics
-            if not metric.filters or properties.meets(metric.filters, event.data)
-        ]
-        for metric in counting:
-            if refusal := _value_refusal(metric, event.data):
+        names, stretches = self._values[event.type], self._stretches.get(holder.customer_id)
+        if stretches or names is None or not _all_whole(names, event.data):
+            refusal = self._refusal(event, metrics, time, subscription_id is None and stretches)
+            if refusal is not None:
                 return refusal
-        if subscription_id is None and (stretches := self._stretches.get(customer_id)):
-            for metric in counting:
-                if rivals := _rivals(stretches, metric, time):
-                    detail = f"{' and '.join(rivals)} both bill “{metric}”: name one of them."
-                    return _refused(QuarantineCode.AMBIGUOUS_SUBSCRIPTION, detail)
-        if time > at + TOLERATED_AHEAD:
+        if time > at and time > at + TOLERATED_AHEAD:
             detail = f"Its time, {time.isoformat()}, is more than an hour ahead."
             return _refused(QuarantineCode.FUTURE_TIME, detail)
         if self._archived and (month := month_of(time)) in self._archived:
             detail = f"The events of {month:%Y-%m} are archived; restore them to count it."
             return _refused(QuarantineCode.ARCHIVED_MONTH, detail)
-        return Verdict(customer_id, subscription_id, counting)
+        return Verdict(holder, subscription_id)
+
+    def _refusal(
+        self,
+        event: Event,
+        metrics: Sequence[ValueMetric],
+        time: datetime,
+        stretches: Sequence[_Stretch] | Literal[False] | None,
+    ) -> Verdict | None:
+        """Say what is wrong with a value that a metric counts, or which subscriptions are rivals."""
+        counting = [metric for metric in metrics if properties.meets(metric.filters, event.data)]
+        for metric in counting:
+            if refusal := _value_refusal(metric, event.data):
+                return refusal
+        for metric in counting if stretches else ():
+            if rivals := _rivals(stretches or (), metric, time):
+                detail = f"{' and '.join(rivals)} both bill “{metric}”: name one of them."
+                return _refused(QuarantineCode.AMBIGUOUS_SUBSCRIPTION, detail)
+        return None
 
 
 def _is_lago(event: Event) -> bool:
@@ -131,13 +139,27 @@ def _is_lago(event: Event) -> bool:
     return source.startswith(LAGO_SOURCE) and source == f"{LAGO_SOURCE}{event.subject}"
 
 
+def _values(metrics: Sequence[ValueMetric]) -> frozenset[str] | None:
+    """Return which properties these metrics need; None if that depends on the event."""
+    if any(metric.filters for metric in metrics):
+        return None
+    return frozenset(metric.value_property for metric in metrics if metric.value_property)
+
+
+def _all_whole(names: Iterable[str], data: properties.Data) -> bool:
+    """Say whether these properties are whole numbers, which any metric can count."""
+    for name in names:
+        value = data.get(name)
+        if type(value) is not int or not -properties.LARGEST < value < properties.LARGEST:
+            return False
+    return True
+
+
 def _value_refusal(metric: ValueMetric, data: properties.Data) -> Verdict | None:
     name = metric.value_property
     if not name:
         return None
     value = data.get(name)
-    if type(value) is int and -(10**20) < value < 10**20:
-        return None
     if value is None:
         detail = f"“{metric}” needs the property “{name}”."
         return _refused(QuarantineCode.MISSING_VALUE, detail)

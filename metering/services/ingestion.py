@@ -277,9 +277,7 @@ def _payloads_before_repair(arrivals: list[_Arrival]) -> set[tuple[str, bytes]]:
 
 
 def _counted(stored_as: int, event: Event, verdict: Verdict, time: datetime) -> Counted:
-    return Counted(
-        stored_as, event, verdict.customer_id, verdict.subscription_id, time, verdict.metrics
-    )
+    return Counted(stored_as, event, verdict.holder, verdict.subscription_id, time)
 
 
 def _quarantined(event: Event, code: str, detail: str, at: datetime) -> QuarantinedEvent:

@@ -9,7 +9,8 @@ pieces are right whatever zone's days they are of.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import Count
@@ -20,6 +21,17 @@ from metering.definitions import Definition, definition_from
 from metering.models import ArchivedMonth, Rollup
 
 REMEMBERED_AT_MOST = 100_000  # keys of each kind; about 15 MB
+
+
+class Holder(NamedTuple):
+    """Whose events are: a customer's id and time zone, and whether it has several subscriptions."""
+
+    customer_id: int
+    time_zone: str
+    has_several: bool
+
+
+NOBODY = Holder(0, "", False)
 
 
 class Memory:
@@ -37,56 +49,39 @@ class Memory:
             "pk", "event_type", "definition"
         ):
             self.rollups.setdefault(type_, []).append((pk, definition_from(text)))
-        self._customers: dict[str, int] = {}
-        self._zones: dict[int, str] = {}
-        self._several: dict[int, bool] = {}
-        self._subscriptions: dict[str, tuple[int, int]] = {}
+        self._customers: dict[str, Holder] = {}
+        self._subscriptions: dict[str, tuple[Holder, int]] = {}
 
-    def customers(self, keys: Iterable[str]) -> dict[str, int]:
-        """Return the ids of customers by key, at least those asked for that exist."""
-        known, wanted = self._customers, list(keys)
-        if missing := [key for key in wanted if key not in known]:
+    def customers(self, keys: Collection[str]) -> dict[str, Holder]:
+        """Return customers by key, at least those asked for that exist."""
+        known = self._customers
+        if missing := [key for key in keys if key not in known]:
             if len(known) > REMEMBERED_AT_MOST:
-                known, missing = {}, wanted
-            known.update(Customer.objects.filter(key__in=missing).values_list("key", "pk"))
+                known, missing = {}, list(keys)
+            known.update(_holders(key__in=missing))
             self._customers = known
         return known
 
-    def zones(self, ids: Collection[int]) -> dict[int, str]:
-        """Return the time zones of customers by id, at least of these; UTC for one that went."""
-        known = self._zones
-        if missing := [pk for pk in ids if pk not in known]:
-            if len(known) > REMEMBERED_AT_MOST:
-                known, missing = {}, list(ids)
-            known.update(dict.fromkeys(missing, "UTC"))
-            known.update(Customer.objects.filter(pk__in=missing).values_list("pk", "time_zone"))
-            self._zones = known
-        return known
-
-    def with_several_subscriptions(self, ids: Collection[int]) -> list[int]:
-        """Return those of these customers who have more than one subscription."""
-        known = self._several
-        if missing := [pk for pk in ids if pk not in known]:
-            if len(known) > REMEMBERED_AT_MOST:
-                known, missing = {}, list(ids)
-            known.update(dict.fromkeys(missing, False))
-            counted = Subscription.objects.filter(customer__in=missing).order_by()
-            grouped = counted.values("customer").annotate(n=Count("pk")).filter(n__gt=1)
-            known.update(dict.fromkeys(grouped.values_list("customer", flat=True), True))
-            self._several = known
-        return [pk for pk in ids if known[pk]]
-
-    def subscriptions(self, keys: Iterable[str]) -> dict[str, tuple[int, int]]:
+    def subscriptions(self, keys: Collection[str]) -> dict[str, tuple[Holder, int]]:
         """Return customer and id of subscriptions by key, at least those that exist."""
-        known, wanted = self._subscriptions, list(keys)
-        if missing := [key for key in wanted if key not in known]:
+        known = self._subscriptions
+        if missing := [key for key in keys if key not in known]:
             if len(known) > REMEMBERED_AT_MOST:
-                known, missing = {}, wanted
+                known, missing = {}, list(keys)
             rows = Subscription.objects.filter(key__in=missing)
-            for key, customer_id, pk in rows.values_list("key", "customer_id", "pk"):
-                known[key] = (customer_id, pk)
+            found = list(rows.values_list("key", "customer__key", "pk"))
+            customers = self.customers({customer for _, customer, _ in found})
+            known.update({key: (customers[customer], pk) for key, customer, pk in found})
             self._subscriptions = known
         return known
+
+
+def _holders(**wanted: Any) -> dict[str, Holder]:
+    rows = Customer.objects.order_by().filter(**wanted).annotate(n=Count("subscriptions"))
+    return {
+        key: Holder(pk, zone, n > 1)
+        for key, pk, zone, n in rows.values_list("key", "pk", "time_zone", "n")
+    }
 
 
 _memory: Memory | None = None

@@ -96,9 +96,8 @@ def _try_again(
             continue
         if event.payload_hash != bytes(row.payload_hash):
             replace_payload(event.key, event.payload_hash)
-        customer_id, subscription_id = verdict.customer_id, verdict.subscription_id
         counted.append(
-            Counted(next(reserved), event, customer_id, subscription_id, time, verdict.metrics)
+            Counted(next(reserved), event, verdict.holder, verdict.subscription_id, time)
         )
         row.status, row.resolution = QuarantineStatus.REPLAYED, resolution
         row.resolved_by, row.resolved_at = actor.name, at

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from catalog.models import ValueMetric
-from metering import properties
+from metering import properties, wire
+from metering.days import Day, local_day
 from metering.events import Event
 from metering.models import EventKey
 from metering.pieces import Occurrence
 from metering.querysets import sqlite_instant
-from metering.services.memory import Memory
+from metering.services.memory import Holder, Memory
 from metering.services.rollups import append_pieces
 
 IDS_PER_BLOCK = 10_000
@@ -41,17 +41,13 @@ class Claim(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """An event to be stored: its id, whose it is, when it happened, and which metrics count it.
-
-    `metrics` are those of its type whose filters it meets, with a value that is fit (R8).
-    """
+    """An event to be stored: its id, whose it is, and when it happened."""
 
     id: int
     event: Event
-    customer_id: int
+    holder: Holder
     subscription_id: int | None
     time: datetime
-    metrics: Sequence[ValueMetric]
 
 
 class Known(NamedTuple):
@@ -76,21 +72,18 @@ def claim_keys(claims: Iterable[Claim]) -> dict[str, int | None]:
 
 def _claim_on_postgresql(claims: Sequence[Claim]) -> dict[str, int | None]:
     keys, hashes, times = zip(*claims, strict=True)
-    with connection.cursor() as cursor:
+    with wire.server_cursor() as cursor:
         cursor.execute(
             "INSERT INTO metering_eventkey (key, payload_hash, time, stored_as) "
-            "SELECT key, decode(hash, 'hex'), time, "
-            "CASE WHEN time IS NOT NULL THEN block.first + place - 1 END "
+            "SELECT key, hash, NULLIF(time, '-infinity'), "
+            "CASE WHEN time > '-infinity' THEN block.first + place - 1 END "
             "FROM (SELECT nextval('metering_usageevent_id_seq') AS first) block, "
-            "unnest(%s::uuid[], %s::text[], %s::timestamptz[]) WITH ORDINALITY "
+            "unnest(%s::uuid[], %s::bytea[], %s::timestamptz[]) WITH ORDINALITY "
             "AS claim (key, hash, time, place) ORDER BY key "
             "ON CONFLICT DO NOTHING "
             "RETURNING stored_as, CASE WHEN stored_as IS NULL THEN replace(key::text, '-', '') END",
-            (
-                _array(keys),
-                _array(payload_hash.hex() for payload_hash in hashes),
-                _array("NULL" if time is None else time.isoformat() for time in times),
-            ),
+            (wire.uuids(keys), wire.hashes(hashes), wire.instants(times)),
+            prepare=True,
         )
         return {
             key
@@ -173,29 +166,28 @@ def store_events(rows: Sequence[Counted], *, received_at: datetime, memory: Memo
         _store_on_postgresql(rows, received_at)
     else:
         _store(rows, received_at)
+    days: dict[str, dict[datetime, Day]] = defaultdict(dict)
     occurrences: dict[str, list[Occurrence]] = defaultdict(list)
-    for row in rows:
-        occurrences[row.event.type].append(
-            Occurrence(row.id, row.time, row.customer_id, row.subscription_id, row.event.data)
-        )
-    append_pieces(
-        occurrences,
-        rollups=memory.rollups,
-        zones=memory.zones({row.customer_id for row in rows}),
-        received_at=received_at,
-    )
+    for id_, event, (customer_id, zone, _), subscription_id, time in rows:
+        known = days[zone]
+        day = known.get(time)
+        if day is None:
+            day = known[time] = local_day(time, zone)
+        occurrences[event.type].append((id_, time, customer_id, subscription_id, event.data, day))
+    append_pieces(occurrences, rollups=memory.rollups, received_at=received_at)
 
 
 def _store_on_postgresql(rows: Sequence[Counted], received_at: datetime) -> None:
-    with connection.cursor() as cursor:
-        if len(rows) < ROWS_WORTH_A_COPY:
-            marks = ", ".join([f"({', '.join(['%s'] * 11)})"] * len(rows))
-            cursor.execute(
-                f"INSERT INTO metering_usageevent ({_COLUMNS}) VALUES {marks}",
-                [value for row in rows for value in _row(row, received_at)],
-            )
-            return
-    copy_rows(rows, received_at=received_at)
+    if len(rows) >= ROWS_WORTH_A_COPY:
+        copy_rows(rows, received_at=received_at)
+        return
+    marks = ", ".join([f"({', '.join(['%s'] * 11)})"] * len(rows))
+    with wire.server_cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO metering_usageevent ({_COLUMNS}) VALUES {marks}",
+            [value for row in rows for value in _row(row, received_at)],
+            prepare=len(rows) == 1,
+        )
 
 
 def copy_rows(rows: Sequence[Counted], *, received_at: datetime) -> None:
@@ -225,8 +217,8 @@ def _copied(rows: Sequence[Counted], received_at: datetime) -> str:
     arrived = received_at.isoformat()
     return "".join(
         f"{row.id}\t{row.event.key}\t{row.event.source}\t{row.event.id}\t{row.event.type}\t"
-        f"{row.customer_id}\t{row.subscription_id or ''}\t{row.time.isoformat()}\t{arrived}\t"
-        f"{properties.canonical(row.event.data)}\t"
+        f"{row.holder.customer_id}\t{row.subscription_id or ''}\t{row.time.isoformat()}\t{arrived}\t"
+        f"{row.event.data_text}\t"
         f"{'' if row.event.extensions is None else properties.canonical(row.event.extensions)}\n"
         for row in rows
     )
@@ -278,10 +270,10 @@ def _row(row: Counted, received_at: Any) -> tuple[Any, ...]:
         event.source,
         event.id,
         event.type,
-        row.customer_id,
+        row.holder.customer_id,
         row.subscription_id,
         row.time,
         received_at,
-        properties.canonical(event.data),
+        event.data_text,
         None if event.extensions is None else properties.canonical(event.extensions),
     )

@@ -147,10 +147,14 @@ def rebuild() -> None:
 def _events(count: int, *, until: datetime) -> Iterator[Any]:
     from customers.models import Customer  # noqa: PLC0415
     from metering.events import make_event  # noqa: PLC0415
+    from metering.services.memory import Holder  # noqa: PLC0415
     from metering.services.storage import Counted, reserve_ids  # noqa: PLC0415
 
     chance = random.Random(1)
-    ids = dict(Customer.objects.values_list("key", "pk"))
+    holders = {
+        key: Holder(pk, zone, has_several=False)
+        for key, pk, zone in Customer.objects.values_list("key", "pk", "time_zone")
+    }
     block: Iterator[int] = iter(())
     for n in range(count):
         if n % ROWS_PER_COPY == 0:
@@ -170,7 +174,7 @@ def _events(count: int, *, until: datetime) -> Iterator[Any]:
             },
         )
         assert event.time is not None
-        yield Counted(next(block), event, ids[key], None, event.time, ())
+        yield Counted(next(block), event, holders[key], None, event.time)
 
 
 if __name__ == "__main__":

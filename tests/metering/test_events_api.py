@@ -13,11 +13,12 @@ from rest_framework.test import APIClient
 from catalog.models import ValueMetric
 from config.base.audit import SYSTEM
 from customers.models import Customer
-from metering.models import QuarantinedEvent, UsageEvent
+from metering import tasks
+from metering.models import QuarantinedEvent, UsageEvent, UsagePiece
 from metering.services import void_events
 from tests import factories as make
 from tests.conftest import Caller
-from tests.metering.usage import NOW, D, body, used
+from tests.metering.usage import NOW, D, body, build, used
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/events"
@@ -35,6 +36,15 @@ def gateway(caller: Caller) -> APIClient:
 def post(client: APIClient, payload: Any, *, as_type: str = JSON, accept: str = JSON) -> Any:
     sent: Any = payload if isinstance(payload, bytes | str) else json.dumps(payload)
     return client.generic("POST", URL, sent, content_type=as_type, HTTP_ACCEPT=accept)
+
+
+def test_what_arrived_is_folded_now_and_then(gateway: APIClient, monkeypatch: Any) -> None:
+    """Also where no beat runs, but not with every call."""
+    build()
+    for pause, unfolded in ((1e9, 1), (0.0, 0)):
+        monkeypatch.setattr(tasks, "FOLDED_AFTER", pause)
+        post(gateway, body())
+        assert UsagePiece.objects.filter(is_folded=False).count() == unfolded
 
 
 @pytest.mark.parametrize(

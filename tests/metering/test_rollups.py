@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from fractions import Fraction
 from io import StringIO
 from threading import Event, Thread
 from typing import Any
+from unittest import mock
 from uuid import UUID
 
 import pytest
@@ -21,10 +24,17 @@ from catalog.services import change_metric
 from config.base.audit import SYSTEM
 from customers.models import Customer
 from metering.events import event_key
-from metering.models import ArchivedMonth, EventAdjustment, Rollup, UsageEvent, UsagePiece
+from metering.models import (
+    ArchivedMonth,
+    EventAdjustment,
+    PieceBatch,
+    Rollup,
+    UsageEvent,
+    UsagePiece,
+)
 from metering.querysets import Span, measure, measure_by
 from metering.services import replace_event, void_events
-from metering.services.rollups import build_rollups, differences, fold_pieces
+from metering.services.rollups import appending, build_rollups, differences, fold_pieces
 from metering.services.rollups.rebuilding import EVER
 from tests import factories as make
 from tests.metering.oracle import Happening, oracle
@@ -141,22 +151,32 @@ def _key(place: int) -> UUID:
     return UUID(hex=event_key("gateway", str(place)))
 
 
+@contextmanager
+def every_batch_in_one_row(wanted: bool) -> Iterator[None]:
+    """Let pieces be kept as those of large batches are, however few there are."""
+    with mock.patch.object(appending, "WORTH_A_BATCH", 1 if wanted else 10**6):
+        yield
+
+
 class AgainstTheOracle(TestCase):
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
         definition=definitions,
         happened=st.lists(actions, min_size=2, max_size=12),
         asked=windows,
+        in_batches=st.booleans(),
     )
     def test_whatever_happens_usage_is_that_of_the_events(
         self,
         definition: dict[str, Any],
         happened: list[tuple[str, Any]],
         asked: list[tuple[Any, ...]],
+        in_batches: bool,
     ) -> None:
         scene = Scene(definition)
-        for action in happened:
-            scene.act(*action)
+        with every_batch_in_one_row(in_batches):
+            for action in happened:
+                scene.act(*action)
         metric, spans = scene.metric, [scene.span(window) for window in asked]
         found = [(Fraction(one.quantity), one.events) for one in measure(metric, spans)]
         assert found == [scene.expected(window) for window in asked]
@@ -184,6 +204,43 @@ def test_ingestion_appends_and_folding_merges() -> None:
     assert pieces() == [(3, True)] * 2
     assert fold_pieces() == 0
     assert used(metric, acme)[:2] == (D(6), 6)
+
+
+@pytest.mark.postgresql
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite keeps a row per piece")
+def test_a_large_batch_is_kept_in_one_row_until_it_is_folded() -> None:
+    metric, acme, zeta = make.metric(), make.customer("acme"), make.customer("zeta")
+    build()
+    send(
+        *(
+            body(subject=name, time=(NOV + n * 24 * HOUR).isoformat())
+            for n in range(12)
+            for name in ("acme", "zeta")
+        )
+    )
+    [batch] = PieceBatch.objects.all()
+    assert len(batch.customer_ids) == sum(batch.events) == 24
+    assert not UsagePiece.objects.exists()
+    assert [used(metric, one)[:2] for one in (acme, zeta)] == [(D(12), 12)] * 2
+    void_events(
+        keys=[UsageEvent.objects.earliest("pk").key], reason="A test.", at=NOW, actor=SYSTEM
+    )
+    assert not PieceBatch.objects.exists(), "whoever sums up anew takes it apart"
+    assert [used(metric, one).events for one in (acme, zeta)] == [11, 12]
+    assert fold_pieces() == 23
+    assert [used(metric, one).events for one in (acme, zeta)] == [11, 12]
+
+
+@pytest.mark.postgresql
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite keeps a row per piece")
+def test_a_batch_of_a_definition_that_went_is_swept() -> None:
+    metric, _ = make.metric(), make.customer("acme")
+    build()
+    with every_batch_in_one_row(True):
+        send(body())
+    PieceBatch.objects.update(rollup=Rollup.objects.get(metric=metric).pk + 1)
+    assert fold_pieces() == 0
+    assert not PieceBatch.objects.exists()
 
 
 def test_a_month_costs_as_many_rows_as_days_however_many_events(
@@ -293,8 +350,14 @@ def test_exactly_however_large() -> None:
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="needs several writers at once")
-def test_nothing_is_lost_while_all_run_at_once() -> None:
+@pytest.mark.parametrize("in_batches", [False, True])
+def test_nothing_is_lost_while_all_run_at_once(in_batches: bool) -> None:
     """Two who send, one who folds, one who builds, one who voids: all at once."""
+    with every_batch_in_one_row(in_batches):
+        _all_at_once()
+
+
+def _all_at_once() -> None:
     metrics = [
         make.metric(),
         make.metric(aggregation="max", value_is="change"),

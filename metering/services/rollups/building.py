@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from catalog.models import ValueMetric
 from customers.models import Customer
 from metering.definitions import definition_of
-from metering.models import Rollup, UsagePiece
+from metering.models import PieceBatch, Rollup, UsagePiece
 from metering.querysets import MonthArchived, Target
 from metering.services.rollups.rebuilding import EVER, lock_rollups, rebuild
 
@@ -58,6 +58,7 @@ def _make_missing(*, at: datetime) -> None:
         if made.get(metric.pk) == definition.digest:
             continue
         UsagePiece.objects.filter(rollup__metric=metric).delete()
+        PieceBatch.objects.filter(rollup__metric=metric).delete()
         Rollup.objects.filter(metric=metric).delete()
         Rollup.objects.create(
             metric=metric,

@@ -8,12 +8,13 @@ from django.db import connection, transaction
 
 from customers.models import Customer
 from metering.definitions import Definition, definition_from
-from metering.models import Rollup, UsagePiece
+from metering.models import PieceBatch, Rollup, UsagePiece
 from metering.querysets import Target, fragments
 from metering.querysets.dialects import Sql, dialect
 from metering.services.rollups.rebuilding import lock_rollups, rebuild, within_reach
 
 PIECES_PER_STEP = 10_000
+BATCHES_PER_STEP = 200
 
 
 def fold_pieces() -> int:
@@ -22,10 +23,42 @@ def fold_pieces() -> int:
     What order matters of is summed up from its events; where those are archived, it is left as it
     is. In steps of a transaction each. Right at any moment, beside ingestion and beside itself.
     """
+    while _unpack_some():
+        pass
     folded = 0
     while step := _fold_some():
         folded += step
     return folded
+
+
+@transaction.atomic
+def _unpack_some() -> bool:
+    """Turn batches into pieces of their own, as few as their kind allows; say whether there were any."""
+    lock_rollups()
+    oldest = PieceBatch.objects.order_by("pk").first()
+    if oldest is None:
+        return False
+    rollup = Rollup.objects.filter(pk=oldest.rollup_id).first()
+    if rollup is None:  # of a metric that is measured differently by now
+        PieceBatch.objects.filter(rollup=oldest.rollup_id).delete()
+        return True
+    definition = definition_from(rollup.definition)
+    columns = fragments.PIECE_COLUMNS
+    pieces = f"({fragments.UNFOLDED.format(batches='batch')})"
+    if not definition.kind.is_ordered:
+        pieces = f"({fragments.merged(dialect(), definition, pieces)})"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH batch AS (
+                DELETE FROM metering_piecebatch WHERE id IN (
+                    SELECT id FROM metering_piecebatch WHERE rollup_id = %s ORDER BY id LIMIT %s)
+                RETURNING *)
+            INSERT INTO metering_usagepiece (rollup_id, is_folded, {columns})
+            SELECT %s, FALSE, pieces.* FROM {pieces} AS pieces""",
+            (rollup.pk, BATCHES_PER_STEP, rollup.pk),
+        )
+    return True
 
 
 @transaction.atomic

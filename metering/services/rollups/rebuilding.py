@@ -104,11 +104,18 @@ def _made(words: Dialect, rollup: Rollup, definition: Definition, targets: Seque
         "e",
         "e.customer_id = r.owner AND e.type = %s AND e.time >= r.starts_at AND e.time < r.ends_at",
     )
-    gone = ""
-    if connection.vendor == "postgresql":
-        gone = f"""gone AS (
-            DELETE FROM metering_usagepiece p USING island r WHERE {_IN_ISLAND}),"""
     columns = fragments.PIECE_COLUMNS
+    gone = Sql("")
+    if connection.vendor == "postgresql":
+        gone = Sql(
+            f"""gone AS (
+            DELETE FROM metering_usagepiece p USING island r WHERE {_IN_ISLAND}),
+        kept AS (
+            INSERT INTO metering_usagepiece (rollup_id, is_folded, {columns})
+            SELECT %s, FALSE, p.* FROM unfolded p WHERE NOT EXISTS (
+                SELECT 1 FROM island r WHERE {_TOUCHED})),""",
+            (rollup.pk, rollup.pk),
+        )
     return fragments.joined(
         f"""
         WITH {{islands}},
@@ -121,7 +128,7 @@ def _made(words: Dialect, rollup: Rollup, definition: Definition, targets: Seque
         SELECT {{rollup}}, TRUE, pieces.* FROM ({{merged}}) AS pieces""",
         islands=_islands(words, rollup, targets),
         zones=words.zones(*_zones(rollup, targets)),
-        gone=Sql(gone, (rollup.pk,) if gone else ()),
+        gone=gone,
         events=fragments.joined(
             days,
             key=words.key(definition.key_names),
@@ -138,10 +145,10 @@ def _made(words: Dialect, rollup: Rollup, definition: Definition, targets: Seque
     )
 
 
-_IN_ISLAND = (
-    "r.flag = 1 AND p.rollup_id = %s AND p.customer_id = r.owner "
-    "AND p.starts_at < r.ends_at AND p.ends_at > r.starts_at"
+_TOUCHED = (
+    "r.flag = 1 AND p.customer_id = r.owner AND p.starts_at < r.ends_at AND p.ends_at > r.starts_at"
 )
+_IN_ISLAND = f"p.rollup_id = %s AND {_TOUCHED}"
 
 
 def _dropped(words: Dialect, rollup: Rollup, targets: Sequence[Target], newest: int) -> Sql:
@@ -157,17 +164,33 @@ def _dropped(words: Dialect, rollup: Rollup, targets: Sequence[Target], newest: 
 
 
 def _islands(words: Dialect, rollup: Rollup, targets: Sequence[Target]) -> Sql:
-    """The islands of the targets' customers, flagged if a target touches them."""
+    """The islands of the targets' customers, flagged if a target touches them.
+
+    On PostgreSQL with what was in batches, which the statement takes out of them.
+    """
+    taken, theirs = Sql(""), ""
+    if connection.vendor == "postgresql":
+        taken = Sql(
+            f"""batch AS (DELETE FROM metering_piecebatch WHERE rollup_id = %s RETURNING *),
+        unfolded AS MATERIALIZED ({fragments.UNFOLDED.format(batches="batch")}),""",
+            (rollup.pk,),
+        )
+        theirs = """
+            UNION ALL
+            SELECT customer_id, starts_at, ends_at, 0 FROM unfolded
+            WHERE customer_id IN (SELECT customer_id FROM target)"""
     return fragments.joined(
-        """
-        target (customer_id, zone, "start", "end") AS MATERIALIZED ({targets}),
+        f"""
+        {{taken}}
+        target (customer_id, zone, "start", "end") AS MATERIALIZED ({{targets}}),
         extent (owner, starts_at, ends_at, flag) AS (
             SELECT customer_id, "start", "end", 1 FROM target
             UNION ALL
             SELECT p.customer_id, p.starts_at, p.ends_at, 0
-            FROM (SELECT DISTINCT customer_id FROM target) t {pieces}
+            FROM (SELECT DISTINCT customer_id FROM target) t {{pieces}}{theirs}
         ),
-        island (owner, starts_at, ends_at, flag) AS MATERIALIZED ({islands})""",
+        island (owner, starts_at, ends_at, flag) AS MATERIALIZED ({{islands}})""",
+        taken=taken,
         targets=words.targets(targets),
         pieces=Sql(
             words.each(
