@@ -30,7 +30,7 @@ from billing.models import (
 from billing.service_periods import ServicePeriod, service_period
 from billing.usage import Reading
 from catalog import money, pricing
-from catalog.drafts import drafts_of, price_value
+from catalog.drafts import drafts_of, price_value, units_of
 from catalog.metrics import in_part
 from catalog.models import (
     PlanVersion,
@@ -238,7 +238,6 @@ def _usage(
     measured = _measured(metric, mine, own)
     line = _line(price, served.period, own, rated, kind=LineKind.USAGE, measured=measured)
     line.snapshot = usage
-    line.unit, line.unit_plural = metric.unit, metric.unit_plural
     if price.filters:
         line.explanation["filters"] = price.filters
     if before:
@@ -406,8 +405,11 @@ def _line(
         head["measured"] = dict(measured)
     if rated.negative:
         head["negative"] = True
+    unit, unit_plural = units_of(price)
     return InvoiceLine(
         kind=kind,
+        unit=unit,
+        unit_plural=unit_plural,
         description=price.name,
         period=period,
         price=price,

@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from catalog import money
-from catalog.drafts import PriceDraft, price_value
+from catalog.drafts import PriceDraft, price_value, units_of
 from catalog.metrics import in_part, rounded
-from catalog.models import Proration, ValueMetric
+from catalog.models import Proration
 from catalog.money import Exact
 from catalog.pricing import (
     WHOLE,
@@ -50,7 +50,7 @@ def calculate(
     counted = _counted(draft, usage, charged)
     rated = rate(_value(draft, counted.usage), counted.usage, exponent=exponent, part=charged)
     data = explanation(rated)
-    labels = _labels(draft.price.metric, rated, locale)
+    labels = _labels(draft, rated, locale)
     data["steps"] = [
         {"kind": step["kind"], "label": text, **step}
         for step, text in zip(data["steps"], labels, strict=True)
@@ -111,12 +111,13 @@ def _value(draft: PriceDraft, used: Usage) -> Price:
     return replace(price, metered=True, scale=finest)
 
 
-def _labels(metric: ValueMetric | None, rated: Rated, locale: str) -> list[str]:
+def _labels(draft: PriceDraft, rated: Rated, locale: str) -> list[str]:
+    unit, unit_plural = units_of(draft.price)
     return [
         label(
             step,
-            unit=metric.unit if metric else "",
-            unit_plural=metric.unit_plural if metric else "",
+            unit=unit,
+            unit_plural=unit_plural,
             locale=locale,
             over=bool(rated.included),
             exponent=rated.exponent,

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from catalog import money
-from catalog.drafts import PriceDraft, drafts_of, price_value
+from catalog.drafts import PriceDraft, drafts_of, price_value, units_of
 from catalog.models import PlanVersion, Price, PriceModel, PriceTier
 from catalog.money import EXACT, ZERO
 from catalog.wording import (
@@ -141,6 +141,7 @@ def _of_price(pair: _Pair) -> Iterator[_Said]:
     before, after = pair.prices()
     yield _Said("name", "name", before.name, after.name)
     yield _Said("metric", "measures", _measured(before), _measured(after))
+    yield _Said("unit", "a unit is called", _called(before), _called(after))
     yield _Said("filters", "only usage where", _filters(before), _filters(after))
     if before.model == after.model:
         yield from _amounts(pair)
@@ -257,7 +258,7 @@ def _unit_amount(
         for value, exponent in zip((first, second), exponents, strict=True)
     )
     after = pair.after.price
-    unit = _units(after) if per > 1 else (after.metric.unit if after.metric else "unit")
+    unit = _units(after) if per > 1 else (units_of(after)[0] or "unit")
     units = f"{number(Decimal(per), LOCALE)} {unit}" if per > 1 else unit
     what = "overage" if pair.before.price.included_quantity and after.included_quantity else "price"
     scaled = (EXACT.multiply(first, per), EXACT.multiply(second, per))
@@ -303,11 +304,11 @@ def _where(lower: Decimal | None, up_to: Decimal | None) -> str:
 
 
 def _rule(draft: PriceDraft, currency: str, currencies: tuple[str, str]) -> str:
-    metric = draft.price.metric
+    unit, units = units_of(draft.price)
     rule = describe(
         price_value(draft),
-        unit=metric.unit if metric else "",
-        unit_plural=metric.unit_plural if metric else "",
+        unit=unit,
+        unit_plural=units,
         exponent=money.exponent(currency),
         locale=LOCALE,
     )
@@ -341,6 +342,11 @@ def _measured(price: Price) -> str:
     return f"{price.metric.name} ({price.metric.key})" if price.metric else "nothing"
 
 
+def _called(price: Price) -> str:
+    """Name the units that the price itself names; a metric is compared as a whole."""
+    return f"{price.unit}, {price.unit_plural}" if price.unit else "unit, units"
+
+
 def _filters(price: Price) -> str:
     return " and ".join(filters_in_words(price.filters)) or "anything"
 
@@ -358,4 +364,4 @@ def _own_interval(price: Price) -> str:
 
 
 def _units(price: Price) -> str:
-    return price.metric.unit_plural if price.metric else "units"
+    return units_of(price)[1] or "units"

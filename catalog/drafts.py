@@ -38,6 +38,12 @@ def drafts_of(prices: Sequence[Price]) -> list[PriceDraft]:
     return [PriceDraft(price, list(price.tiers.all())) for price in prices]
 
 
+def units_of(price: Price) -> tuple[str, str]:
+    """Return what one and several of what a price charges are called; empty where nothing says."""
+    named = price.metric or price
+    return named.unit, named.unit_plural
+
+
 def price_value(draft: PriceDraft) -> pricing.Price:
     """Return what `rate` needs to know of a price whose fields fit its model."""
     price = draft.price
@@ -192,6 +198,7 @@ def _shape_errors(draft: PriceDraft, *, metric_needed: bool) -> Iterator[Fault]:
     if not is_percentage:
         for field in ("fixed_amount", "free_events", "per_event_minimum", "per_event_maximum"):
             yield from _belongs(field, bool(getattr(price, field)), wanted=False, model=named)
+    yield from _unit_errors(price, named)
     yield from _metric_errors(price, named, metric_needed=metric_needed)
     is_usage = price.metric is not None or price.model in METERED
     if price.timing != Timing.ARREARS and is_usage:
@@ -201,6 +208,20 @@ def _shape_errors(draft: PriceDraft, *, metric_needed: bool) -> Iterator[Fault]:
             "usage_in_advance",
             f"{what} can only be billed in arrears: what was used is known afterwards.",
         )
+
+
+def _unit_errors(price: Price, named: str) -> Iterator[Fault]:
+    """Find what keeps a price from naming its own units: only seats and the like do."""
+    names = {"unit": price.unit, "unit_plural": price.unit_plural}
+    for field, name in names.items():
+        if name and price.model != PriceModel.PER_UNIT:
+            yield from _belongs(field, True, wanted=False, model=named)
+        elif name and price.metric is not None:
+            message = f"“{price.metric}” says what its units are called: leave the unit out."
+            yield Fault((field,), "named_by_its_metric", message)
+        elif not name and any(names.values()):
+            message = "Say both what one of them is called and what several are."
+            yield Fault((field,), "required", message)
 
 
 def _metric_errors(price: Price, named: str, *, metric_needed: bool) -> Iterator[Fault]:

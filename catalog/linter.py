@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from catalog import money, pricing
-from catalog.drafts import PriceDraft, price_errors, price_value
+from catalog.drafts import PriceDraft, price_errors, price_value, units_of
 from catalog.models import MetricStatus, PlanVersion, PriceModel, PriceTier
 from catalog.money import EXACT, ZERO, exact_sum
 from catalog.wording import amount, number
@@ -50,9 +50,10 @@ class _Linted(NamedTuple):
         return f"{amount(value, self.exponent, LOCALE)} {self.currency}"
 
     def units(self, quantity: Decimal) -> str:
-        metric = self.draft.price.metric
-        one, many = (metric.unit, metric.unit_plural) if metric else ("unit", "units")
-        return f"{number(quantity, LOCALE)} {one if quantity == 1 else many}"
+        one, many = units_of(self.draft.price)
+        return (
+            f"{number(quantity, LOCALE)} {(one or 'unit') if quantity == 1 else (many or 'units')}"
+        )
 
 
 def warnings(version: PlanVersion, drafts: Sequence[PriceDraft]) -> list[Fault]:

@@ -452,6 +452,12 @@ class Price(models.Model):
         related_name="prices",
         help_text="What is measured. Empty for a base fee or seats.",
     )
+    unit = models.CharField(
+        max_length=50, blank=True, help_text="One of what is agreed on, such as “seat”."
+    )
+    unit_plural = models.CharField(
+        max_length=50, blank=True, help_text="Several of them, such as “seats”."
+    )
     filters = models.JSONField(
         default=list,
         blank=True,
@@ -545,6 +551,13 @@ class Price(models.Model):
                 name="price_filters_usage_only",
                 condition=Q(filters=[]) | Q(metric__isnull=False),
                 violation_error_message="Only usage can be filtered: choose a metric.",
+            ),
+            models.CheckConstraint(
+                name="price_names_units_only_where_no_metric_does",
+                condition=Q(unit="", unit_plural="")
+                | (Q(model="per_unit", metric__isnull=True) & ~Q(unit="") & ~Q(unit_plural="")),
+                violation_error_message="Only a price per unit without a metric names its own unit, "
+                "in the singular and in the plural.",
             ),
             one_of("timing", Timing, name="price_timing_is_known"),
             one_of("overage_policy", OveragePolicy, name="price_overage_policy_is_known"),

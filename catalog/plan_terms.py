@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from catalog import money, pricing
-from catalog.drafts import PriceDraft, drafts_of, interval_of, price_value
+from catalog.drafts import PriceDraft, drafts_of, interval_of, price_value, units_of
 from catalog.models import (
     Aggregation,
     OveragePolicy,
@@ -246,6 +246,5 @@ def _conditions(filters: Sequence[Mapping[str, Any]], say: Mapping[str, str]) ->
 
 
 def _names(price: Price, say: Mapping[str, str]) -> tuple[str, str]:
-    if price.metric:
-        return price.metric.unit, price.metric.unit_plural
-    return say["unit"], say["units"]
+    unit, units = units_of(price)
+    return unit or say["unit"], units or say["units"]

@@ -166,7 +166,9 @@ def prices(offer: Offer, metrics: dict[str, ValueMetric]) -> list[PriceDraft]:
                 ),
             ]
         case "team":
-            return [_fee("seats", "Seats", "per_unit", rates.seat)]
+            return [
+                _fee("seats", "Seats", "per_unit", rates.seat, unit="seat", unit_plural="seats")
+            ]
         case _:
             first, second, rest = rates.tokens
             return [
@@ -195,9 +197,16 @@ def prices(offer: Offer, metrics: dict[str, ValueMetric]) -> list[PriceDraft]:
             ]
 
 
-def _fee(key: str, name: str, model: str, amount: str) -> PriceDraft:
+def _fee(key: str, name: str, model: str, amount: str, **fields: str) -> PriceDraft:
     return PriceDraft(
-        Price(key=key, name=name, model=model, timing="advance", unit_amount=Decimal(amount))
+        Price(
+            key=key,
+            name=name,
+            model=model,
+            timing="advance",
+            unit_amount=Decimal(amount),
+            **fields,
+        )
     )
 
 

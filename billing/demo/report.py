@@ -166,7 +166,7 @@ def _used(composed: Composed) -> Iterator[str]:
         if line.kind == LineKind.USAGE:
             yield f"{line.description}: {quantity} {line.unit_plural}"
         else:
-            yield f"{quantity} {line.description.lower()}"
+            yield f"{quantity} {line.unit_plural or line.description.lower()}"
 
 
 def _row(*cells: str) -> str:

@@ -16,7 +16,7 @@ from billing.portal import words
 from billing.portal.invoices import today
 from billing.presentation.reader import Reader, clean
 from catalog import wording
-from catalog.drafts import PriceDraft, drafts_of, price_value
+from catalog.drafts import PriceDraft, drafts_of, price_value, units_of
 from catalog.models import PlanVersion, Price, Timing
 from customers.models import Subscription
 from customers.portal import Visitor, page, signed_in
@@ -48,11 +48,11 @@ def plan(request: HttpRequest, visitor: Visitor) -> HttpResponse:
 
 def sentence_of(draft: PriceDraft, reader: Reader) -> str:
     """Say the rule of a price."""
-    price = draft.price
+    unit, units = units_of(draft.price)
     return wording.describe(
         price_value(draft),
-        unit=price.metric.unit if price.metric else "",
-        unit_plural=price.metric.unit_plural if price.metric else "",
+        unit=clean(unit),
+        unit_plural=clean(units),
         exponent=reader.exponent,
         locale=reader.tag,
     )
@@ -119,5 +119,5 @@ def _now(subscription: Subscription, price: Price, visitor: Visitor, reader: Rea
     ]
     if not stated:
         return ""
-    quantity = quantity_on(today(visitor), stated)
-    return words.of(reader.tag)["now"].format(quantity=reader.number(quantity))
+    quantity = reader.units(quantity_on(today(visitor), stated), *units_of(price))
+    return words.of(reader.tag)["now"].format(quantity=quantity)

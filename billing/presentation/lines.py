@@ -183,7 +183,7 @@ def _quantity(line: InvoiceLine, reader: Reader) -> str:
     """Say how much in the line's head: "187,340 calls", "1 month", "16 of 30 days"."""
     if line.kind in _FLOORS:
         return ""
-    if line.kind == LineKind.USAGE or line.quantity != 1:
+    if line.unit or line.quantity != 1:
         return reader.units(line.quantity, line.unit, line.unit_plural)
     fraction = line.explanation.get("period_fraction")
     if fraction:

@@ -134,6 +134,8 @@ class PriceForm(_PartForm):
         widgets = {
             "name": text_input(placeholder="Platform base fee"),
             "key": text_input(placeholder="base", spellcheck="false"),
+            "unit": text_input(placeholder="seat"),
+            "unit_plural": text_input(placeholder="seats"),
             "unit_amount": number_input(),
             "package_size": number_input(),
             "percent_rate": number_input(placeholder="2.9"),
@@ -149,6 +151,8 @@ class PriceForm(_PartForm):
         labels = {
             "name": "Name on the invoice",
             "model": "How it is charged",
+            "unit": "One is called",
+            "unit_plural": "Several are called",
             "unit_amount": "Amount",
             "package_size": "Units in a package",
             "percent_rate": "Rate in %",
@@ -336,6 +340,7 @@ class PriceInline(EditedWithItsVersion, StackedInline[Price, PlanVersion]):
                     ("name", "key"),
                     "model",
                     ("metric", "filters"),
+                    ("unit", "unit_plural"),
                     ("unit_amount", "package_size"),
                     "rows",
                     ("percent_rate", "fixed_amount", "free_events"),

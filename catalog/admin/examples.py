@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from catalog import money, pricing
-from catalog.drafts import PriceDraft, price_value
+from catalog.drafts import PriceDraft, price_value, units_of
 from catalog.models import TIERED, PlanVersion, PriceModel
 from catalog.wording import (
     amount,
@@ -68,7 +68,8 @@ def price_words(draft: PriceDraft, currency: str) -> PriceWords:
     """Describe a price without faults."""
     price, value, exponent = draft.price, price_value(draft), money.exponent(currency)
     metric = price.metric
-    unit, units = (metric.unit, metric.unit_plural) if metric else ("unit", "units")
+    own = units_of(price)
+    unit, units = own if own[0] else ("unit", "units")
     return PriceWords(
         name=price.name,
         key=price.key,

@@ -14,7 +14,7 @@ from catalog import money, services
 from catalog.api.fields import CurrencyCode
 from catalog.api.prices import readers_language
 from catalog.api.versions import VersionSerializer
-from catalog.drafts import price_value
+from catalog.drafts import price_value, units_of
 from catalog.models import PlanVersion, PriceModel
 from catalog.presets import KEYS, Preset, presets, worked_month
 from catalog.wording import describe
@@ -127,8 +127,8 @@ def _answer(one: Preset, currency: str, locale: str) -> dict[str, Any]:
                 "metric": draft.price.metric.key if draft.price.metric else None,
                 "rule": describe(
                     price_value(draft),
-                    unit=draft.price.metric.unit if draft.price.metric else "",
-                    unit_plural=draft.price.metric.unit_plural if draft.price.metric else "",
+                    unit=units_of(draft.price)[0],
+                    unit_plural=units_of(draft.price)[1],
                     exponent=exponent,
                     locale=locale,
                 ),

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from catalog import money
 from catalog.api.fields import Choice, KeyOf, Names
 from catalog.api.filters import FilterSerializer
-from catalog.drafts import METERED, PriceDraft, price_errors, price_value
+from catalog.drafts import METERED, PriceDraft, price_errors, price_value, units_of
 from catalog.models import (
     PRICED_PER_UNIT,
     TIERED,
@@ -105,6 +105,18 @@ class PriceSerializer(CheckedSerializer):
     name = Text(max_length=200, help_text="What customers read on their invoice.")
     model = Choice(PriceModel)
     metric = KeyOf(ValueMetric, allow_null=True, default=None, help_text="What is measured.")
+    unit = Text(
+        max_length=50,
+        default="",
+        allow_blank=True,
+        help_text="What one of them is called, such as “seat”; with a metric, the metric says it.",
+    )
+    unit_plural = Text(
+        max_length=50,
+        required=False,
+        allow_blank=True,
+        help_text="Several of them; by default the unit with an s.",
+    )
     filters: serializers.ListSerializer[Any] = serializers.ListSerializer(
         child=FilterSerializer(),
         max_length=20,
@@ -201,8 +213,8 @@ class PriceSerializer(CheckedSerializer):
     def get_rule(self, price: Price) -> str:
         return describe(
             price_value(PriceDraft(price, list(price.tiers.all()))),
-            unit=price.metric.unit if price.metric else "",
-            unit_plural=price.metric.unit_plural if price.metric else "",
+            unit=units_of(price)[0],
+            unit_plural=units_of(price)[1],
             exponent=money.exponent(price.version.currency),
             locale=readers_language(self.context["request"]),
         )
@@ -215,6 +227,8 @@ def readers_language(request: Request) -> str:
 
 _PERCENTAGE, _MATRIX = (PriceModel.PERCENTAGE,), (PriceModel.MATRIX,)
 FIELDS_OF_MODELS: dict[str, tuple[str, ...]] = {
+    "unit": (PriceModel.PER_UNIT,),
+    "unit_plural": (PriceModel.PER_UNIT,),
     "metric": (PriceModel.PER_UNIT, *METERED),
     "filters": (PriceModel.PER_UNIT, *METERED),
     "unit_amount": PRICED_PER_UNIT,
@@ -237,6 +251,8 @@ FIELDS_OF_MODELS: dict[str, tuple[str, ...]] = {
 def draft_of(values: dict[str, Any]) -> PriceDraft:
     """Return what the serializer read as a price and its tiers, with the usual timing."""
     tiers = values.pop("tiers", ())
+    if values.get("unit"):
+        values.setdefault("unit_plural", f"{values['unit']}s"[:50])
     price = Price(**values)
     if not price.timing:
         metered = price.metric is not None or price.model in METERED

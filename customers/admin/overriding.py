@@ -13,7 +13,7 @@ from django.utils import timezone
 from catalog import money
 from catalog.admin import lines
 from catalog.admin.examples import LOCALE
-from catalog.drafts import PriceDraft, drafts_of, price_value
+from catalog.drafts import PriceDraft, drafts_of, price_value, units_of
 from catalog.models import TIERED, PriceModel
 from catalog.money import plain
 from catalog.overrides import NUMBERS, applies, overridden
@@ -315,11 +315,11 @@ def _rule(subscription: Subscription, draft: PriceDraft | None, override: PriceO
 
 
 def _described(draft: PriceDraft, currency: str) -> str:
-    metric = draft.price.metric
+    unit, units = units_of(draft.price)
     return describe(
         price_value(draft),
-        unit=metric.unit if metric else "",
-        unit_plural=metric.unit_plural if metric else "",
+        unit=unit,
+        unit_plural=units,
         exponent=money.exponent(currency),
         locale=LOCALE,
     )

@@ -103,7 +103,7 @@ def counted_prices(versions: Iterable[PlanVersion]) -> dict[int, dict[str, Price
 def _quantity_field(version: PlanVersion, price: Price) -> forms.DecimalField:
     return forms.DecimalField(
         label=price.name,
-        help_text=f"How many on {version}. Empty: 1.",
+        help_text=f"How many {f'{price.unit_plural} ' if price.unit else ''}on {version}. Empty: 1.",
         min_value=Decimal(0),
         max_digits=30,
         decimal_places=10,

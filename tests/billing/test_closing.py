@@ -125,13 +125,24 @@ class TestSeats:
     @pytest.fixture
     def seats(self) -> PlanVersion:
         price = Price(
-            key="seats", name="Seats", model="per_unit", timing="advance", unit_amount=D(30)
+            key="seats",
+            name="Seats",
+            model="per_unit",
+            timing="advance",
+            unit="seat",
+            unit_plural="seats",
+            unit_amount=D(30),
         )
         return make.published(PriceDraft(price))
 
     def test_default_is_one(self, seats: PlanVersion) -> None:
         make.subscription(make.customer("eve"), seats)
         assert lines(close(at(11, 1))[0]) == [("Seats", "30.00")]
+
+    def test_a_line_says_what_they_are_called(self, seats: PlanVersion) -> None:
+        make.subscription(make.customer("eve"), seats, quantities={"seats": D(2)})
+        [line] = close(at(11, 1))[0].lines.all()
+        assert (line.unit, line.unit_plural) == ("seat", "seats")
 
     def test_an_increase_is_charged_from_its_day(self, seats: PlanVersion) -> None:
         eve = make.subscription(make.customer("eve"), seats, quantities={"seats": D(2)})

@@ -314,6 +314,17 @@ ONE_LINE = {
         Charge("Seats", "per_unit | seats | at 20", "7", kind=LineKind.FEE, days=DECEMBER),
         [("Seats", "1–31 Dec 2026", "7", "20.00", "140.00")],
     ),
+    "one seat, named": (
+        Charge(
+            "Seats",
+            "per_unit | seats | at 20",
+            "1",
+            ("seat", "seats"),
+            kind=LineKind.FEE,
+            days=DECEMBER,
+        ),
+        [("Seats", "1–31 Dec 2026", "1 seat", "20.00", "20.00")],
+    ),
     "a year in advance": (
         Charge(
             "Base fee",

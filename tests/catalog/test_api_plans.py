@@ -86,6 +86,54 @@ def test_a_price_has_defaults(caller: Caller) -> None:
     assert (price["overage_policy"], price["prorate"]) == ("bill", "days")
 
 
+SEATS = {"key": "seats", "name": "Seats", "model": "per_unit", "unit_amount": "5"}
+
+
+@pytest.mark.parametrize(
+    ("price", "plural", "rule"),
+    [
+        pytest.param(SEATS, "", "5.00 per unit.", id="nothing says what they are called"),
+        pytest.param(SEATS | {"unit": "seat"}, "seats", "5.00 per seat.", id="an s by itself"),
+        pytest.param(
+            SEATS | {"unit": "box", "unit_plural": "boxes", "included_quantity": "3"},
+            "boxes",
+            "3 boxes included, then 5.00 per box.",
+            id="both are said",
+        ),
+    ],
+)
+def test_what_is_agreed_on_has_a_name(
+    caller: Caller, price: dict[str, Any], plural: str, rule: str
+) -> None:
+    make.plan("scale")
+    answered = caller().post(VERSIONS, version(price)).json()["prices"][0]
+    assert (answered["unit_plural"], answered["rule"]) == (plural, rule)
+
+
+@pytest.mark.parametrize(
+    ("price", "pointer", "reason"),
+    [
+        pytest.param(
+            SEATS | {"unit_plural": "seats"}, "/prices/0/unit", "required", id="several, not one"
+        ),
+        pytest.param(
+            SEATS | {"unit": "call", "metric": "m"},
+            "/prices/0/unit",
+            "named_by_its_metric",
+            id="a metric says it",
+        ),
+        pytest.param(FLAT | {"unit": "fee"}, "/prices/0/unit", "not_for_this_model", id="a fee"),
+    ],
+)
+def test_only_what_is_agreed_on_names_its_own_units(
+    caller: Caller, price: dict[str, Any], pointer: str, reason: str
+) -> None:
+    make.plan("scale")
+    make.metric("m")
+    errors = caller().post(VERSIONS, version(price)).json()["errors"]
+    assert (pointer, reason) in [(error["pointer"], error["code"]) for error in errors]
+
+
 def test_every_model_comes_back_as_it_was_sent(caller: Caller) -> None:
     make.plan("scale")
     make.metric("m")

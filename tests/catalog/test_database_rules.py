@@ -199,6 +199,9 @@ RULES: dict[str, Callable[[], Any]] = {
         model="package", package_size=0, metric="one", timing="arrears"
     ),
     "price_model_has_the_metric_it_needs": price(metric="one", timing="arrears"),
+    "price_names_units_only_where_no_metric_does": price(
+        model="per_unit", metric="one", timing="arrears", unit="seat", unit_plural="seats"
+    ),
     "price_usage_only_in_arrears": price(model="per_unit", metric="one"),
     "price_of_no_units_has_no_allowance": price(included_quantity=1),
     "price_floor_not_above_cap": price(minimum=2, maximum=1),

@@ -271,9 +271,12 @@ def test_a_change_names_its_price_and_what_it_is_for_programs() -> None:
 
 MATRIX = regions(("eu", "0.2"))
 PACKAGE = price("package", package_size=D(100))
+SEATS = price("per_unit", metric=None, timing="advance", unit="seat", unit_plural="seats")
 ALTERED: dict[str, tuple[PriceDraft, Any]] = {
     "name": (ALLOWED, "Requests"),
     "metric": (ALLOWED, PAGES),
+    "unit": (SEATS, "member"),
+    "unit_plural": (SEATS, "members"),
     "filters": (ALLOWED, [{"property": "region", "operator": "exists"}]),
     "model": (price("volume", *LADDER), "graduated"),
     "interval": (ALLOWED, "week"),

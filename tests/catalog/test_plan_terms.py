@@ -15,6 +15,13 @@ from tests import factories as make
 
 pytestmark = pytest.mark.django_db
 
+SEATS: dict[str, Any] = {
+    "key": "seats",
+    "name": "Seats",
+    "model": "per_unit",
+    "timing": "advance",
+    "unit_amount": D(12),
+}
 LEVEL = {"aggregation": "time_weighted", "value_is": "level"}
 
 
@@ -68,6 +75,13 @@ def test_a_hybrid_plan_is_said_with_its_numbers_and_an_example() -> None:
     ]
     assert section.total == "137.50 EUR"
     assert "ap@acme.test" in of(found, "Questions and disputes")
+
+
+def test_seats_are_called_seats() -> None:
+    seats = Price(**SEATS, unit="seat", unit_plural="seats")
+    [section] = [one for one in sections(PriceDraft(seats)) if one.title == "Seats"]
+    assert "12.00 per seat." in " ".join(section.sentences)
+    assert section.example == "Example: 5 seats"
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,9 @@
     show(price, "package_size", model === "package");
     show(price, "metric", model !== "flat");
     show(price, "filters", model !== "flat");
+    const agreed = model === "per_unit" && !field(price, "metric")?.value;
+    show(price, "unit", agreed);
+    show(price, "unit_plural", agreed);
     show(price, "included_quantity", model !== "flat" && !percentage);
     show(price, "overage_policy", model !== "flat" && !percentage);
     price.querySelector(":scope > .form-nested")?.classList.toggle("pb-hidden", !tiered);
@@ -70,7 +73,7 @@
   }, true);
 
   document.addEventListener("change", (event) => {
-    if (/^prices-\d+-model$/.test(event.target.name ?? "")) arrange(priceOf(event.target));
+    if (/^prices-\d+-(model|metric)$/.test(event.target.name ?? "")) arrange(priceOf(event.target));
   });
 
   document.addEventListener("formset:removed", () => {
