@@ -84,7 +84,12 @@ def make_months(*, at: datetime) -> list[date]:
 
 def make_months_after_migrate(using: str, **kwargs: Any) -> None:
     """Receive post_migrate: a new installation has its months from the start."""
-    if _DEFAULT in connections[using].introspection.table_names():
+    if connections[using].vendor != "postgresql":
+        return
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (_DEFAULT,))
+        [is_partitioned] = cursor.fetchone()
+    if is_partitioned:  # not yet where only the first migrations were asked for
         make_months(at=timezone.now())
 
 

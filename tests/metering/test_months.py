@@ -19,6 +19,7 @@ from django.db import IntegrityError, connection, connections, transaction
 from catalog.models import ValueMetric
 from config.base.audit import SYSTEM
 from customers.models import Customer
+from customers.periods import month_after
 from metering.models import ArchivedMonth, EventKey, QuarantinedEvent, UsageEvent, UsagePiece
 from metering.querysets import MonthArchived
 from metering.services import archive, months, replay, void_events
@@ -78,6 +79,17 @@ def test_this_month_and_the_next_three_are_made_once() -> None:
         with connection.cursor() as cursor:
             for month in made:
                 cursor.execute(f"DROP TABLE {months.partition_of(month)}")
+
+
+def test_whoever_migrates_has_the_months_around_now() -> None:
+    this = months.month_of(datetime.now(UTC))
+    around = [month_after(this, n) for n in range(4)]
+    with connection.cursor() as cursor:
+        for month in around:
+            cursor.execute(f"DROP TABLE IF EXISTS {months.partition_of(month)}")
+    for _ in range(2):
+        call_command("migrate", verbosity=0)
+        assert set(around) <= set(months.existing_months())
 
 
 def test_strays_move_to_their_month_whole_and_keep_their_keys() -> None:
