@@ -38,6 +38,18 @@ def _django_db_helper(_django_db_helper: None) -> Iterator[None]:
     yield
     if not connection.in_atomic_block:
         guards.drop_all(connection=connection)
+        _let_tables_be_emptied()
+
+
+def _let_tables_be_emptied() -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass) "
+                "FROM pg_trigger WHERE tgfoid = 'refuse_emptying'::regproc"
+            )
+            for (statement,) in cursor.fetchall():
+                cursor.execute(statement)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,9 @@ A guard is a condition over OLD and NEW, in SQL that PostgreSQL and SQLite both 
 holds, the statement fails with the guard's name as an IntegrityError. Each app lists its guards
 in `triggers.py`; they are installed after every migrate. On SQLite they are dropped before it,
 since there a table can't be rebuilt while triggers of other tables name it.
+
+PostgreSQL's TRUNCATE asks no rule about rows, so a table whose rows are guarded against change or
+deletion is never emptied at all, nor is a partition of it.
 """
 
 from collections.abc import Sequence
@@ -58,6 +61,45 @@ def install(rules: Sequence[Guard | Consequence], *, connection: BaseDatabaseWra
         for rule in rules:
             for statement in render(rule):
                 cursor.execute(statement)
+    for table in guarded_tables(rules):
+        keep_from_emptying(table, connection=connection)
+
+
+def guarded_tables(rules: Sequence[Guard | Consequence]) -> list[str]:
+    """Return the tables some of whose rows must stay, or stay as they are."""
+    guards = [rule for rule in rules if isinstance(rule, Guard) and rule.event != "INSERT"]
+    return sorted({guard.table for guard in guards})
+
+
+def keep_from_emptying(table: str, *, connection: BaseDatabaseWrapper) -> None:
+    """Refuse TRUNCATE of a table and of its partitions, where there is such a thing."""
+    if connection.vendor != "postgresql":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_REFUSE_EMPTYING)
+        cursor.execute(
+            "SELECT %s::regclass::text UNION SELECT relid::text FROM pg_partition_tree(%s)",
+            (table, table),
+        )
+        for (part,) in cursor.fetchall():
+            rule = never_emptied(table)
+            cursor.execute(
+                f'CREATE OR REPLACE TRIGGER "{rule}" BEFORE TRUNCATE ON {part} '
+                f"FOR EACH STATEMENT EXECUTE FUNCTION refuse_emptying('{rule}')"
+            )
+
+
+def never_emptied(table: str) -> str:
+    """Return the name of the rule that a table is never emptied."""
+    return f"{table}_is_never_emptied"
+
+
+_REFUSE_EMPTYING = """
+    CREATE OR REPLACE FUNCTION refuse_emptying() RETURNS trigger LANGUAGE plpgsql AS $guard$
+    BEGIN
+        RAISE EXCEPTION '%', TG_ARGV[0]
+            USING ERRCODE = 'check_violation', CONSTRAINT = TG_ARGV[0];
+    END $guard$"""
 
 
 def drop_all(*, connection: BaseDatabaseWrapper) -> None:

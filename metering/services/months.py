@@ -14,6 +14,7 @@ from typing import Any
 from django.db import OperationalError, connection, connections, transaction
 from django.utils import timezone
 
+from config.base.guards import keep_from_emptying
 from customers.periods import month_after
 
 MONTHS_AHEAD = 3
@@ -128,6 +129,7 @@ def attach(month: date) -> None:
             f"ALTER TABLE {TABLE} ATTACH PARTITION {partition_of(month)} "
             f"FOR VALUES FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"
         )
+    keep_from_emptying(TABLE, connection=connection)
 
 
 def hold_months() -> None:

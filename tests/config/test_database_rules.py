@@ -5,11 +5,16 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
+from billing.triggers import GUARDS as billing
+from catalog.triggers import GUARDS as catalog
 from config.base.audit import SYSTEM, record
+from config.base.guards import guarded_tables, never_emptied
 from config.base.models import ApiKey, AuditEntry, IdempotencyKey, Outbox
 from config.base.triggers import GUARDS
+from customers.triggers import GUARDS as customers
+from metering.triggers import GUARDS as metering
 from tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -58,3 +63,27 @@ def test_every_named_rule_of_the_floor_is_fired() -> None:
     models = apps.get_app_config("base").get_models()
     named = {constraint.name for model in models for constraint in model._meta.constraints}
     assert named | {guard.name for guard in GUARDS} == set(RULES)
+
+
+@pytest.mark.postgresql
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no TRUNCATE")
+@pytest.mark.parametrize(
+    "table", guarded_tables([*catalog, *customers, *metering, *billing, *GUARDS])
+)
+def test_a_guarded_table_is_never_emptied(table: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relid::text FROM pg_partition_tree(%s)", (table,))
+        parts = [name for (name,) in cursor.fetchall()]
+        assert (len(parts) > 5) == (table == "metering_usageevent")
+        for part in parts or [table]:
+            with pytest.raises(IntegrityError, match=never_emptied(table)), transaction.atomic():
+                cursor.execute(f"TRUNCATE {part} CASCADE")
+
+
+def test_every_append_only_table_is_among_them() -> None:
+    guarded = set(guarded_tables([*metering, *billing, *GUARDS]))
+    assert guarded >= {
+        *("base_auditentry", "metering_usageevent", "metering_eventkey"),
+        *("metering_quarantinedevent", "metering_eventadjustment", "billing_usagesnapshot"),
+        *("billing_invoice", "billing_invoiceline", "billing_invoicedocument"),
+    }

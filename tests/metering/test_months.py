@@ -122,6 +122,7 @@ def test_strays_move_to_their_month_whole_and_keep_their_keys() -> None:
     [
         pytest.param("UPDATE {} SET type = 'x'", "usage_event_never_changes", id="no change"),
         pytest.param("DELETE FROM {}", "usage_event_is_never_deleted", id="no deletion"),
+        pytest.param("TRUNCATE {}", "metering_usageevent_is_never_emptied", id="no emptying"),
     ],
 )
 def test_guards_hold_on_every_partition(table: str, statement: str, rule: str) -> None:
