@@ -55,17 +55,19 @@ GUARDS = [
 ]
 
 
-def _stamped(name: str, table: str, event: Event) -> Consequence:
+def _stamped(name: str, table: str, event: Event, *, waits: bool = False) -> Consequence:
     """Renew the stamp of what ingestion remembers.
 
-    Who deletes first waits for the events on their way, so that the guards below see them; those
-    that come later wait for the deletion, and then see the new stamp.
+    Who deletes what events may be of first `waits` for the events on their way, so that the
+    guards see them; those that come later wait for the deletion, and then see the new stamp.
+    Nobody else waits: whoever rebuilds a rollup would hold its lock meanwhile, for which those
+    wait who correct an event, and hold this one.
     """
     statement = (
         "INSERT INTO metering_cataloguestamp (id, stamp) VALUES (1, {random}) "
         "ON CONFLICT (id) DO UPDATE SET stamp = excluded.stamp"
     )
-    wait = "LOCK TABLE metering_eventkey IN SHARE MODE; " if event == "DELETE" else ""
+    wait = "LOCK TABLE metering_eventkey IN SHARE MODE; " if waits else ""
     return Consequence(
         name,
         table,
@@ -85,6 +87,8 @@ STAMPS = [
     _stamped("catalogue_stamp_with_archived_month", "metering_archivedmonth", "INSERT"),
     _stamped("catalogue_stamp_with_restored_month", "metering_archivedmonth", "DELETE"),
     # These sort before the guards of their tables, and so fire before them.
-    _stamped("catalogue_stamp_with_deleted_customer", "customers_customer", "DELETE"),
-    _stamped("catalogue_stamp_with_deleted_subscription", "customers_subscription", "DELETE"),
+    _stamped("catalogue_stamp_with_deleted_customer", "customers_customer", "DELETE", waits=True),
+    _stamped(
+        "catalogue_stamp_with_deleted_subscription", "customers_subscription", "DELETE", waits=True
+    ),
 ]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import close_old_connections, connection
+from django.db import close_old_connections, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from config.base.audit import Actor
 from config.base.errors import Invalid
 from config.base.models import ActorKind, AuditEntry
+from customers.models import Customer
 from metering.events import event_key
-from metering.models import EventAdjustment, UsageEvent
+from metering.models import EventAdjustment, Rollup, UsageEvent
 from metering.services import EventNotCounted, replace_event, void_events
+from metering.services.rollups.rebuilding import lock_rollups
 from tests import factories as make
 from tests.metering.usage import NOW, D, body, build, send, used
 
@@ -172,3 +175,53 @@ def test_two_who_void_at_once_make_one_adjustment() -> None:
         thread.join()
     close_old_connections()
     assert EventAdjustment.objects.count() == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("correct", [replace_event, void_events])
+def test_a_correction_waits_for_a_rebuild_that_drops_a_rollup_and_neither_for_ever(
+    correct: Any,
+) -> None:
+    make.customer("acme")
+    metric = make.metric("calls")
+    event = sent("evt-1", calls=5)
+    build()
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            what = (
+                {"key": event, "data": {"calls": 7}}
+                if correct is replace_event
+                else {"keys": [event]}
+            )
+            correct(**what, reason="Counted twice.", at=NOW, actor=DORA)
+        except BaseException as failure:  # noqa: BLE001 - shown by the test
+            failures.append(failure)
+        finally:
+            connection.close()
+
+    corrector = threading.Thread(target=work)
+    with transaction.atomic():
+        lock_rollups()
+        corrector.start()
+        wait_until("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        Rollup.objects.all().delete()
+    corrector.join()
+    close_old_connections()
+    assert failures == []
+    build()
+    assert used(metric, Customer.objects.get()).quantity == (7 if correct is replace_event else 0)
+
+
+def wait_until(question: str) -> None:
+    """Ask until there is an answer, for at most half a minute."""
+    for _ in range(600):
+        with connection.cursor() as cursor:
+            cursor.execute(question)
+            if cursor.fetchone():
+                return
+        time.sleep(0.05)
+    raise AssertionError(question)
