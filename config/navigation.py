@@ -85,7 +85,17 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             found.append({"title": title, "items": items})
     handbook = {"title": "Handbook", "icon": "menu_book", "link": reverse("docs_index")}
     found.append({"title": "Help", "items": [handbook]})
+    _mark_active([item for section in found for item in section["items"]], request.path)
     return found
+
+
+def _mark_active(items: list[dict[str, Any]], path: str) -> None:
+    """Mark the one place that a page is in: the page itself, or the list that it belongs to."""
+    home, *places = items
+    around = [item for item in places if path.startswith(item["link"])]
+    here = max(around, key=lambda item: len(item["link"]), default=None)
+    for item in items:
+        item["active"] = item is here or (item is home and path == home["link"])
 
 
 def _may_open(request: HttpRequest, place: Place) -> bool:

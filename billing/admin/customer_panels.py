@@ -119,6 +119,11 @@ def _running(
             }
             for line in one.usage
         ],
+        "totals": [
+            ("Net", words.money(composed.totals.net, composed.currency)),
+            ("Tax", words.money(composed.totals.tax, composed.currency)),
+            ("Total", words.money(composed.totals.total, composed.currency)),
+        ],
         "lines": [
             line_view(line, reader, today=timezone.localdate(now))
             for line in composed.lines

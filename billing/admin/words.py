@@ -78,8 +78,8 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 
 def name_of(invoice: Invoice) -> str:
-    """Return an invoice's number; what has none is told apart by its id."""
-    return invoice.number or f"Draft {invoice.pk}"
+    """Return an invoice's number; what has none is told apart by how its `uuid` begins."""
+    return invoice.number or f"Draft {invoice.uuid.hex[:4].upper()}"
 
 
 def buyer_of(invoice: Invoice) -> str:

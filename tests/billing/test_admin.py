@@ -97,7 +97,8 @@ def test_sam_finds_invoices_by_number_customer_key_and_vat_id(drafts: list[Invoi
 def test_the_list_says_what_each_invoice_comes_to(drafts: list[Invoice]) -> None:
     words = said(sam().get(LIST))
     assert (
-        f"Draft {drafts[1].pk} Ada Works Draft Period 1–30 Nov 2026 52.00 0.00 52.00 EUR" in words
+        f"Draft {drafts[1].uuid.hex[:4].upper()} Ada Works Draft Period 1–30 Nov 2026 52.00 0.00 52.00 EUR"
+        in words
     )
 
 
