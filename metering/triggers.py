@@ -2,9 +2,9 @@
 
 from config.base.guards import Consequence, Event, Guard, append_only, immutable
 
-_IN_QUARANTINE = (
-    "EXISTS (SELECT 1 FROM metering_quarantinedevent q "
-    "WHERE q.key = OLD.key AND q.status = 'open' AND q.code <> 'conflict')"
+_IN_QUARANTINE = (  # or out of it, but never counted
+    "OLD.stored_as IS NULL AND EXISTS (SELECT 1 FROM metering_quarantinedevent q "
+    "WHERE q.key = OLD.key AND q.status IN ('open', 'dismissed') AND q.code <> 'conflict')"
 )
 
 _ADJUSTED = immutable("uuid", "event_key", "kind", "data", "reason", "made_by", "made_at")
@@ -23,7 +23,7 @@ GUARDS = [
         "event_payload_changes_only_in_quarantine",
         "metering_eventkey",
         "UPDATE",
-        f"({immutable('payload_hash')}) AND NOT {_IN_QUARANTINE}",
+        f"({immutable('payload_hash')}) AND NOT ({_IN_QUARANTINE})",
     ),
     Guard(
         "event_key_is_stored_once",

@@ -29,6 +29,9 @@ from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
 from metering.services.quarantine import FIXABLE
 
 AT_ONCE = 1000
+NEVER_COUNTS = (
+    "A dismissed event never counts, also if it is sent again. Sent corrected, it is tried anew."
+)
 
 
 class FixForm(forms.Form):
@@ -205,7 +208,7 @@ class QuarantinedEventAdmin(ReadOnlyAdmin[QuarantinedEvent]):
             request,
             some,
             title=f"Dismiss {len(ids)} {'event' if len(ids) == 1 else 'events'}?",
-            sentences=["A dismissed event is never counted, also when it is sent again."],
+            sentences=[NEVER_COUNTS],
             button="Dismiss",
             danger=True,
             template="admin/metering/form.html",
@@ -255,7 +258,7 @@ class QuarantinedEventAdmin(ReadOnlyAdmin[QuarantinedEvent]):
             request,
             row,
             title=f"Dismiss {row}?",
-            sentences=["A dismissed event is never counted, also when it is sent again."],
+            sentences=[NEVER_COUNTS],
             button="Dismiss",
             danger=True,
             template="admin/metering/form.html",

@@ -93,13 +93,17 @@ class EventProblemSerializer(serializers.Serializer[Any]):
     index = serializers.IntegerField(help_text="Its place in what was sent, from 0.")
     id = serializers.CharField(allow_null=True)
     source = serializers.CharField(allow_null=True)  # type: ignore[assignment]
-    outcome = serializers.CharField(help_text="quarantined, conflict or invalid.")
+    outcome = serializers.CharField(
+        help_text="quarantined, conflict, invalid; or duplicate, of what names another time than "
+        "the first, which stands (`other_time`), or was dismissed from quarantine (`dismissed`)."
+    )
     code = serializers.CharField()
     detail = serializers.CharField()
 
 
 class ReportSerializer(serializers.Serializer[Any]):
-    """What became of the events; `problems` lists all that were neither accepted nor duplicates."""
+    """What became of the events; `problems` lists all that were neither accepted nor plain
+    duplicates."""
 
     accepted = serializers.IntegerField()
     duplicates = serializers.IntegerField()

@@ -1,7 +1,7 @@
 """Asking for usage: `measure`, and the parts of SQL that reading and keeping it share."""
 
 from metering.querysets.amounts import Amount, amounts
-from metering.querysets.functions import sqlite_instant
+from metering.querysets.functions import read_instant, sqlite_instant
 from metering.querysets.measuring import (
     SPANS_PER_QUERY,
     billable,
@@ -26,6 +26,7 @@ __all__ = [
     "in_units",
     "measure",
     "measure_by",
+    "read_instant",
     "so_far",
     "sqlite_instant",
 ]

@@ -22,10 +22,11 @@ def sqlite_instant(instant: datetime) -> str:
 
 
 def read_instant(value: Any) -> datetime | None:
-    """Return an instant that either database answered."""
-    if isinstance(value, str):
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
-    return value  # type: ignore[no-any-return]
+    """Return an instant that either database answered; SQLite's name no zone and are in UTC."""
+    if value is None:
+        return None
+    instant = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _properties(data: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -26,6 +26,10 @@ from metering.services.storage import (
 )
 
 RESENT = "Sent again, and counted."
+DISMISSED = (
+    "An event with this source, id and content was dismissed, so it is not counted. "
+    "Sent with other content, it is tried anew."
+)
 
 _CHANGED = (
     "payload_hash",
@@ -51,7 +55,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """An event that was neither accepted nor a plain duplicate; `index` counts from 0."""
+    """An event that was neither accepted nor a plain duplicate; `index` counts from 0.
+
+    No plain duplicate is one whose time differs from the first's, or whose like was dismissed.
+    """
 
     index: int
     id: str | None
@@ -79,6 +86,14 @@ class _Arrival(NamedTuple):
     place: int
     event: Event
     time: datetime
+
+
+class _Held(NamedTuple):
+    """What quarantine holds under some keys: what waits, None where that is only what was
+    dismissed and nothing counts; and the payloads that were dismissed."""
+
+    waiting: dict[str, QuarantinedEvent | None]
+    dismissed: set[tuple[str, bytes]]
 
 
 def ingest(items: Sequence[Event | NotAnEvent], *, received_at: datetime) -> Report:
@@ -132,10 +147,10 @@ def _take(
     _take_fresh(fresh, surroundings, report, at)
     again = _without_duplicates(again, report)
     if again:
-        waiting = _waiting({arrival.event.key for arrival in again})
-        retried, repeats = _split(again, waiting, report)
-        _try_again(retried, waiting, surroundings, report, at)
-        _take_repeats(repeats, report, at)
+        held = _held({arrival.event.key for arrival in again})
+        retried, repeats = _split(again, held, report)
+        _try_again(retried, held, surroundings, report, at)
+        _take_repeats(repeats, held, report, at)
 
 
 def _take_fresh(
@@ -162,41 +177,51 @@ def _without_duplicates(arrivals: list[_Arrival], report: Report) -> list[_Arriv
     known = known_keys({arrival.event.key for arrival in arrivals})
     rest = []
     for arrival in arrivals:
-        payload_hash, is_stored = known[arrival.event.key]
-        if is_stored and payload_hash == arrival.event.payload_hash:
-            report.duplicates += 1
+        first = known[arrival.event.key]
+        if first.time and first.payload_hash == arrival.event.payload_hash:
+            _duplicate_noted(report, arrival, first.time)
         else:
             rest.append(arrival)
     return rest
 
 
-def _waiting(keys: Iterable[str]) -> dict[str, QuarantinedEvent]:
-    """Return the events in quarantine under these keys, locked in the order of their keys."""
-    found: dict[str, QuarantinedEvent] = {}
+def _held(keys: Iterable[str]) -> _Held:
+    """Return what quarantine holds under these keys, locked in the order of the keys."""
     wanted = sorted(keys)
-    for start in range(0, len(wanted), 500):
-        rows = (
+    held = _Held({}, set())
+    for row in _locked(wanted, QuarantineStatus.OPEN, QuarantineStatus.DISMISSED):
+        if row.status == QuarantineStatus.OPEN:
+            held.waiting[row.key.hex] = row
+        else:
+            held.dismissed.add((row.key.hex, bytes(row.payload_hash)))
+    # While these were waited for, somebody may have sent what takes the dismissed one's place.
+    vacant = sorted({key for key, _ in held.dismissed}.difference(held.waiting))
+    held.waiting.update({key: None for key, known in known_keys(vacant).items() if not known.time})
+    held.waiting.update({row.key.hex: row for row in _locked(vacant, QuarantineStatus.OPEN)})
+    return held
+
+
+def _locked(keys: Sequence[str], *statuses: QuarantineStatus) -> Iterator[QuarantinedEvent]:
+    for start in range(0, len(keys), 500):
+        yield from (
             QuarantinedEvent.objects.filter(
-                key__in=[UUID(hex=key) for key in wanted[start : start + 500]],
-                status=QuarantineStatus.OPEN,
+                key__in=[UUID(hex=key) for key in keys[start : start + 500]], status__in=statuses
             )
             .exclude(code=QuarantineCode.CONFLICT)
             .select_for_update()
-            .order_by("key")
+            .order_by("key", "pk")
         )
-        found.update({row.key.hex: row for row in rows})
-    return found
 
 
 def _split(
-    again: list[_Arrival], waiting: dict[str, QuarantinedEvent], report: Report
+    again: list[_Arrival], held: _Held, report: Report
 ) -> tuple[list[_Arrival], list[_Arrival]]:
-    """Part those whose event waits in quarantine, the last of each key, from the mere repeats."""
+    """Part what takes the place of an event in quarantine, the last of each key, from mere repeats."""
     retried: dict[str, _Arrival] = {}
     repeats = []
     for arrival in again:
         key = arrival.event.key
-        if key not in waiting:
+        if key not in held.waiting or (key, arrival.event.payload_hash) in held.dismissed:
             repeats.append(arrival)
         else:
             report.duplicates += key in retried  # superseded within the batch
@@ -206,18 +231,24 @@ def _split(
 
 def _try_again(
     arrivals: Iterable[_Arrival],
-    waiting: dict[str, QuarantinedEvent],
+    held: _Held,
     surroundings: Surroundings,
     report: Report,
     at: datetime,
 ) -> None:
-    """Let what was sent now replace its like in quarantine, and count what can be counted (R7)."""
+    """Let what was sent now replace its like in quarantine, and count what can be counted (R7).
+
+    A dismissed event stays as it is, beside what takes its place.
+    """
     arrivals = list(arrivals)
     ids = iter(reserve_ids(len(arrivals)))
-    counted, changed = [], []
+    counted: list[Counted] = []
+    changed: list[QuarantinedEvent] = []
+    made: list[QuarantinedEvent] = []
     for arrival in arrivals:
-        event, row = arrival.event, waiting[arrival.event.key]
-        same = bytes(row.payload_hash) == event.payload_hash
+        event = arrival.event
+        row = held.waiting[event.key] or _quarantined(event, "", "", at)
+        same = row.pk is not None and bytes(row.payload_hash) == event.payload_hash
         time = event.time or (row.received_at if same else at)
         verdict = surroundings.check(event, time, at)
         if not same:
@@ -235,26 +266,33 @@ def _try_again(
             row.received_at = at
         row.payload_hash, row.raw = event.payload_hash, written(event)
         row.type, row.subject = event.type, event.subject or ""
-        changed.append(row)
+        if row.pk is not None:
+            changed.append(row)
+        elif verdict.code:
+            made.append(row)
     lead_to_event(counted)
     store_events(counted, received_at=at, memory=surroundings.memory)
     QuarantinedEvent.objects.bulk_update(changed, _CHANGED, batch_size=100)
+    QuarantinedEvent.objects.bulk_create(made, batch_size=1000)
 
 
-def _take_repeats(arrivals: Iterable[_Arrival], report: Report, at: datetime) -> None:
+def _take_repeats(arrivals: Iterable[_Arrival], held: _Held, report: Report, at: datetime) -> None:
     """Tell duplicates from conflicts, and keep each conflict once per payload (R7)."""
     arrivals = list(arrivals)
     if not arrivals:
         return
     known = known_keys({arrival.event.key for arrival in arrivals})
-    differing = [a for a in arrivals if known[a.event.key].payload_hash != a.event.payload_hash]
-    as_sent = _payloads_before_repair(differing)
-    report.duplicates += len(arrivals) - len(differing)
+    as_sent = _payloads_before_repair(arrivals)
     conflicts = []
-    for arrival in differing:
-        event = arrival.event
-        if (event.key, event.payload_hash) in as_sent:
+    for arrival in arrivals:
+        event, first = arrival.event, known[arrival.event.key]
+        payload = (event.key, event.payload_hash)
+        if payload in held.dismissed:
             report.duplicates += 1
+            _note(report, arrival, Outcome.DUPLICATE, "dismissed", DISMISSED)
+            continue
+        if first.payload_hash == event.payload_hash or payload in as_sent:
+            _duplicate_noted(report, arrival, first.time)
             continue
         detail = "An event with this source and id arrived before with other content."
         conflicts.append(_quarantined(event, QuarantineCode.CONFLICT, detail, at))
@@ -293,6 +331,15 @@ def _quarantined(event: Event, code: str, detail: str, at: datetime) -> Quaranti
         detail=detail,
         received_at=at,
     )
+
+
+def _duplicate_noted(report: Report, arrival: _Arrival, first: datetime | None) -> None:
+    """Count a duplicate, and note it if it names another time than the first (R7)."""
+    report.duplicates += 1
+    named = arrival.event.time
+    if first is not None and named is not None and named != first:
+        detail = f"It arrived before with the time {first.isoformat()}, at which it counts."
+        _note(report, arrival, Outcome.DUPLICATE, "other_time", detail)
 
 
 def _quarantine_noted(report: Report, arrival: _Arrival, verdict: Verdict) -> None:

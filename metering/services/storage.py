@@ -17,7 +17,7 @@ from metering.days import Day, local_day
 from metering.events import Event
 from metering.models import EventKey
 from metering.pieces import Occurrence
-from metering.querysets import sqlite_instant
+from metering.querysets import read_instant, sqlite_instant
 from metering.services.memory import Holder, Memory
 from metering.services.rollups import append_pieces
 
@@ -51,10 +51,10 @@ class Counted(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What is known of a key that has arrived before."""
+    """What is known of a key that has arrived before; `time` is that of its event, if it is stored."""
 
     payload_hash: bytes
-    is_stored: bool
+    time: datetime | None
 
 
 def claim_keys(claims: Iterable[Claim]) -> dict[str, int | None]:
@@ -127,14 +127,14 @@ def known_keys(keys: Iterable[str]) -> dict[str, Known]:
         where, param = "key IN (SELECT value FROM json_each(%s))", properties.canonical(wanted)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT key, payload_hash, stored_as IS NOT NULL FROM metering_eventkey WHERE {where}",
+            f"SELECT key, payload_hash, time FROM metering_eventkey WHERE {where}",
             (param,),
         )
         return {
             key.replace("-", "") if isinstance(key, str) else key.hex: Known(
-                bytes(payload_hash), bool(is_stored)
+                bytes(payload_hash), read_instant(time)
             )
-            for key, payload_hash, is_stored in cursor.fetchall()
+            for key, payload_hash, time in cursor.fetchall()
         }
 
 

@@ -89,17 +89,19 @@ def test_problems_list_what_was_neither_accepted_nor_a_plain_duplicate(gateway: 
         body(id="good"),
         body(id="stranger", subject="nobody"),
         body(id="good", data={"calls": 2}),
+        body(id="good", time="2026-11-01T12:00:01Z"),
     ]
     report = post(gateway, sent).json()
     assert {name: report[name] for name in ("accepted", "duplicates", "quarantined")} == {
         "accepted": 1,
-        "duplicates": 1,
+        "duplicates": 2,
         "quarantined": 1,
     }
     found = [(p["index"], p["id"], p["outcome"], p["code"]) for p in report["problems"]]
     assert found == [
         (2, "stranger", "quarantined", "unknown_customer"),
         (3, "good", "conflict", "conflict"),
+        (4, "good", "duplicate", "other_time"),
     ]
 
 

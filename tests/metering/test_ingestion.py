@@ -15,7 +15,9 @@ from hypothesis.extra.django import TestCase
 
 from catalog.models import ValueMetric
 from config.base.audit import SYSTEM
+from config.base.invariants import audit
 from customers.models import Customer, Subscription
+from metering.events import written
 from metering.models import EventKey, QuarantinedEvent, UsageEvent
 from metering.services import Report, dismiss, ingest, replay
 from tests import factories as make
@@ -43,7 +45,8 @@ def subscribed(key: str, **terms: Any) -> Subscription:
 
 def outcome(report: Report) -> str:
     """Return the one thing that became of one event."""
-    counts = {"accepted": report.accepted, "duplicate": report.duplicates}
+    noted = sum(problem.outcome == "duplicate" for problem in report.problems)
+    counts = {"accepted": report.accepted, "duplicate": report.duplicates - noted}
     counts |= {problem.code: 1 for problem in report.problems}
     [found] = [name for name, count in counts.items() if count]
     return found
@@ -87,7 +90,9 @@ def test_what_becomes_of_an_event(
     ("again", "expected"),
     [
         pytest.param({}, "duplicate", id="the same"),
-        pytest.param({"time": "2026-11-09T00:00:00Z"}, "duplicate", id="another time"),
+        pytest.param({"time": "2026-11-09T00:00:00Z"}, "other_time", id="another time"),
+        pytest.param({"time": "2026-11-01T12:00:00.000001Z"}, "other_time", id="a bit later"),
+        pytest.param({"time": "2026-11-01T13:00:00+01:00"}, "duplicate", id="the time elsewhere"),
         pytest.param({"time": None}, "duplicate", id="no time"),
         pytest.param({"data": {"b": "x", "calls": D("1.0")}}, "duplicate", id="numbers by value"),
         pytest.param({"specversion": None}, "duplicate", id="what is not payload"),
@@ -106,7 +111,7 @@ def test_what_comes_again_under_a_key(
     second = {name: value for name, value in {**first, **again}.items() if value is not None}
     send(first)
     assert outcome(send(second)) == expected
-    assert outcome(send(second)) == ("conflict" if expected == "conflict" else "duplicate")
+    assert outcome(send(second)) == ("duplicate" if expected == "accepted" else expected)
     assert QuarantinedEvent.objects.count() == (1 if expected == "conflict" else 0)
     assert UsageEvent.objects.count() == (2 if expected == "accepted" else 1)
 
@@ -150,13 +155,105 @@ def test_the_sender_of_a_repaired_event_is_told_it_is_a_duplicate(acme: Any, cal
     assert outcome(send({**sent, "subject": "acme"})) == "duplicate"
 
 
-def test_a_dismissed_event_stays_dismissed(acme: Any, calls: Any) -> None:
-    sent = body(subject="acmee")
-    send(sent)
-    dismiss(ids=[QuarantinedEvent.objects.get().pk], reason="A test.", at=NOW, actor=SYSTEM)
-    assert outcome(send(sent)) == "duplicate"
-    assert outcome(send({**sent, "subject": "acme"})) == "conflict"
-    assert not UsageEvent.objects.exists()
+def test_a_duplicate_of_another_time_says_which_time_counts(acme: Any, calls: Any) -> None:
+    first = body(id="evt-1")
+    report = send(first, {**first, "time": "2026-11-02T12:00:00Z"})
+    [noted] = report.problems
+    assert (report.accepted, report.duplicates) == (1, 1)
+    assert (noted.index, noted.id, noted.outcome) == (1, "evt-1", "duplicate")
+    assert "2026-11-01T12:00:00+00:00" in noted.detail
+    assert used(calls, acme, end=datetime(2026, 11, 2, tzinfo=UTC)).quantity == 1
+
+
+WRONG = body(id="evt-1", subject="acmee")
+RIGHT = {**WRONG, "subject": "acme"}
+STILL_WRONG = {**RIGHT, "data": {}}
+
+
+def dismissed(*events: dict[str, Any]) -> None:
+    """Send events that can't be counted, and dismiss each."""
+    for each in events:
+        send(each)
+        [row] = QuarantinedEvent.objects.waiting()
+        dismiss(ids=[row.pk], reason="A test.", at=NOW, actor=SYSTEM)
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected", "counted"),
+    [
+        pytest.param([WRONG], ["dismissed"], 0, id="as it was: it stays dismissed, and says so"),
+        pytest.param([RIGHT], ["accepted"], 1, id="corrected: it counts"),
+        pytest.param([RIGHT, RIGHT], ["accepted", "duplicate"], 1, id="corrected, twice"),
+        pytest.param([RIGHT, WRONG], ["accepted", "dismissed"], 1, id="the first again, later"),
+        pytest.param([RIGHT, {**RIGHT, "data": {"calls": 9}}], ["accepted", "conflict"], 1,
+                     id="corrected twice, differently"),
+        pytest.param([STILL_WRONG], ["missing_value"], 0, id="still wrong: it waits again"),
+        pytest.param([STILL_WRONG, WRONG, RIGHT], ["missing_value", "dismissed", "accepted"], 1,
+                     id="right at the third attempt, the first in between"),
+    ],
+)  # fmt: skip
+def test_what_is_sent_after_a_dismissal(
+    acme: Any, calls: Any, sent: list[dict[str, Any]], expected: list[str], counted: int
+) -> None:
+    dismissed(WRONG)
+    assert [outcome(send(event)) for event in sent] == expected
+    assert used(calls, acme).quantity == UsageEvent.objects.count() == counted
+    assert QuarantinedEvent.objects.get(status="dismissed").raw == written(event(**WRONG))
+    assert [row for each in audit(at=NOW) for row in each.findings] == []
+
+
+def test_what_is_sent_after_two_dismissals_in_one_batch(acme: Any, calls: Any) -> None:
+    dismissed(WRONG, STILL_WRONG)
+    report = send(STILL_WRONG, WRONG, RIGHT, WRONG, RIGHT)
+    assert (report.accepted, report.duplicates, report.conflicts) == (1, 4, 0)
+    assert [problem.code for problem in report.problems] == ["dismissed"] * 3
+    assert used(calls, acme).quantity == 1
+
+
+def test_a_dismissed_conflict_stays_one(acme: Any, calls: Any) -> None:
+    send(RIGHT)
+    assert outcome(send({**RIGHT, "data": {"calls": 9}})) == "conflict"
+    [row] = QuarantinedEvent.objects.all()
+    dismiss(ids=[row.pk], reason="Twice.", at=NOW, actor=SYSTEM)
+    assert outcome(send({**RIGHT, "data": {"calls": 9}})) == "conflict"
+    assert outcome(send({**RIGHT, "data": {"calls": 8}})) == "conflict"
+    assert used(calls, acme).quantity == 1
+
+
+def test_an_event_that_waits_again_after_a_dismissal_is_replayed(acme: Any, calls: Any) -> None:
+    dismissed(WRONG)
+    send(STILL_WRONG)
+    [row] = QuarantinedEvent.objects.waiting()
+    replay(ids=[row.pk], fixes={"data": {"calls": 3}}, at=NOW, actor=SYSTEM)
+    assert used(calls, acme).quantity == 3
+    assert outcome(send(WRONG)) == "dismissed"
+    assert [row for each in audit(at=NOW) for row in each.findings] == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_several_senders_correct_what_was_dismissed_at_once() -> None:
+    acme, calls = make.customer("acme"), make.metric("calls")
+    dismissed(*({**WRONG, "id": f"{n}"} for n in range(20)))
+    reports: list[Report] = []
+
+    def work(number: int) -> None:
+        events = [{**RIGHT, "id": f"{n}", "data": {"calls": 1 + number % 2}} for n in range(20)]
+        try:
+            reports.append(send(*(events if number < 2 else events[::-1])))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(reports) == 4, "nobody failed"
+    assert sum(report.accepted for report in reports) == UsageEvent.objects.count() == 20
+    assert sum(report.duplicates + report.conflicts for report in reports) == 60
+    values = [event.data["calls"] for event in UsageEvent.objects.all()]
+    assert used(calls, acme).quantity == sum(values)
+    assert [row for each in audit(at=NOW) for row in each.findings] == []
 
 
 def test_usage_counts_without_any_subscription(acme: Any, calls: Any) -> None:

@@ -197,7 +197,7 @@ class _Tally:
 
 
 def _troubles(batch: list[Row | RefusedRow], report: Report) -> Iterator[tuple[int, str]]:
-    """Yield line and message of each row that was not kept, in the order of lines."""
+    """Yield line and message of each row that was not kept as it is, in the order of lines."""
     kept = [row.line for row in batch if isinstance(row, Row)]
     found = [
         (row.line, f", column {row.column}: {row.message}" if row.column else f": {row.message}")
@@ -205,7 +205,8 @@ def _troubles(batch: list[Row | RefusedRow], report: Report) -> Iterator[tuple[i
         if isinstance(row, RefusedRow)
     ]
     for problem in report.problems:
-        what = "conflict" if problem.outcome == Outcome.CONFLICT else f"quarantined, {problem.code}"
+        is_conflict = problem.outcome == Outcome.CONFLICT
+        what = "conflict" if is_conflict else f"{problem.outcome}, {problem.code}"
         found.append((kept[problem.index], f": {problem.detail} ({what})"))
     yield from sorted(found)
 
