@@ -12,7 +12,7 @@ from django.utils import timezone
 from config.base.tasks import nudge
 from metering.services import months, rollups
 
-FOLDED_AFTER = 15.0
+FOLDED_AFTER = 5.0
 """For how many seconds a process lets events pile up unfolded."""
 
 

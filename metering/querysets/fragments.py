@@ -7,6 +7,8 @@ that pieces cover which overlap, because the days of two time zones do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from metering.definitions import Definition, Kind
 from metering.querysets.dialects import Dialect, Sql
 
@@ -14,16 +16,21 @@ PIECE_COLUMNS = (
     "customer_id, subscription_id, key, starts_at, ends_at, events, last_received_at, total, "
     "highest, area, last_value, first_time, last_time, last_id"
 )
-UNFOLDED = """
-        SELECT u.customer_id, u.subscription_id, COALESCE(u.key, '[]'::jsonb) AS key, u.starts_at,
-            u.ends_at, u.events, b.last_received_at, u.total, u.highest, u.area, u.last_value,
-            u.first_time, u.last_time, u.last_id
-        FROM {batches} b CROSS JOIN LATERAL unnest(b.customer_ids, b.subscription_ids, b.keys,
-                b.starts, b.ends, b.events, b.totals, b.highests, b.areas, b.last_values,
-                b.first_times, b.last_times, b.last_ids)
-            AS u (customer_id, subscription_id, key, starts_at, ends_at, events, total, highest,
-                area, last_value, first_time, last_time, last_id)"""
-"""PostgreSQL's query for the pieces in rows of `PieceBatch`; columns: PIECE_COLUMNS."""
+_ARRAYS = {
+    "customer_id": "customer_ids",
+    "subscription_id": "subscription_ids",
+    "key": "keys",
+    "starts_at": "starts",
+    "ends_at": "ends",
+    "events": "events",
+    "total": "totals",
+    "highest": "highests",
+    "area": "areas",
+    "last_value": "last_values",
+    "first_time": "first_times",
+    "last_time": "last_times",
+    "last_id": "last_ids",
+}
 
 _KEEPS_LAST = (Kind.LAST, Kind.HIGHEST, Kind.HELD)
 _KEEPS_TOTAL = (Kind.SUM, Kind.PEAK, Kind.FLOW)
@@ -37,6 +44,31 @@ def joined(template: str, **parts: Sql) -> Sql:
         assert text.count(f"{{{name}}}") == 1, name
         text = text.replace(f"{{{name}}}", parts[name].text)
     return Sql(text, tuple(param for name in order for param in parts[name].params))
+
+
+def unfolded(batches: str) -> str:
+    """Return PostgreSQL's query for the pieces in rows `b` of `PieceBatch`; columns: PIECE_COLUMNS."""
+    columns = {name: f"u.{name}" for name in _ARRAYS}
+    arrays = ", ".join(f"b.{array}" for array in _ARRAYS.values())
+    return _unfolded(batches, f"unnest({arrays}) AS u ({', '.join(_ARRAYS)})", columns)
+
+
+def unfolded_of_one(batches: str) -> str:
+    """Return `unfolded` for one customer, a parameter, without taking all the arrays apart."""
+    columns = {name: f"b.{array}[u.place]" for name, array in _ARRAYS.items()}
+    return _unfolded(
+        batches, "unnest(array_positions(b.customer_ids, %s::bigint)) AS u (place)", columns
+    )
+
+
+def _unfolded(batches: str, elements: str, columns: Mapping[str, str]) -> str:
+    found = {
+        **columns,
+        "key": f"COALESCE({columns['key']}, '[]'::jsonb)",
+        "last_received_at": "b.last_received_at",
+    }
+    selected = ", ".join(f"{found[name]} AS {name}" for name in PIECE_COLUMNS.split(", "))
+    return f"SELECT {selected} FROM {batches} CROSS JOIN LATERAL {elements}"
 
 
 def value(dialect: Dialect, definition: Definition) -> Sql:

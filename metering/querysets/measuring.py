@@ -30,7 +30,6 @@ from metering.querysets.values import NOTHING, Group, Measured, MonthArchived, S
 SPANS_PER_QUERY = 1000
 _MICROSECOND = timedelta(microseconds=1)
 _HOUR = timedelta(hours=1)
-_FEW = 4  # customers that are sooner looked for in an array than all its elements unpacked
 _EVER = "'1970-01-01 00:00:00'"
 _ELEMENTS = "events, last_received_at, total, highest, area, last_value"
 
@@ -166,17 +165,17 @@ def _pieces(words: Dialect, customers: Collection[int], *, carry_over: bool) -> 
     folded = Sql(f"{columns} FROM span s CROSS JOIN ready r {lookup}")
     if connection.vendor != "postgresql":
         return folded
-    ids, few = list(customers), len(customers) <= _FEW
+    batches = "ready r JOIN metering_piecebatch b ON b.rollup_id = r.id"
+    if len(customers) == 1:
+        unfolded = Sql(fragments.unfolded_of_one(batches), tuple(customers))
+    else:
+        theirs = " WHERE u.customer_id = ANY(%s::bigint[])"
+        unfolded = Sql(fragments.unfolded(batches) + theirs, (list(customers),))
     return fragments.joined(
         f"{{folded}} UNION ALL {columns} FROM ({{unfolded}}) p "
         f"JOIN span s ON s.customer_id = p.customer_id AND {touches}",
         folded=folded,
-        unfolded=Sql(
-            fragments.UNFOLDED.format(batches="ready r JOIN metering_piecebatch")
-            + " ON b.rollup_id = r.id WHERE u.customer_id = ANY(%s::bigint[])"
-            + (" AND b.customer_ids && %s::bigint[]" if few else ""),
-            (ids, ids) if few else (ids,),
-        ),
+        unfolded=unfolded,
     )
 
 

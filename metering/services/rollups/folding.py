@@ -44,7 +44,7 @@ def _unpack_some() -> bool:
         return True
     definition = definition_from(rollup.definition)
     columns = fragments.PIECE_COLUMNS
-    pieces = f"({fragments.UNFOLDED.format(batches='batch')})"
+    pieces = f"({fragments.unfolded('batch b')})"
     if not definition.kind.is_ordered:
         pieces = f"({fragments.merged(dialect(), definition, pieces)})"
     with connection.cursor() as cursor:

@@ -172,7 +172,7 @@ def _islands(words: Dialect, rollup: Rollup, targets: Sequence[Target]) -> Sql:
     if connection.vendor == "postgresql":
         taken = Sql(
             f"""batch AS (DELETE FROM metering_piecebatch WHERE rollup_id = %s RETURNING *),
-        unfolded AS MATERIALIZED ({fragments.UNFOLDED.format(batches="batch")}),""",
+        unfolded AS MATERIALIZED ({fragments.unfolded("batch b")}),""",
             (rollup.pk,),
         )
         theirs = """
