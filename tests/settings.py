@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from zlib import crc32
 
 for name in (
     "DATABASE_URL",
@@ -44,3 +45,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"]["init_command"] = (
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
     )
+else:
+    # Two checkouts may test at once on one server.
+    DATABASES["default"]["TEST"] = {"NAME": f"test_plainbill_{crc32(str(Path.cwd()).encode()):08x}"}
