@@ -119,7 +119,7 @@ def _shown(
         "span": _when(start, end, reader, visitor.customer.time_zone),
         "zone": visitor.customer.time_zone,
         "used": used_in(metric, round_half_up(whole.quantity, _PLACES), whole.events, reader),
-        "notes": list(_notes(metric, reader)),
+        "notes": list(_notes(metric, whole, reader)),
         "dimensions": metric.dimensions,
         "rows": [_row(one, metric, reader, visitor) for one in found.events],
         "nothing": _nothing(whole, say, is_later=bool(after)),
@@ -167,8 +167,10 @@ def _bars_urls(
     }
 
 
-def _notes(metric: ValueMetric, reader: Reader) -> Iterator[str]:
+def _notes(metric: ValueMetric, whole: Bucket, reader: Reader) -> Iterator[str]:
     say = words.of(reader.tag)
+    if whole.level is not None:
+        yield say["average"].format(level=reader.number(round_half_up(whole.level, _PLACES)))
     if metric.unit_divisor != 1:
         divisor, units = reader.number(metric.unit_divisor), clean(metric.unit_plural)
         yield say["divided"].format(divisor=divisor, units=units)

@@ -117,6 +117,7 @@ def behind_a_bar(request: HttpRequest, key: str) -> HttpResponse:
         "span": f"{_moment(start, place)} until before {_moment(end, place)}",
         "zone": customer.time_zone,
         "total": _quantity(measured, metric),
+        "level": "" if measured.level is None else f"{_number(measured.level):,f}",
         "count": f"{measured.events:,}",
         "is_level": bool(metric.value_is),
         "filters": [_filter_words(each) for each in metric.filters],
@@ -232,8 +233,13 @@ def _text(value: Any) -> str:
 
 
 def _quantity(bucket: measuring.Bucket, metric: ValueMetric) -> str:
-    quantity = Decimal(plain(round_half_up(bucket.quantity, PLACES)))
+    quantity = _number(bucket.quantity)
     return f"{quantity:,f} {metric.unit if quantity == 1 else metric.unit_plural}"
+
+
+def _number(exact: Fraction) -> Decimal:
+    """Return what is shown of a quantity, without zeros at its end."""
+    return Decimal(plain(round_half_up(exact, PLACES)))
 
 
 def _filter_words(condition: Any) -> str:

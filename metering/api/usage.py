@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -53,7 +54,16 @@ class UsageQuery(QuerySerializer):
 
 
 class AmountSerializer(serializers.Serializer[Any]):
-    quantity = serializers.CharField(help_text="In the metric's unit, not yet rounded.")
+    quantity = serializers.CharField(
+        help_text="In the metric's unit, not yet rounded. Of level × time per period: the share in "
+        "the whole billing period, so that days add up and a whole period has what its invoice "
+        "counts. That period is of the subscription that prices the metric; where none does, or "
+        "several do at once, it is the customer's calendar month."
+    )
+    average_level = serializers.CharField(
+        required=False,
+        help_text="Only of level × time per period: the level that held on average, until now.",
+    )
     events = serializers.IntegerField()
 
 
@@ -63,7 +73,14 @@ class BucketSerializer(AmountSerializer):
 
 
 class TotalSerializer(AmountSerializer):
-    billable = serializers.CharField(help_text="Rounded as the metric says, as on an invoice.")
+    rounded = serializers.CharField(
+        help_text="The quantity rounded as the metric says; negative where more was taken back "
+        "than used."
+    )
+    billable = serializers.CharField(
+        help_text="What an invoice would count of this time alone: `rounded`, or 0 where that is "
+        "negative."
+    )
 
 
 class GroupSerializer(serializers.Serializer[Any]):
@@ -102,7 +119,9 @@ class CustomerUsage(ApiView):
     def get(self, request: Request, key: str) -> Response:
         """Measure a metric in buckets that begin where an hour, day or month of the customer does.
 
-        The first and the last bucket are cut to `from` and `to`; up to 1,000 buckets.
+        The first and the last bucket are cut to `from` and `to`; up to 1,000 buckets. Counts, sums
+        and level × time add up to the total. Of other levels and of distinct values each bucket,
+        and the total, is measured by itself.
         """
         customer = get_object_or_404(Customer, key=key)
         query = self.read_query(UsageQuery)
@@ -167,10 +186,20 @@ def _figures(series: Series) -> dict[str, Any]:
             {"start": bucket.start, "end": bucket.end, **_amount(bucket)}
             for bucket in series.buckets
         ],
-        "total": {**_amount(series.total), "billable": plain(series.billable)},
+        "total": {
+            **_amount(series.total),
+            "rounded": plain(series.rounded),
+            "billable": plain(series.billable),
+        },
     }
 
 
 def _amount(bucket: Bucket) -> dict[str, Any]:
-    quantity = round_half_up(bucket.quantity, QUANTITY_PLACES)
-    return {"quantity": plain(quantity), "events": bucket.events}
+    answer: dict[str, Any] = {"quantity": _told(bucket.quantity)}
+    if bucket.level is not None:
+        answer["average_level"] = _told(bucket.level)
+    return {**answer, "events": bucket.events}
+
+
+def _told(quantity: Fraction) -> str:
+    return plain(round_half_up(quantity, QUANTITY_PLACES))

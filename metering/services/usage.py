@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
-from catalog.models import ValueMetric
+from catalog.metrics import rounded
+from catalog.models import Aggregation, TimeUnit, ValueMetric
 from config.base.errors import Refusal
 from customers.models import Customer
 from customers.periods import zone
@@ -19,19 +20,19 @@ from metering.querysets import (
     NOTHING,
     Measured,
     Span,
-    billable,
     in_units,
     measure,
     measure_by,
     so_far,
 )
+from metering.services.nominal import Stretch, nominal_periods
 
 MOST_BUCKETS = 1000
 MOST_GROUPED = 10_000
 
 
 class TooManyBuckets(Refusal):
-    """The time asked for has more than 1,000 buckets."""
+    """The time asked for has more than 1,000 buckets, or of level × time billing periods."""
 
     status = 400
     code = "too_many_buckets"
@@ -53,25 +54,35 @@ class NoSuchDimension(Refusal):
 
 @dataclass(frozen=True)
 class Bucket:
-    """What was used in [start, end): in the metric's unit, exact, not yet rounded."""
+    """What was used in [start, end): in the metric's unit, exact, not yet rounded.
+
+    Of level × time per period, `level` is the average that held, as far as time has come; else it
+    is None.
+    """
 
     start: datetime
     end: datetime
     quantity: Fraction
     events: int
+    level: Fraction | None = None
 
 
 @dataclass(frozen=True)
 class Series:
-    """The buckets, in order, and the whole: not always their sum, as of levels it is none.
+    """The buckets, in order, and the whole: not always their sum, as of other levels it is none.
 
-    `value` is that of the dimension. `billable` is the whole, rounded as on an invoice.
+    `value` is that of the dimension. `rounded` is the whole, rounded as on an invoice; `billable`
+    the same, or 0 where that is negative (R10).
     """
 
     value: Any
     buckets: list[Bucket]
     total: Bucket
-    billable: Decimal
+    rounded: Decimal
+
+    @property
+    def billable(self) -> Decimal:
+        return max(self.rounded, Decimal(0))
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,23 @@ class Usage:
 
     all: Series
     groups: list[Series]
+
+
+class _Share(NamedTuple):
+    """What a bucket takes of a measured span: the whole, or what another took before is taken off."""
+
+    span: Span
+    sign: int
+    nominal: timedelta | None
+
+
+class _Cut(NamedTuple):
+    """A bucket to be measured: the sum of its shares, of which `elapsed` is over."""
+
+    start: datetime
+    end: datetime
+    elapsed: timedelta
+    shares: list[_Share]
 
 
 def usage(
@@ -95,56 +123,114 @@ def usage(
     """Measure what a customer used in [start, end), whichever subscription it counts for.
 
     Buckets begin where an hour, day or month of the customer does; the first and the last are cut
-    to the time asked for. Level × time counts up to `at`, and where it is per period, is divided
-    by the length of the bucket. One or two statements, however many buckets.
+    to the time asked for. Level × time counts up to `at`; where it is per period, each bucket is
+    its share in the nominal periods it lies in, see `nominal_periods`, so that buckets add up, and
+    those of a whole period to its bill. One to three queries, however many buckets.
 
     :raises TooManyBuckets, TooManyGroups: if the answer would be too long.
     :raises NoSuchDimension: if the metric has not got it.
     """
-    cuts = list(
+    bounds = list(
         islice(buckets(start, end, granularity, zone(customer.time_zone)), MOST_BUCKETS + 1)
     )
-    if len(cuts) > MOST_BUCKETS:
-        raise TooManyBuckets(
-            f"That would be more than {MOST_BUCKETS:,} buckets; choose a coarser granularity "
-            "or a shorter time."
-        )
+    if len(bounds) > MOST_BUCKETS:
+        raise _too_many(MOST_BUCKETS, "buckets")
     if by is not None and by not in metric.dimensions:
         known = ", ".join(metric.dimensions) or "none"
         raise NoSuchDimension(f"“{metric}” has no such dimension; it has: {known}.")
-    cuts.append((start, end))
-    spans = [so_far(metric, Span(customer.pk, None, *cut), at=at) for cut in cuts]
-    whole = _series(metric, None, cuts, measure(metric, spans))
+    bounds.append((start, end))
+    if metric.aggregation == Aggregation.TIME_WEIGHTED:
+        found = islice(nominal_periods(customer, metric, start, end), MOST_BUCKETS + 1)
+        if len(periods := list(found)) > MOST_BUCKETS:
+            raise _too_many(MOST_BUCKETS, "billing periods")
+        cuts = [_weighted(customer, metric, *bound, periods, at=at) for bound in bounds]
+    else:
+        cuts = [
+            _Cut(*bound, timedelta(), [_Share(Span(customer.pk, None, *bound), 1, None)])
+            for bound in bounds
+        ]
+    spans = list(dict.fromkeys(share.span for cut in cuts for share in cut.shares))
+    whole = _series(metric, None, cuts, dict(zip(spans, measure(metric, spans), strict=True)))
     return Usage(whole, _groups(metric, cuts, spans, by) if by is not None else [])
 
 
+def _too_many(most: int, what: str) -> TooManyBuckets:
+    return TooManyBuckets(
+        f"That would be more than {most:,} {what}; choose a coarser granularity or a shorter time."
+    )
+
+
+def _weighted(
+    customer: Customer,
+    metric: ValueMetric,
+    start: datetime,
+    end: datetime,
+    periods: Sequence[Stretch],
+    *,
+    at: datetime,
+) -> _Cut:
+    """Return a bucket as its shares in the periods it lies in.
+
+    Without carry-over a level begins anew with a period, not with a bucket: what a bucket has is
+    what its period has until its end, without what that had until its start.
+    """
+
+    def span(since: datetime, until: datetime) -> Span:
+        return so_far(metric, Span(customer.pk, None, since, until), at=at)
+
+    shares = []
+    for period in periods:
+        since, until = max(start, period.start), min(end, period.end)
+        if since >= until:
+            continue
+        if metric.carry_over or since == period.start:
+            shares.append(_Share(span(since, until), 1, period.nominal))
+        else:
+            shares.append(_Share(span(period.start, until), 1, period.nominal))
+            shares.append(_Share(span(period.start, since), -1, period.nominal))
+    return _Cut(start, end, max(min(end, at) - start, timedelta()), shares)
+
+
 def _groups(
-    metric: ValueMetric, cuts: Sequence[tuple[datetime, datetime]], spans: Sequence[Span], by: str
+    metric: ValueMetric, cuts: Sequence[_Cut], spans: Sequence[Span], by: str
 ) -> list[Series]:
     measured = measure_by(metric, spans, [by])
     values = sorted({group for groups in measured for group in groups}, key=repr)
-    if len(values) * len(spans) > MOST_GROUPED:
+    if len(values) * len(cuts) > MOST_GROUPED:
         raise TooManyGroups(
             f"{len(values):,} values in {len(cuts) - 1:,} buckets are too many; choose a coarser "
             "granularity or a shorter time."
         )
     return [
-        _series(metric, group[0], cuts, [groups.get(group, NOTHING) for groups in measured])
+        _series(
+            metric,
+            group[0],
+            cuts,
+            {
+                span: groups.get(group, NOTHING)
+                for span, groups in zip(spans, measured, strict=True)
+            },
+        )
         for group in values
     ]
 
 
 def _series(
-    metric: ValueMetric,
-    value: Any,
-    cuts: Sequence[tuple[datetime, datetime]],
-    measured: Sequence[Measured],
+    metric: ValueMetric, value: Any, cuts: Sequence[_Cut], measured: Mapping[Span, Measured]
 ) -> Series:
     """Return the buckets, and the whole, which is the last of what was measured."""
-    found = [
-        Bucket(start, end, in_units(metric, one.quantity, nominal=end - start), one.events)
-        for (start, end), one in zip(cuts, measured, strict=True)
-    ]
-    (start, end), whole = cuts[-1], measured[-1]
-    counted = billable(metric, whole.quantity, nominal=end - start)
-    return Series(value, found[:-1], found[-1], counted)
+    *found, whole = [_bucket(metric, cut, measured) for cut in cuts]
+    return Series(value, found, whole, rounded(whole.quantity, metric))
+
+
+def _bucket(metric: ValueMetric, cut: _Cut, measured: Mapping[Span, Measured]) -> Bucket:
+    quantity, held, events = Fraction(0), Fraction(0), 0
+    for span, sign, nominal in cut.shares:
+        found = measured[span]
+        quantity += sign * in_units(metric, found.quantity, nominal=nominal)
+        held += sign * Fraction(found.quantity)
+        events += sign * found.events
+    level = None
+    if metric.time_unit == TimeUnit.PERIOD:
+        level = in_units(metric, held, nominal=cut.elapsed) if cut.elapsed else Fraction(0)
+    return Bucket(cut.start, cut.end, quantity, events, level)

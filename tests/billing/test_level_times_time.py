@@ -14,7 +14,9 @@ from billing.services.upcoming import upcoming_invoice
 from catalog.drafts import PriceDraft
 from catalog.models import Price, ValueMetric
 from customers.models import Subscription
+from metering.buckets import Granularity
 from metering.services.rollups import fold_pieces
+from metering.services.usage import usage
 from tests import factories as make
 from tests.billing.months import close, lines, use
 from tests.metering.usage import build
@@ -127,3 +129,23 @@ def test_a_preview_counts_what_has_passed() -> None:
     use(ada, utc(9, 30, 22), type="storage.size", gb=100)
     _, composed = upcoming_invoice(subscription=ada, at=utc(10, 15, 22))
     assert [line.quantity for line in composed.lines] == [Decimal("48.32")]
+
+
+@pytest.mark.parametrize("carry_over", [False, True])
+def test_days_of_a_period_add_up_to_what_its_invoice_counts(carry_over: bool) -> None:
+    """A level for 314 hours, its double for 304, of 745; carried over, 70 GB for 127 before."""
+    metric = storage(carry_over=carry_over)
+    subscription = billed(metric, starts_on=date(2026, 10, 15))
+    ada = subscription.customer
+    use(subscription, utc(10, 14, 10), type="storage.size", gb=70)
+    use(subscription, utc(10, 20, 5), type="storage.size", gb=100)
+    use(subscription, utc(11, 2, 7), type="storage.size", gb=200)
+    [invoice] = close(utc(11, 15, 1))
+    found = usage(
+        customer=ada, metric=metric, start=utc(10, 14, 22), end=utc(11, 14, 23),
+        granularity=Granularity.DAY, at=utc(11, 20),
+    ).all  # fmt: skip
+    assert len(found.buckets) == 31
+    assert sum(day.quantity for day in found.buckets) == found.total.quantity
+    assert found.billable == invoice.lines.get().quantity
+    assert str(found.billable) == ("135.69" if carry_over else "123.76")
