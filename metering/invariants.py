@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, Subquery
 
 from config.base.invariants import Finding, Invariant
+from metering import properties
+from metering.envelopes import LAGO_SOURCE
+from metering.events import NotAnEvent, make_event, read_event
 from metering.models import (
     ArchivedMonth,
     EventAdjustment,
@@ -18,7 +21,7 @@ from metering.models import (
     UsageEvent,
 )
 from metering.services.months import bounds
-from metering.services.rollups import differences
+from metering.services.rollups import changed_definitions, differences
 
 _KEPT = QuarantinedEvent.objects.exclude(code=QuarantineCode.CONFLICT)
 
@@ -92,23 +95,99 @@ def _events_of_another_customer(at: datetime) -> Iterator[Finding]:
 
 
 def _rollups_that_differ(at: datetime) -> Iterator[Finding]:
-    """Find customers and stretches of time for which what is summed up is not what events say."""
+    """Find stretches of time for which what is summed up of a customer is not what events say."""
     for one in differences():
+        names = "" if one.subscription_id is None else f", named {one.subscription_id}"
+        values = f", {properties.canonical(list(one.values))}" if one.values else ""
         yield Finding(
-            f"{one.metric} of customer {one.customer_id}, {one.start:%Y-%m-%d %H:%M} to "
-            f"{one.end:%Y-%m-%d %H:%M} UTC",
+            f"{one.metric} of customer {one.customer_id}{names}{values}, "
+            f"{one.start:%Y-%m-%d %H:%M} to {one.end:%Y-%m-%d %H:%M} UTC",
             f"{one.expected.quantity} of {one.expected.events} events",
             f"{one.actual.quantity} of {one.actual.events} events",
             str(one.difference),
         )
 
 
+def _rollups_of_another_definition(at: datetime) -> Iterator[Finding]:
+    for rollup, right in changed_definitions():
+        said = f"{rollup.event_type}, {rollup.definition}, {rollup.digest}"
+        expected = f"{right.event_type}, {right.text}, {right.digest}"
+        yield Finding(f"rollup {rollup.pk} of {rollup.metric.key}", expected, said)
+
+
+def _events_unlike_their_key(at: datetime) -> Iterator[Finding]:
+    """Find events whose source, id or payload are not those that their key stands for."""
+    theirs = EventKey.objects.filter(pk=OuterRef("key"), stored_as=OuterRef("pk"))
+    rows = (
+        UsageEvent.objects.annotate(payload_hash=Subquery(theirs.values("payload_hash")[:1]))
+        .exclude(payload_hash=None)  # which another check finds
+        .order_by("pk")
+        .values_list(
+            "pk", "key", "payload_hash", "source", "event_id", "type", "customer__key",
+            "subscription__key", "data",
+        )
+    )  # fmt: skip
+    for pk, key, payload_hash, source, id_, type_, customer, subscription, data in rows.iterator():
+        possible = [
+            make_event(
+                source=source, id=id_, type=type_, subject=subject, subscription=named, time=None,
+                data=data,
+            )
+            for subject, named in _named(source, customer, subscription)
+        ]  # fmt: skip
+        name = f"event {pk}, {id_} from {source}"
+        if possible[0].key != key.hex:
+            yield Finding(name, f"key {possible[0].key}", key.hex)
+        hashes = [event.payload_hash for event in possible]
+        if bytes(payload_hash) not in hashes:
+            yield Finding(name, f"payload {hashes[0].hex()}", bytes(payload_hash).hex())
+
+
+def _named(
+    source: str, customer: str, subscription: str | None
+) -> Iterator[tuple[str, str | None]]:
+    """Yield which subject and subscription an event of these may have named: Lago's name the one."""
+    yield customer, subscription
+    if subscription is not None and source == f"{LAGO_SOURCE}{subscription}":
+        yield subscription, None
+
+
+def _quarantined_unlike_their_key(at: datetime) -> Iterator[Finding]:
+    """Find rows in quarantine that don't say what they were filed under."""
+    known = EventKey.objects.filter(pk=OuterRef("key")).values("payload_hash")[:1]
+    rows = QuarantinedEvent.objects.annotate(known_hash=Subquery(known)).order_by("pk")
+    for row in rows.iterator():
+        filed = (row.key.hex, bytes(row.payload_hash).hex(), row.type, row.subject)
+        try:
+            event = read_event(properties.read(row.raw))
+        except (NotAnEvent, ValueError, ArithmeticError, RecursionError) as broken:
+            yield Finding(f"quarantined {row.uuid}, {row}", "an event", f"none: {broken}")
+            continue
+        said = (event.key, event.payload_hash.hex(), event.type, event.subject or "")
+        if said != filed:
+            yield Finding(f"quarantined {row.uuid}, {row}", f"{said}", f"{filed}")
+        is_waiting = row.status == QuarantineStatus.OPEN and row.code != QuarantineCode.CONFLICT
+        known_hash: bytes | None = row.known_hash  # type: ignore[attr-defined]
+        if is_waiting and known_hash is not None and bytes(known_hash) != bytes(row.payload_hash):
+            yield Finding(
+                f"quarantined {row.uuid}, {row}",
+                f"a key of payload {bytes(row.payload_hash).hex()}",
+                f"one of {bytes(known_hash).hex()}",
+            )
+
+
 INVARIANTS = [
     Invariant(
         "rollups_equal_events",
-        "What is kept summed up of every customer, metric and day equals its events, except where "
-        "these are archived: in their months and, of levels that carry over, ever after.",
+        "What is kept summed up of every customer, subscription, metric, dimension and day equals its "
+        "events, except where these are archived: in their months and, of levels that carry over, "
+        "ever after.",
         _rollups_that_differ,
+    ),
+    Invariant(
+        "rollups_are_of_their_metric",
+        "What is kept summed up for a metric is summed up as the metric says.",
+        _rollups_of_another_definition,
     ),
     Invariant(
         "received_events_have_an_outcome",
@@ -124,6 +203,16 @@ INVARIANTS = [
         "events_have_their_key",
         "Every event has the key that lets it count once.",
         _events_without_key,
+    ),
+    Invariant(
+        "events_are_what_their_keys_stand_for",
+        "Source, id and payload of every event are those that its key was made of.",
+        _events_unlike_their_key,
+    ),
+    Invariant(
+        "quarantined_events_are_what_they_are_filed_under",
+        "What is kept in quarantine as it was sent has the key, payload, type and subject of its row.",
+        _quarantined_unlike_their_key,
     ),
     Invariant(
         "quarantined_events_have_their_key",

@@ -247,7 +247,7 @@ def test_the_audit_goes_on_beside_an_archive() -> None:
     archived()
     assert list(differences()) == []
     UsagePiece.objects.filter(starts_at__gte="2025-10-01T00:00Z").update(total=9)
-    assert [one.metric for one in differences()] == ["calls"]
+    assert {one.metric for one in differences()} == {"calls"}
 
 
 def test_an_archive_that_was_interrupted_is_finished_by_the_next() -> None:

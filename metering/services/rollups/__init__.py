@@ -2,7 +2,7 @@
 
 from metering.services.rollups.appending import append_pieces
 from metering.services.rollups.building import build_rollups, rollup_of
-from metering.services.rollups.checking import Difference, differences
+from metering.services.rollups.checking import Difference, changed_definitions, differences
 from metering.services.rollups.folding import fold_pieces
 from metering.services.rollups.rebuilding import rebuild, rebuild_around
 
@@ -10,6 +10,7 @@ __all__ = [
     "Difference",
     "append_pieces",
     "build_rollups",
+    "changed_definitions",
     "differences",
     "fold_pieces",
     "rebuild",
