@@ -8,10 +8,19 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         import billing.deliveries  # noqa: F401, PLC0415
-        from billing.admin import coupons_panel, customer_panels, finders, overview  # noqa: PLC0415
+        from billing.admin import (  # noqa: PLC0415
+            coupons_panel,
+            customer_panels,
+            finders,
+            for_customers,
+            overview,
+        )
         from billing.groups import GRANTS  # noqa: PLC0415
         from billing.settlement import unsettled  # noqa: PLC0415
         from billing.triggers import GUARDS  # noqa: PLC0415
+        from billing.typical import typical_usage  # noqa: PLC0415
+        from catalog.admin import TYPICAL  # noqa: PLC0415
+        from catalog.admin.versions import PlanVersionAdmin  # noqa: PLC0415
         from config.base.admin.find import FINDERS  # noqa: PLC0415
         from config.base.dashboard import COMING, NEEDS, PANELS, STEPS, WAITING  # noqa: PLC0415
         from config.base.groups import grant_after_migrate  # noqa: PLC0415
@@ -21,6 +30,8 @@ class BillingConfig(AppConfig):
 
         post_migrate.connect(install_after_migrate(GUARDS), sender=self, weak=False)
         post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)
+        TYPICAL.append(typical_usage)
+        PlanVersionAdmin.panels.insert(0, for_customers.for_customers_panel)
         UNSETTLED.append(unsettled)
         STEPS.append(overview.billing_steps)
         NEEDS.append(overview.billing_needs)

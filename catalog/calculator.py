@@ -45,10 +45,8 @@ def calculate(
     a period its allowance and bounds are rounded up at the finest decimals among them and the
     quantity.
     """
-    exponent = money.exponent(currency)
     charged = part if draft.price.proration == Proration.DAYS else WHOLE
-    counted = _counted(draft, usage, charged)
-    rated = rate(_value(draft, counted.usage), counted.usage, exponent=exponent, part=charged)
+    counted, rated = _rated(draft, usage, charged, currency)
     data = explanation(rated)
     labels = _labels(draft, rated, locale)
     data["steps"] = [
@@ -65,12 +63,25 @@ def calculate(
     return {"currency": currency, **data, "warnings": warnings}
 
 
+def rated_in_whole(draft: PriceDraft, usage: Usage, currency: str) -> Rated:
+    """Rate usage of a whole period under a price that has no `price_errors`, rounded as its metric says."""
+    return _rated(draft, usage, WHOLE, currency)[1]
+
+
 class _Counted(NamedTuple):
     """Usage as it is charged, and what became of it on the way."""
 
     usage: Usage
     warned: dict[str, bool]
     words: dict[str, Any]
+
+
+def _rated(
+    draft: PriceDraft, usage: Usage, part: DayFraction, currency: str
+) -> tuple[_Counted, Rated]:
+    counted = _counted(draft, usage, part)
+    value, exponent = _value(draft, counted.usage), money.exponent(currency)
+    return counted, rate(value, counted.usage, exponent=exponent, part=part)
 
 
 def _counted(draft: PriceDraft, usage: Usage, part: DayFraction) -> _Counted:

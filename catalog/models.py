@@ -339,6 +339,12 @@ class Plan(models.Model):
     key = KeyField(unique=True, help_text="Your own name for it in the API, such as scale.")
     name = models.CharField(max_length=200, help_text="What customers read.")
     description = models.TextField(blank=True, help_text="A sentence or two for customers.")
+    has_calculator = models.BooleanField(
+        "price calculator",
+        default=True,
+        help_text="Customers, and whoever has the link, can work out what a published version "
+        "costs. Its terms can be read either way.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -17,25 +17,15 @@ from catalog.models import (
     OveragePolicy,
     PlanVersion,
     Price,
+    PriceModel,
     Proration,
     RoundingMode,
     Timing,
     ValueMetric,
 )
-from catalog.money import EXACT
 from catalog.plan_terms_words import WORDS
-from catalog.wording import amount, describe, label, number, percent_text, price_text, unit_price
-
-_MOST_FREE = 20  # events in an example
-
-
-class Row(NamedTuple):
-    """A row of a worked example: what, how many, at which price, what it comes to."""
-
-    label: str
-    quantity: str
-    unit_price: str
-    amount: str
+from catalog.wording import amount, describe, number
+from catalog.worked import Row, counted_text, minimum_row, rows_of, sensible_usage
 
 
 class Section(NamedTuple):
@@ -92,7 +82,7 @@ def _price(draft: PriceDraft, version: PlanVersion, say: Mapping[str, str], tag:
     sentences.append(_timing(price, version, say, tag))
     if value.included:
         sentences.append(say[f"policy {OveragePolicy(price.overage_policy)}"])
-    example, rows, total = _example(value, price, version.currency, say, tag)
+    example, rows, total = _example(draft, version.currency, say, tag)
     return Section(price.name, tuple(sentences), example, rows, total)
 
 
@@ -169,65 +159,29 @@ def _questions(say: Mapping[str, str], contact: str) -> Iterator[str]:
 
 
 def _example(
-    value: pricing.Price, price: Price, currency: str, say: Mapping[str, str], tag: str
+    draft: PriceDraft, currency: str, say: Mapping[str, str], tag: str
 ) -> tuple[str, tuple[Row, ...], str]:
     """Work one whole period out, at a quantity that shows what the price does."""
-    usage, told = _typical(value, price, say, tag)
+    usage = sensible_usage(draft)
     exponent = money.exponent(currency)
-    rated = pricing.rate(value, usage, exponent=exponent)
-    unit, units = _names(price, say)
-    rows = []
-    for step in rated.steps:
-        text = label(
-            step,
-            unit=unit,
-            unit_plural=units,
-            locale=tag,
-            over=bool(rated.included),
-            exponent=exponent,
-        )
-        is_limit = step.kind in ("cap", "discount", "negative")
-        each = percent_text(step, exponent, tag) if step.events and step.percent else ""
-        if not each and not is_limit:
-            each = price_text(unit_price(step.unit_amount, exponent, tag), tag)
-        quantity = "" if is_limit else number(step.quantity, tag)
-        rows.append(Row(text, quantity, each, amount(step.amount, exponent, tag)))
+    rated = pricing.rate(price_value(draft), usage, exponent=exponent)
+    rows = rows_of(rated, units=units_of(draft.price), locale=tag)
     if rated.shortfall:
-        rows.append(Row(say["to the minimum"], "", "", amount(rated.shortfall, exponent, tag)))
-    if rated.rounding:
-        rows.append(Row(say["rounding"], "", "", amount(rated.rounding, exponent, tag)))
+        rows = (*rows, minimum_row(rated, tag))
     total = f"{amount(rated.amount, exponent, tag)} {currency}"
-    return say["example"].format(used=told), tuple(rows), total
+    used = _told(usage, draft, say, tag)
+    return say["example"].format(used=used), rows, total
 
 
-def _typical(
-    value: pricing.Price, price: Price, say: Mapping[str, str], tag: str
-) -> tuple[pricing.Usage, str]:
-    """Choose usage for an example: beyond the allowance, and into the second tier if there is one."""
-    unit, units = _names(price, say)
-    match value.model:
-        case pricing.Percentage(free_events=free):
-            count = min(free, _MOST_FREE) + 2
-            text = say["payments"].format(count=number(Decimal(count), tag))
-            return pricing.Payments([Decimal(100)] * count), text
-        case pricing.Matrix(rows=rows):
-            cells = [
-                pricing.Cell(match, Decimal(100)) for match in [*(row.match for row in rows), {}]
-            ]
-            return pricing.Cells(cells), say["each combination"].format(units=units)
-        case pricing.Flat():
-            return Decimal(1), say["one period"]
-        case pricing.Graduated(tiers) | pricing.Volume(tiers):
-            bound = tiers[0].up_to
-            beyond = Decimal(1000) if bound is None else EXACT.multiply(bound, Decimal("1.5"))
-        case pricing.Package(_, size):
-            beyond = EXACT.multiply(size, Decimal("2.5"))
-        case _:
-            beyond = Decimal(1000) if price.metric else Decimal(5)
-    quantity = EXACT.add(value.included, beyond)
-    if price.metric is None or price.metric.rounding_scale == 0:
-        quantity = money.round_up(quantity, 0)
-    return quantity, f"{number(quantity, tag)} {unit if quantity == 1 else units}"
+def _told(usage: pricing.Usage, draft: PriceDraft, say: Mapping[str, str], tag: str) -> str:
+    """Say what the usage of an example is."""
+    if isinstance(usage, pricing.Payments):
+        return say["payments"].format(count=number(Decimal(len(list(usage.amounts))), tag))
+    if isinstance(usage, pricing.Cells):
+        return say["each combination"].format(units=_names(draft.price, say)[1])
+    if draft.price.model == PriceModel.FLAT:
+        return say["one period"]
+    return counted_text(usage, draft, tag)
 
 
 def _interval(interval: str, count: int, say: Mapping[str, str], tag: str) -> str:

@@ -71,6 +71,9 @@ WORDS: dict[str, dict[str, str]] = {
         "part": "{label}, {days} of {of} days",
         "unit": "unit",
         "units": "units",
+        "each package": "{amount} per package",
+        "to the minimum": "up to the minimum",
+        "rounding": "rounding",
         "per": "{amount} per {per}",
         "plus": "{price} plus {flat}",
         "rule included": "{included} {units} included",
@@ -143,6 +146,9 @@ WORDS: dict[str, dict[str, str]] = {
         "part": "{label}, {days} von {of} Tagen",
         "unit": "Einheit",
         "units": "Einheiten",
+        "each package": "{amount} je Paket",
+        "to the minimum": "bis zum Mindestbetrag",
+        "rounding": "Rundung",
         "per": "{amount} je {per}",
         "plus": "{price} zuzüglich {flat}",
         "rule included": "{included} {units} enthalten",
@@ -224,6 +230,11 @@ def price_text(price: UnitPrice, locale: str) -> str:
     if price.per == 1:
         return price.text
     return _words(locale)["per"].format(amount=price.text, per=number(Decimal(price.per), locale))
+
+
+def calculation_words(locale: str) -> Mapping[str, str]:
+    """Return the words of a calculation in the locale's language, English where there are none."""
+    return _words(locale)
 
 
 def interval_in_words(interval: str, count: int) -> str:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 
 from billing.parties import payer_of
 from billing.portal import words
+from billing.portal.calculator import calculator_url
 from billing.portal.invoices import today
 from billing.presentation.reader import Reader, clean
 from catalog import wording
@@ -77,6 +78,7 @@ def _subscription(
         "used_by": "" if is_user else say["used_by"].format(name=subscription.customer.name),
         "paid_by": "" if pays else f"{say['paid_by']} {payer.name}. {say['paid_by_note']}",
         "terms_url": reverse("portal:terms", args=(version.plan.key, version.number)),
+        "calculator_url": calculator_url(version),
         "all_in": say["all_in"].format(currency=version.currency) if pays else "",
         "prices": [
             {

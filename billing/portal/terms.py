@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from billing.documents import render_terms
 from billing.portal import words
+from billing.portal.calculator import calculator_url
 from billing.presentation.reader import clean
 from catalog.models import PlanVersion, VersionStatus
 from catalog.plan_terms import Section, plan_terms
@@ -33,6 +34,7 @@ def terms(request: HttpRequest, plan: str, version: int) -> HttpResponse:
         "about": clean(found.plan.description),
         "sections": _sections(found, locale, issuer),
         "pdf_url": f"{request.path}pdf/",
+        "calculator_url": calculator_url(found),
     }
     return page(request, "terms.html", context, visitor=visitor, current="plan")
 

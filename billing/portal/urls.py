@@ -2,7 +2,17 @@
 
 from django.urls import path, register_converter
 
-from billing.portal import account, colours, events, invoices, metric, plan, terms, usage
+from billing.portal import (
+    account,
+    calculator,
+    colours,
+    events,
+    invoices,
+    metric,
+    plan,
+    terms,
+    usage,
+)
 
 
 class Hexadecimal:
@@ -30,6 +40,8 @@ urlpatterns = [
     path("plan/", plan.plan, name="plan"),
     path("terms/<str:plan>/<int:version>/", terms.terms, name="terms"),
     path("terms/<str:plan>/<int:version>/pdf/", terms.terms_pdf, name="terms_pdf"),
+    path("terms/<str:plan>/<int:version>/calculator/", calculator.calculator, name="calculator"),
+    path("calculator/<str:plan>/", calculator.current, name="plan_calculator"),
     path("account/", account.account, name="account"),
     path("colours/<colour:accent>.css", colours.colours, name="colours"),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from decimal import Decimal
 from typing import Any
 
@@ -40,8 +41,13 @@ from config.base.admin.theme import (
 NOT_A_NUMBER = "Write a number without thousands separators, with a point: 1234.50"
 
 
+_USUAL = ("EUR", "USD", "GBP", "CHF", "JPY")
+
+
 def currency_choices(*, blank: str = "Choose a currency") -> list[tuple[str, str]]:
-    return [("", blank), *((code, f"{code} — {name}") for code, name in CURRENCIES.items())]
+    """Offer all currencies, those asked for most first: whoever types “eur” means no WIR Euro."""
+    codes = [*_USUAL, *(code for code in CURRENCIES if code not in _USUAL)]
+    return [("", blank), *((code, f"{code} — {CURRENCIES[code]}") for code in codes)]
 
 
 def fingerprint(version: PlanVersion) -> str:
@@ -93,7 +99,8 @@ class _PartForm(forms.ModelForm[Any]):
     """A form whose fields alone are checked here; `version_errors` checks the price as a whole."""
 
     def _post_clean(self) -> None:
-        exclude = self._get_validation_exclusions() | {"version", "price"}  # type: ignore[attr-defined]
+        asked = {"version", "price", "metric"}  # a metric comes from among those that were loaded
+        exclude = self._get_validation_exclusions() | asked  # type: ignore[attr-defined]
         opts = self._meta
         self.instance = construct_instance(self, self.instance, opts.fields, opts.exclude)
         try:
@@ -102,8 +109,21 @@ class _PartForm(forms.ModelForm[Any]):
             self._update_errors(wrong)  # type: ignore[attr-defined]
 
 
+class MetricField(forms.ModelChoiceField[ValueMetric]):
+    """Chooses among metrics that were asked for once for all prices of a form."""
+
+    loaded: Mapping[str, ValueMetric] = {}
+
+    def to_python(self, value: Any) -> ValueMetric | None:
+        if value in self.empty_values:
+            return None
+        if str(value) not in self.loaded:
+            raise ValidationError(self.error_messages["invalid_choice"], code="invalid_choice")
+        return self.loaded[str(value)]
+
+
 class PriceForm(_PartForm):
-    metric = forms.ModelChoiceField(
+    metric = MetricField(
         ValueMetric.objects.exclude(status=MetricStatus.RETIRED),
         required=False,
         widget=select(),
@@ -228,9 +248,9 @@ class PriceForm(_PartForm):
 class TierForm(_PartForm):
     class Meta:
         widgets = {
-            "up_to": number_input(placeholder="and above"),
-            "unit_amount": number_input(),
-            "flat_amount": number_input(),
+            "up_to": number_input(placeholder="and above", **{"aria-label": "Up to"}),
+            "unit_amount": number_input(**{"aria-label": "Price of a unit"}),
+            "flat_amount": number_input(**{"aria-label": "Plus once"}),
         }
         labels = {
             "up_to": "Up to",
@@ -285,7 +305,7 @@ class PriceFormSet(ReplacingFormSet):
         for fault in version_errors([_draft(form) for form in sound]):
             _, index, *path = fault.path
             assert isinstance(index, int)
-            _point(sound[index], path, fault.message)
+            point(sound[index], path, fault.message)
 
     def price_drafts(self) -> list[PriceDraft]:
         return [_draft(form) for form in self.kept_forms]
@@ -363,12 +383,13 @@ class PriceInline(EditedWithItsVersion, StackedInline[Price, PlanVersion]):
     )
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        """Ask for the metrics once, not once per price."""
+        """Ask for the metrics once, not once per price, and anew in each request."""
         formset: Any = super().get_formset(request, obj, **kwargs)
-        field = formset.form.base_fields["metric"]
+        field = formset.form.base_fields["metric"] = deepcopy(formset.form.base_fields["metric"])
+        field.loaded = {str(metric.pk): metric for metric in field.queryset}
         field.choices = [
             ("", field.empty_label),
-            *((metric.pk, str(metric)) for metric in field.queryset),
+            *((metric.pk, str(metric)) for metric in field.loaded.values()),
         ]
         return formset
 
@@ -410,7 +431,7 @@ def _tier_formsets(form: Any) -> Iterator[TierFormSet]:
         yield nested.formset
 
 
-def _point(form: Any, path: Sequence[str | int], message: str) -> None:
+def point(form: Any, path: Sequence[str | int], message: str) -> None:
     """Put a fault at the field it is about; at the price's model where it has none."""
     match path:
         case ["tiers", int(index), str(name)]:

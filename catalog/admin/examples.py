@@ -17,17 +17,19 @@ from catalog.wording import (
     interval_in_words,
     number,
 )
+from catalog.worked import formula, steps_of
 
 LOCALE = "en"
 
 
 class Example(NamedTuple):
-    """An amount for a quantity; `exact` is it before rounding, where that differs."""
+    """An amount for a quantity, with its sum; `exact` is it before rounding, where that differs."""
 
     quantity: str
     note: str
     amount: str
     exact: str
+    sum: str
 
 
 class TierRow(NamedTuple):
@@ -81,18 +83,18 @@ def price_words(draft: PriceDraft, currency: str) -> PriceWords:
         tiers=_tier_rows(draft, exponent),
         has_allowance=bool(price.included_quantity),
         has_flat_amounts=any(tier.flat_amount for tier in draft.tiers),
-        examples=_examples(value, unit, units, exponent),
+        examples=_examples(value, (unit, units), exponent),
     )
 
 
-def _examples(value: pricing.Price, unit: str, units: str, exponent: int) -> list[Example]:
+def _examples(value: pricing.Price, units: tuple[str, str], exponent: int) -> list[Example]:
     """Work out what usage would cost: quantities where the price turns, payments, or rows."""
     match value.model:
         case pricing.Percentage() as model:
             charged = replace(value, model=replace(model, free_events=0), minimum=None)
             payments = [Decimal(moved) for moved in (1, 10, 100, 1000)]
             return [
-                _example(charged, pricing.Payments([moved]), "", f"one of {moved}", exponent)
+                _example(charged, pricing.Payments([moved]), "", f"one of {moved}", units, exponent)
                 for moved in payments
             ]
         case pricing.Matrix() as model:
@@ -102,7 +104,8 @@ def _examples(value: pricing.Price, unit: str, units: str, exponent: int) -> lis
                     replace(value, included=Decimal(0), minimum=None),
                     pricing.Cells([pricing.Cell(row.match, Decimal(1000))]),
                     ", ".join(f"{name} {one}" for name, one in row.match.items()) or "all others",
-                    f"1,000 {units}",
+                    f"1,000 {units[1]}",
+                    units,
                     exponent,
                 )
                 for row in rows
@@ -112,7 +115,8 @@ def _examples(value: pricing.Price, unit: str, units: str, exponent: int) -> lis
             value,
             quantity,
             note,
-            f"{number(quantity, LOCALE)} {units if quantity != 1 else unit}",
+            f"{number(quantity, LOCALE)} {units[quantity != 1]}",
+            units,
             exponent,
         )
         for quantity, note in example_quantities(value)
@@ -122,8 +126,8 @@ def _examples(value: pricing.Price, unit: str, units: str, exponent: int) -> lis
 def example_quantities(price: pricing.Price) -> list[tuple[Decimal, str]]:
     """Return the quantities at which a price turns, rising, each with what it is; none for a fee.
 
-    Nothing, the allowance and one more, every end of a tier or package and one more. Tiers count
-    from the end of the allowance (R15).
+    Nothing, the allowance and one more, every end of a tier or package, one less and one more.
+    Tiers count from the end of the allowance (R15).
     """
     if isinstance(price.model, pricing.Flat):
         return []
@@ -136,6 +140,8 @@ def example_quantities(price: pricing.Price) -> list[tuple[Decimal, str]]:
     for bound, note in bounds:
         turns[allowance + bound] = note
         turns.setdefault(allowance + bound + one, "one more")
+        if bound > one:
+            turns.setdefault(allowance + bound - one, "one less")
     if not allowance:
         turns.setdefault(one, "one")
     if not bounds:
@@ -158,14 +164,25 @@ def _bounds(model: pricing.Model) -> Sequence[tuple[Decimal, str]]:
 
 
 def _example(
-    price: pricing.Price, usage: pricing.Usage, note: str, used: str, exponent: int
+    price: pricing.Price,
+    usage: pricing.Usage,
+    note: str,
+    used: str,
+    units: tuple[str, str],
+    exponent: int,
 ) -> Example:
-    rated = pricing.rate(price, usage, exponent=exponent)
+    return example_of(pricing.rate(price, usage, exponent=exponent), note, used, units)
+
+
+def example_of(rated: pricing.Rated, note: str, used: str, units: tuple[str, str]) -> Example:
+    """Say a calculation in a line; `used` is its quantity in words."""
+    exponent = rated.exponent
     return Example(
         quantity=used,
         note=note,
         amount=amount(rated.amount, exponent, LOCALE),
         exact=amount(rated.exact, exponent, LOCALE) if rated.rounding else "",
+        sum=formula(steps_of(rated, units=units, locale=LOCALE)),
     )
 
 

@@ -64,7 +64,7 @@ class PlanAdmin(PresetPages, AuditedAdmin[Plan]):
         "and publish it. Or start from one of ten real examples."
     )
     empty_link = ("Start from an example", "admin:catalog_plan_examples")
-    fields = ("name", "key", "description")
+    fields = ("name", "key", "description", "has_calculator")
     panels = [versions_panel]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:

@@ -24,12 +24,13 @@ from catalog.admin.drafting import (
 from catalog.admin.examples import every, in_currency, price_words
 from catalog.admin.hooks import PUBLISH_NOTES, SUBSCRIBERS
 from catalog.admin.plans import plan_link
+from catalog.admin.trying import TryingPages, month_panel
 from catalog.differences import Side, changes
 from catalog.drafts import drafts_of, version_errors
 from catalog.linter import warnings
 from catalog.models import MetricStatus, Plan, PlanVersion, Price, VersionStatus
 from catalog.money import CURRENCIES
-from config.base.admin.audited import AuditedAdmin, Panel
+from config.base.admin.audited import Panel
 from config.base.admin.theme import action, display
 from config.base.audit import Actor
 from config.base.errors import Invalid, Refusal
@@ -73,8 +74,9 @@ def changes_panel(request: HttpRequest, version: PlanVersion) -> Panel | None:
 
 
 @admin.register(PlanVersion)
-class PlanVersionAdmin(AuditedAdmin[PlanVersion]):
+class PlanVersionAdmin(TryingPages):
     form = VersionForm
+    change_form_template = "admin/catalog/version_form.html"
     list_display = (
         "name",
         "state",
@@ -94,7 +96,7 @@ class PlanVersionAdmin(AuditedAdmin[PlanVersion]):
     )
     autocomplete_fields = ("plan",)
     inlines = [PriceInline]
-    panels = [prices_panel, changes_panel]
+    panels = [prices_panel, month_panel, changes_panel]
     actions_detail = ("publish", "copy", "retire", "discard")
     terms = (
         "Terms",
@@ -109,7 +111,7 @@ class PlanVersionAdmin(AuditedAdmin[PlanVersion]):
     )
 
     class Media:
-        js = ("admin/plainbill-prices.js",)
+        js = ("admin/plainbill-prices.js", "admin/plainbill-live.js")
 
     # Who sees what
 

@@ -46,6 +46,10 @@ class PlanSerializer(StrictSerializer):
     description = Text(
         max_length=10_000, lines=True, allow_blank=True, default="", help_text="For customers."
     )
+    has_calculator = serializers.BooleanField(
+        default=True,
+        help_text="Whether whoever has the link can work out what a published version costs.",
+    )
     versions = VersionFactsSerializer(many=True, read_only=True, help_text="The newest first.")
     created_at = serializers.DateTimeField(read_only=True)
 

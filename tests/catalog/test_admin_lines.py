@@ -94,11 +94,13 @@ LADDER = Graduated((Tier(D(50), D("0.002")), Tier(None, D("0.0015"))))
         pytest.param(PriceValue(Flat(D(499))), [], id="a fee has no quantity"),
         pytest.param(PriceValue(PerUnit(D(2))), [0, 1, 1000], id="per unit"),
         pytest.param(PriceValue(PerUnit(D(2)), D(10)), [0, 10, 11, 1010], id="with an allowance"),
-        pytest.param(PriceValue(LADDER), [0, 1, 50, 51], id="a ladder"),
+        pytest.param(PriceValue(LADDER), [0, 1, 49, 50, 51], id="a ladder"),
         pytest.param(
-            PriceValue(LADDER, D(100)), [0, 100, 101, 150, 151], id="tiers begin at the allowance"
+            PriceValue(LADDER, D(100)),
+            [0, 100, 101, 149, 150, 151],
+            id="tiers begin at the allowance",
         ),
-        pytest.param(PriceValue(Package(D(5), D(1000))), [0, 1, 1000, 1001], id="packages"),
+        pytest.param(PriceValue(Package(D(5), D(1000))), [0, 1, 999, 1000, 1001], id="packages"),
     ],
 )
 def test_examples_stand_where_a_price_turns(price: PriceValue, quantities: list[int]) -> None:
@@ -118,6 +120,7 @@ def test_an_example_says_what_rounding_hides() -> None:
         ("0 calls", "0.00", ""),
         ("100,000 calls", "0.00", ""),
         ("100,001 calls", "0.00", "0.002"),
+        ("149,999 calls", "100.00", "99.998"),
         ("150,000 calls", "100.00", ""),
         ("150,001 calls", "100.00", "100.0015"),
     ]

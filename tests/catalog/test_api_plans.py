@@ -362,6 +362,9 @@ def test_a_plans_texts_change_and_its_key_does_not(caller: Caller) -> None:
     changed = client.patch(f"{PLANS}/scale", {"name": "Scale up", "description": "Two\nlines"})
     assert (changed.json()["name"], changed.json()["description"]) == ("Scale up", "Two\nlines")
     assert faults(client.patch(f"{PLANS}/scale", {"key": "other"})) == {("/key", "immutable")}
+    assert changed.json()["has_calculator"] is True
+    closed = client.patch(f"{PLANS}/scale", {"has_calculator": False})
+    assert (closed.json()["has_calculator"], closed.json()["name"]) == (False, "Scale up")
     assert code(client.post(PLANS, {"key": "scale", "name": "Again"})) == (409, "key_taken")
 
 

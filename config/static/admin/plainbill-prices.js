@@ -46,6 +46,14 @@
     if (label && AMOUNT[model]) label.textContent = AMOUNT[model];
   }
 
+  // A key follows its name until somebody writes one.
+  function nameKey(input) {
+    const key = field(priceOf(input), "key");
+    if (!key || (key.value && key.dataset.follows === undefined)) return;
+    key.dataset.follows = "";
+    key.value = input.value.normalize("NFKD").toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "").slice(0, 40);
+  }
+
   function arrangeAll() {
     document.querySelectorAll("select[name^='prices-'][name$='-model']").forEach((select) => {
       if (!select.name.includes("__prefix__")) arrange(priceOf(select));
@@ -74,6 +82,12 @@
 
   document.addEventListener("change", (event) => {
     if (/^prices-\d+-(model|metric)$/.test(event.target.name ?? "")) arrange(priceOf(event.target));
+  });
+
+  document.addEventListener("input", (event) => {
+    const name = event.target.name ?? "";
+    if (/^prices-\d+-name$/.test(name)) nameKey(event.target);
+    if (/^prices-\d+-key$/.test(name)) delete event.target.dataset.follows;
   });
 
   document.addEventListener("formset:removed", () => {
