@@ -82,11 +82,19 @@ def keep_from_emptying(table: str, *, connection: BaseDatabaseWrapper) -> None:
             (table, table),
         )
         for (part,) in cursor.fetchall():
-            rule = never_emptied(table)
-            cursor.execute(
-                f'CREATE OR REPLACE TRIGGER "{rule}" BEFORE TRUNCATE ON {part} '
-                f"FOR EACH STATEMENT EXECUTE FUNCTION refuse_emptying('{rule}')"
-            )
+            cursor.execute(part_never_emptied(table, part))
+
+
+def part_never_emptied(table: str, part: str) -> str:
+    """Return the statement that refuses TRUNCATE of a table or of one of its partitions.
+
+    For one that is about to be attached, which nobody uses yet: it locks nothing else.
+    """
+    rule = never_emptied(table)
+    return (
+        f'CREATE OR REPLACE TRIGGER "{rule}" BEFORE TRUNCATE ON {part} '
+        f"FOR EACH STATEMENT EXECUTE FUNCTION refuse_emptying('{rule}')"
+    )
 
 
 def never_emptied(table: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import OperationalError, connection, connections, transaction
 from django.utils import timezone
 
-from config.base.guards import keep_from_emptying
+from config.base.guards import part_never_emptied
 from customers.periods import month_after
 
 MONTHS_AHEAD = 3
@@ -125,11 +125,11 @@ def attach(month: date) -> None:
     """Let a table of a month's events be its partition."""
     start, end = bounds(month)
     with connection.cursor() as cursor:
+        cursor.execute(part_never_emptied(TABLE, partition_of(month)))
         cursor.execute(
             f"ALTER TABLE {TABLE} ATTACH PARTITION {partition_of(month)} "
             f"FOR VALUES FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"
         )
-    keep_from_emptying(TABLE, connection=connection)
 
 
 def hold_months() -> None:
