@@ -110,6 +110,9 @@ def _make(month: date) -> bool:
         if month in existing_months():
             return False
         cursor.execute(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING ALL)")
+        # Whoever stores events chooses their partition before waiting for it, so waits here instead:
+        # else it would come to the default one with events that belong there no longer.
+        cursor.execute(f"LOCK TABLE ONLY {TABLE} IN SHARE ROW EXCLUSIVE MODE")
         cursor.execute(f"LOCK TABLE {_DEFAULT} IN ACCESS EXCLUSIVE MODE")
         moved = f"time >= '{start.isoformat()}' AND time < '{end.isoformat()}'"
         with guards_off(_DEFAULT):
