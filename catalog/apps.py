@@ -7,6 +7,7 @@ class CatalogConfig(AppConfig):
     verbose_name = "Sell"
 
     def ready(self) -> None:
+        import catalog.deliveries  # noqa: F401, PLC0415
         from catalog.admin import finders  # noqa: PLC0415
         from catalog.admin.steps import catalog_needs, catalog_steps  # noqa: PLC0415
         from catalog.groups import GRANTS  # noqa: PLC0415

@@ -15,5 +15,6 @@ app.conf.beat_schedule = {  # seconds
     "make_months": {"task": "metering.tasks.make_months", "schedule": 86_400},
     "build_rollups": {"task": "metering.tasks.build_rollups", "schedule": 60},
     "fold_pieces": {"task": "metering.tasks.fold_pieces", "schedule": 60},
+    "remind_of_reviews": {"task": "catalog.tasks.remind", "schedule": 3600},
     "prune": {"task": "config.base.tasks.prune", "schedule": 3600},
 }

@@ -7,18 +7,29 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin import SimpleListFilter
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from catalog import services
 from catalog.admin import lines
 from catalog.admin.worksheet import WorksheetPages, worksheet_panel
-from catalog.models import LEVELS, Aggregation, TimeUnit, ValueIs, ValueMetric, VersionStatus
+from catalog.models import (
+    LEVELS,
+    Aggregation,
+    MetricStatus,
+    TimeUnit,
+    ValueIs,
+    ValueMetric,
+    VersionStatus,
+)
 from catalog.money import plain
 from catalog.wording import filters_in_words
+from catalog.worksheet import due_for_review
 from config.base.admin.audited import AuditedAdmin, PanelMaker
 from config.base.admin.theme import display, number_input, text_input, textarea
 from config.base.audit import Actor
@@ -116,11 +127,32 @@ class MetricForm(forms.ModelForm[ValueMetric]):
         return lines.parse_words(self.cleaned_data["dimensions"])
 
 
+class ReviewFilter(SimpleListFilter):
+    title = "review"
+    parameter_name = "review"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("due", "Due"), ("later", "Later"), ("none", "No date")]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[ValueMetric]
+    ) -> QuerySet[ValueMetric]:
+        today = timezone.localdate()
+        match self.value():
+            case "due":
+                return queryset.filter(pk__in=[metric.pk for metric in due_for_review(on=today)])
+            case "later":
+                return queryset.filter(review_on__gt=today)
+            case "none":
+                return queryset.filter(review_on=None)
+        return queryset
+
+
 @admin.register(ValueMetric)
 class ValueMetricAdmin(WorksheetPages, AuditedAdmin[ValueMetric]):
     form = MetricForm
-    list_display = ("name", "key", "measured", "state", "prices_count")
-    list_filter = ("status", "kind", "aggregation")
+    list_display = ("name", "key", "measured", "state", "review", "prices_count")
+    list_filter = ("status", ReviewFilter, "kind", "aggregation")
     search_fields = ("name", "internal_name", "key", "event_type")
     search_help_text = "Search by name, key or type of event"
     empty_hint = (
@@ -253,6 +285,14 @@ class ValueMetricAdmin(WorksheetPages, AuditedAdmin[ValueMetric]):
     )
     def state(self, metric: ValueMetric) -> str:
         return metric.get_status_display()
+
+    @display(description="Review", ordering="review_on", label={"Due": "warning"}, empty_value="—")
+    def review(self, metric: ValueMetric) -> Any:
+        """Say when its worksheet is looked at again; what is due is marked."""
+        if metric.review_on is None or metric.status == MetricStatus.RETIRED:
+            return None
+        words = f"{metric.review_on:%-d %b %Y}"
+        return ("Due", f"due {words}") if metric.review_on <= timezone.localdate() else words
 
     @display(description="Published prices", ordering="published_prices")
     def prices_count(self, metric: Any) -> int:

@@ -58,7 +58,7 @@ def catalog_needs(user: Viewer, at: datetime) -> Iterator[Need]:
             yield Need(
                 45,
                 f"{words}, {due[0].name} first.",
-                f"{reverse('admin:catalog_valuemetric_changelist')}?review_on__lte={today}",
+                f"{reverse('admin:catalog_valuemetric_changelist')}?review=due",
             )
     if not user.has_perm("catalog.change_planversion"):
         return
