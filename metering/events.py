@@ -135,7 +135,7 @@ def make_event(
     )
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=10_000)
 def _payload_head(type: str, subject: str | None, subscription: str | None) -> bytes:
     """Return how the canonical JSON of a payload begins: an array whose last element is the data."""
     return b"%b," % properties.canonical_bytes([type, subject, subscription])[:-1]
@@ -166,7 +166,6 @@ class OutOfReach(ValueError):
     """A time that is one, but before 1970 or after 2999 in UTC."""
 
 
-@lru_cache(maxsize=20_000)
 def read_time(text: str) -> datetime:
     """Read an RFC 3339 time with its offset; what is finer than a microsecond is cut off.
 
@@ -195,6 +194,10 @@ def read_time(text: str) -> datetime:
     return moment
 
 
+_USUAL_TIME = 40  # characters; a fraction can have as many digits as a body has room for
+_remembered_time = lru_cache(maxsize=5_000)(read_time)
+
+
 def _text(item: Mapping[str, Any], name: str) -> str:
     value = item.get(name)
     if value is None:
@@ -221,7 +224,7 @@ def _time(item: Mapping[str, Any]) -> datetime | None:
     if text is None:
         return None
     try:
-        return read_time(text)
+        return (_remembered_time if len(text) <= _USUAL_TIME else read_time)(text)
     except (ValueError, TypeError, OverflowError):
         raise NotAnEvent(
             "bad_time",

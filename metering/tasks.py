@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
 from celery import shared_task
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from config.base.tasks import nudge
@@ -14,6 +15,8 @@ from metering.services import months, rollups
 
 FOLDED_AFTER = 5.0
 """For how many seconds a process lets events pile up unfolded."""
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task  # type: ignore[untyped-decorator]
@@ -38,12 +41,19 @@ _nudged_at = time.monotonic()
 
 
 def nudge_folding() -> None:
-    """Have what this process appended folded now and then, so that reading stays short."""
+    """Have what this process appended folded now and then, so that reading stays short.
+
+    Events that were taken in are answered so, whatever becomes of it: the beat asks again.
+    """
     global _nudged_at  # noqa: PLW0603
     now = time.monotonic()
-    if now - _nudged_at >= FOLDED_AFTER:
-        _nudged_at = now
+    if now - _nudged_at < FOLDED_AFTER:
+        return
+    _nudged_at = now
+    try:
         nudge(fold_pieces)
+    except DatabaseError:
+        logger.warning("what arrived could not be folded yet", exc_info=True)
 
 
 def nudge_rollups(**kwargs: Any) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import OperationalError
 from rest_framework.test import APIClient
 
 from catalog.models import ValueMetric
 from config.base.audit import SYSTEM
 from customers.models import Customer
-from metering import tasks
+from metering import events, tasks
 from metering.models import QuarantinedEvent, UsageEvent, UsagePiece
 from metering.services import void_events
 from tests import factories as make
@@ -45,6 +46,32 @@ def test_what_arrived_is_folded_now_and_then(gateway: APIClient, monkeypatch: An
         monkeypatch.setattr(tasks, "FOLDED_AFTER", pause)
         post(gateway, body())
         assert UsagePiece.objects.filter(is_folded=False).count() == unfolded
+
+
+def test_what_is_stored_is_answered_so_though_it_could_not_be_folded(
+    gateway: APIClient, monkeypatch: Any
+) -> None:
+    def busy(task: Any) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(tasks, "FOLDED_AFTER", 0.0)
+    monkeypatch.setattr(tasks, "nudge", busy)
+    response = post(gateway, body())
+    assert (response.status_code, response.json()["accepted"]) == (200, 1)
+    assert UsageEvent.objects.count() == 1
+
+
+def test_a_time_of_any_length_is_read_and_only_usual_ones_are_remembered(
+    gateway: APIClient,
+) -> None:
+    """A fraction may be as long as a body: remembered, a few thousand would fill a worker."""
+    times = ["2026-11-01T12:00:00.123456" + "9" * digits + "Z" for digits in (3, 100_000)]
+    known = events._remembered_time.cache_info().currsize
+    response = post(gateway, [body(time=time) for time in times])
+    assert response.json()["accepted"] == 2
+    found = UsageEvent.objects.values_list("time", flat=True)
+    assert {one.isoformat() for one in found} == {"2026-11-01T12:00:00.123456+00:00"}
+    assert events._remembered_time.cache_info().currsize <= known + 1
 
 
 @pytest.mark.parametrize(
