@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 from billing.calculation import Tax, tax_for
-from billing.composition import Offer
 from billing.models import BillingPeriod
+from billing.offers import Offer
 from billing.parties import issuer_of, payer_of
 from billing.usage import Stretch, Wanted
 from catalog.models import PlanVersion

@@ -11,7 +11,7 @@ from itertools import chain
 from django.db.models import Exists, OuterRef
 
 from billing.calculation import Tax
-from billing.composition import Composed, Served, compose
+from billing.composition import Composed, compose
 from billing.coupons import Spending
 from billing.history import earlier_usage, period_key
 from billing.models import (
@@ -25,6 +25,7 @@ from billing.models import (
     TaxSubtotal,
     UsageSnapshot,
 )
+from billing.offers import Served
 from billing.parties import buyer_of, payer_of, seller_of
 from catalog.money import ZERO
 from config.base.fields import ExactSum

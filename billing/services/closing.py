@@ -15,9 +15,9 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from billing.chunk import Chunk
-from billing.composition import Served
 from billing.drafting import Draft, compose_all, write_drafts
 from billing.models import BillingPeriod, PeriodStatus, Purpose, UsageSnapshot
+from billing.offers import Served
 from billing.querysets import BillingPeriodQuerySet
 from billing.usage import read_snapshots
 from config.base import audit

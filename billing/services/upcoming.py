@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from billing.chunk import Chunk
-from billing.composition import Composed, Served, compose
+from billing.composition import Composed, compose
 from billing.drafting import compose_all
 from billing.models import (
     BillingPeriod,
@@ -18,6 +18,7 @@ from billing.models import (
     Purpose,
     UsageSnapshot,
 )
+from billing.offers import Served
 from billing.services.closing import draft_of
 from billing.usage import Wanted, read_snapshots
 from catalog.money import ZERO
