@@ -132,4 +132,5 @@ def faults(page: Page) -> list[str]:
         found += (f"{scheme}: {fault}" for fault in page.evaluate(_HARD_TO_READ))
     page.set_viewport_size({"width": WIDE, "height": HEIGHT})
     page.keyboard.press("Tab")
-    return found + page.evaluate(_UNSEEN_FOCUS)
+    found += page.evaluate(_UNSEEN_FOCUS)
+    return found
