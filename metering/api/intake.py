@@ -52,7 +52,7 @@ def take_in(request: HttpRequest, *, lago_batch: bool = False) -> HttpResponse:
         report = services.ingest(envelope.items, received_at=at)
     except (APIException, DatabaseError) as refusal:
         return as_problem(refusal, request)
-    tasks.nudge_folding()
+    tasks.nudge_folding(accepted=report.accepted)
     if report.invalid:
         return _some_are_invalid(report)
     if envelope.lago:

@@ -48,6 +48,29 @@ def test_what_arrived_is_folded_now_and_then(gateway: APIClient, monkeypatch: An
         assert UsagePiece.objects.filter(is_folded=False).count() == unfolded
 
 
+@pytest.mark.parametrize(
+    ("calls", "asked"),
+    [
+        pytest.param([1] * 100, 1, id="a hundred calls of one event"),
+        pytest.param([1] * 99, 0, id="not quite a hundred"),
+        pytest.param([0] * 100, 0, id="calls of duplicates leave nothing to fold"),
+        pytest.param([1000, 1000], 1, id="two calls of a thousand, like fifty calls each"),
+        pytest.param([19] * 99 + [21] * 2, 1, id="up to twenty events are like one"),
+        pytest.param([1000] * 7, 3, id="again and again"),
+    ],
+)
+def test_folding_is_asked_for_by_how_much_there_is_to_fold(
+    calls: list[int], asked: int, monkeypatch: Any
+) -> None:
+    asked_for: list[Any] = []
+    monkeypatch.setattr(tasks, "FOLDED_AFTER", 100)
+    monkeypatch.setattr(tasks, "_unfolded", 0)
+    monkeypatch.setattr(tasks, "nudge", asked_for.append)
+    for accepted in calls:
+        tasks.nudge_folding(accepted=accepted)
+    assert asked_for == [tasks.fold_pieces] * asked
+
+
 def test_what_is_stored_is_answered_so_though_it_could_not_be_folded(
     gateway: APIClient, monkeypatch: Any
 ) -> None:
