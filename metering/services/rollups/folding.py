@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
-from customers.models import Customer
 from metering.definitions import Definition, definition_from
 from metering.models import PieceBatch, Rollup, UsagePiece
 from metering.querysets import Target, fragments
-from metering.querysets.dialects import Sql, dialect
+from metering.querysets.dialects import Dialect, Sql, dialect
 from metering.services.rollups.rebuilding import lock_rollups, rebuild, within_reach
 
 PIECES_PER_STEP = 10_000
-BATCHES_PER_STEP = 200
+BATCHES_PER_STEP = 500
 
 
 def fold_pieces() -> int:
@@ -23,127 +21,148 @@ def fold_pieces() -> int:
     What order matters of is summed up from its events; where those are archived, it is left as it
     is. In steps of a transaction each. Right at any moment, beside ingestion and beside itself.
     """
-    while _unpack_some():
-        pass
     folded = 0
-    while step := _fold_some():
-        folded += step
+    for fold_some in (_fold_batches, _fold_some):
+        while (step := fold_some()) is not None:
+            folded += step
     return folded
 
 
 @transaction.atomic
-def _unpack_some() -> bool:
-    """Turn batches into pieces of their own, as few as their kind allows; say whether there were any."""
+def _fold_batches() -> int | None:
+    """Take the oldest batches of a rollup in; return how many pieces they came to, None without any."""
     lock_rollups()
-    oldest = PieceBatch.objects.order_by("pk").first()
+    oldest = PieceBatch.objects.order_by("pk").values_list("rollup_id", flat=True).first()
     if oldest is None:
-        return False
-    rollup = Rollup.objects.filter(pk=oldest.rollup_id).first()
+        return None
+    rollup = Rollup.objects.filter(pk=oldest).first()
     if rollup is None:  # of a metric that is measured differently by now
-        PieceBatch.objects.filter(rollup=oldest.rollup_id).delete()
-        return True
+        PieceBatch.objects.filter(rollup=oldest).delete()
+        return 0
     definition = definition_from(rollup.definition)
+    batch = Sql(
+        """
+        DELETE FROM metering_piecebatch WHERE id IN (
+            SELECT id FROM metering_piecebatch WHERE rollup_id = %s ORDER BY id LIMIT %s)
+        RETURNING *""",
+        (rollup.pk, BATCHES_PER_STEP),
+    )
+    pieces = fragments.unfolded("batch b")
+    if definition.kind.is_ordered:
+        _unpack(rollup, batch, pieces)
+        return 0
+    words = dialect()
+    statement = f"""
+        WITH batch AS ({{batch}}),
+        fresh ({fragments.PIECE_COLUMNS}) AS MATERIALIZED (
+            {fragments.merged(words, definition, f"({pieces})")}),
+        {_DAY_OF_FRESH},
+        gone AS ({_GONE}),
+        made AS ({_made(words, definition, "(SELECT * FROM fresh UNION ALL SELECT * FROM gone)")})
+        SELECT COUNT(*) FROM fresh"""
+    of_day, pk = Sql(_OF_DAY, (rollup.pk,)), Sql("%s", (rollup.pk,))
+    return _number(fragments.joined(statement, batch=batch, of_day=of_day, rollup=pk))
+
+
+def _unpack(rollup: Rollup, batch: Sql, pieces: str) -> None:
+    """Turn batches into pieces of their own, to be folded as such."""
     columns = fragments.PIECE_COLUMNS
-    pieces = f"({fragments.unfolded('batch b')})"
-    if not definition.kind.is_ordered:
-        pieces = f"({fragments.merged(dialect(), definition, pieces)})"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            WITH batch AS (
-                DELETE FROM metering_piecebatch WHERE id IN (
-                    SELECT id FROM metering_piecebatch WHERE rollup_id = %s ORDER BY id LIMIT %s)
-                RETURNING *)
-            INSERT INTO metering_usagepiece (rollup_id, is_folded, {columns})
-            SELECT %s, FALSE, pieces.* FROM {pieces} AS pieces""",
-            (rollup.pk, BATCHES_PER_STEP, rollup.pk),
-        )
-    return True
+    statement = f"""
+        WITH batch AS ({{batch}})
+        INSERT INTO metering_usagepiece (rollup_id, is_folded, {columns})
+        SELECT {{rollup}}, FALSE, pieces.* FROM ({pieces}) AS pieces"""
+    _run(fragments.joined(statement, batch=batch, rollup=Sql("%s", (rollup.pk,))))
 
 
 @transaction.atomic
-def _fold_some() -> int:
+def _fold_some() -> int | None:
+    """Fold the oldest pieces of a rollup; return how many, None without any."""
     lock_rollups()
-    fresh = UsagePiece.objects.filter(is_folded=False).order_by("pk")
+    fresh = UsagePiece.objects.filter(is_folded=False)
+    oldest = fresh.order_by("pk").values_list("rollup_id", flat=True).first()
+    if oldest is None:
+        return None
+    rollup = Rollup.objects.filter(pk=oldest).first()
+    if rollup is None:  # of a metric that is measured differently by now
+        UsagePiece.objects.filter(rollup=oldest).delete()
+        return 0
+    definition = definition_from(rollup.definition)
+    if definition.kind.is_ordered:
+        return _sum_up_anew(rollup, fresh)
+    return _merge(rollup, definition)
+
+
+def _sum_up_anew(rollup: Rollup, fresh: QuerySet[UsagePiece]) -> int:
+    """Sum up from events the days of the next pieces of a rollup of which order matters."""
+    rows = fresh.filter(rollup=rollup).order_by("pk")
     chosen = list(
-        fresh.values_list("pk", "rollup_id", "customer_id", "starts_at", "ends_at")[
+        rows.values_list("pk", "customer_id", "customer__time_zone", "starts_at", "ends_at")[
             :PIECES_PER_STEP
         ]
     )
-    if not chosen:
-        return 0
-    rollups = Rollup.objects.in_bulk({row[1] for row in chosen})
-    days: dict[int, set[tuple[int, Any, Any]]] = {}
-    for _, rollup_id, customer_id, start, end in chosen:
-        days.setdefault(rollup_id, set()).add((customer_id, start, end))
-    zones = dict(
-        Customer.objects.filter(pk__in={row[2] for row in chosen}).values_list("pk", "time_zone")
-    )
-    for rollup_id, touched in sorted(days.items()):
-        rollup = rollups.get(rollup_id)
-        if rollup is None:  # of a metric that is measured differently by now
-            UsagePiece.objects.filter(rollup=rollup_id).delete()
-            continue
-        targets = [Target(pk, zones[pk], start, end) for pk, start, end in sorted(touched)]
-        definition = definition_from(rollup.definition)
-        if definition.kind.is_ordered:
-            rebuild(rollup, within_reach(targets))
-            _leave([row[0] for row in chosen if row[1] == rollup_id])
-        else:
-            _merge(rollup, definition, targets)
+    days = {Target(customer_id, zone, *day) for _, customer_id, zone, *day in chosen}
+    rebuild(rollup, within_reach(sorted(days)))
+    UsagePiece.objects.filter(pk__in=[row[0] for row in chosen]).update(is_folded=True)
     return len(chosen)
 
 
-def _leave(pieces: list[int]) -> None:
-    UsagePiece.objects.filter(pk__in=pieces).update(is_folded=True)
+_DAY_OF_FRESH = """day (customer_id, "start", "end") AS MATERIALIZED (
+            SELECT DISTINCT customer_id, starts_at, ends_at FROM fresh)"""
+_OF_DAY = (
+    "p.customer_id = d.customer_id AND p.rollup_id = %s "
+    'AND p.ends_at = d."end" AND p.starts_at = d."start"'
+)
+_GONE = f"""
+            DELETE FROM metering_usagepiece p USING day d WHERE {{of_day}}
+            RETURNING {", ".join(f"p.{name}" for name in fragments.PIECE_COLUMNS.split(", "))}"""
 
 
-def _merge(rollup: Rollup, definition: Definition, days: list[Target]) -> None:
-    """Replace the pieces of each of these days by one per key."""
+def _merge(rollup: Rollup, definition: Definition) -> int:
+    """Replace all pieces of the days of the next pieces by one per key and day."""
     words = dialect()
-    columns = fragments.PIECE_COLUMNS
-    of_day = (
-        "p.customer_id = d.customer_id AND p.rollup_id = %s "
-        'AND p.ends_at = d."end" AND p.starts_at = d."start"'
+    fresh = Sql(
+        """
+            SELECT customer_id, starts_at, ends_at FROM metering_usagepiece
+            WHERE NOT is_folded AND rollup_id = %s ORDER BY id LIMIT %s""",
+        (rollup.pk, PIECES_PER_STEP),
     )
-    day = 'day (customer_id, zone, "start", "end") AS MATERIALIZED ({days})'
-    lookup = words.each("metering_usagepiece", "p", of_day)
+    days = f"fresh AS MATERIALIZED ({{fresh}}), {_DAY_OF_FRESH}"
+    of_day, pk = Sql(_OF_DAY, (rollup.pk,)), Sql("%s", (rollup.pk,))
+    if connection.vendor == "postgresql":
+        statement = f"""
+        WITH {days},
+        gone AS ({_GONE}),
+        made AS ({_made(words, definition, "gone")})
+        SELECT COUNT(*) FROM fresh"""
+        return _number(fragments.joined(statement, fresh=fresh, of_day=of_day, rollup=pk))
+    newest = _number(Sql("SELECT MAX(id) FROM metering_usagepiece"))
+    count = _number(Sql(f"SELECT COUNT(*) FROM ({fresh.text})", fresh.params))
+    held = f"SELECT p.* FROM day d {words.each('metering_usagepiece', 'p', '{of_day}')}"
+    made = f"WITH {days}, held AS ({held}) {_made(words, definition, 'held')}"
+    _run(fragments.joined(made, fresh=fresh, of_day=of_day, rollup=pk))
+    dropped = f"""
+        WITH {days}
+        DELETE FROM metering_usagepiece WHERE id IN (
+            SELECT held.id FROM ({held}) AS held WHERE held.id <= {{newest}})"""
+    _run(fragments.joined(dropped, fresh=fresh, of_day=of_day, newest=Sql("%s", (newest,))))
+    return count
+
+
+def _made(words: Dialect, definition: Definition, runs: str) -> str:
+    """Insert what these pieces come to."""
+    return f"""
+            INSERT INTO metering_usagepiece (rollup_id, is_folded, {fragments.PIECE_COLUMNS})
+            SELECT {{rollup}}, TRUE, pieces.* FROM (
+                {fragments.merged(words, definition, runs)}) AS pieces"""
+
+
+def _number(statement: Sql) -> int:
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            statement = fragments.joined(
-                f"""
-                WITH {day},
-                gone AS (DELETE FROM metering_usagepiece p USING day d WHERE {{of_day}}
-                    RETURNING {", ".join(f"p.{name}" for name in columns.split(", "))})
-                INSERT INTO metering_usagepiece (rollup_id, is_folded, {columns})
-                SELECT {{rollup}}, TRUE, pieces.* FROM ({{merged}}) AS pieces""",
-                days=words.targets(days),
-                of_day=Sql(of_day, (rollup.pk,)),
-                rollup=Sql("%s", (rollup.pk,)),
-                merged=Sql(fragments.merged(words, definition, "gone")),
-            )
-            cursor.execute(statement.text, statement.params)
-            return
-        cursor.execute("SELECT MAX(id) FROM metering_usagepiece")
-        [newest] = cursor.fetchone()
-        made = fragments.joined(
-            f"""
-            WITH {day}, held AS (SELECT p.* FROM day d {{lookup}})
-            INSERT INTO metering_usagepiece (rollup_id, is_folded, {columns})
-            SELECT {{rollup}}, TRUE, pieces.* FROM ({{merged}}) AS pieces""",
-            days=words.targets(days),
-            lookup=Sql(lookup, (rollup.pk,)),
-            rollup=Sql("%s", (rollup.pk,)),
-            merged=Sql(fragments.merged(words, definition, "held")),
-        )
-        cursor.execute(made.text, made.params)
-        dropped = fragments.joined(
-            f"""
-            WITH {day}
-            DELETE FROM metering_usagepiece WHERE id IN (
-                SELECT p.id FROM day d {{lookup}} WHERE p.id <= {{newest}})""",
-            days=words.targets(days),
-            lookup=Sql(lookup, (rollup.pk,)),
-            newest=Sql("%s", (newest,)),
-        )
-        cursor.execute(dropped.text, dropped.params)
+        cursor.execute(statement.text, statement.params)
+        [number] = cursor.fetchone()
+    return int(number)
+
+
+def _run(statement: Sql) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement.text, statement.params)
