@@ -13,6 +13,7 @@ class BillingConfig(AppConfig):
             customer_panels,
             finders,
             for_customers,
+            life,
             overview,
         )
         from billing.groups import GRANTS  # noqa: PLC0415
@@ -45,5 +46,6 @@ class BillingConfig(AppConfig):
             customer_panels.invoices_panel,
         ]
         SUBSCRIPTION_PANELS.insert(1, customer_panels.subscription_running_panel)
+        SUBSCRIPTION_PANELS.insert(2, life.waiting_panel)
         SUBSCRIPTION_PANELS.insert(-1, coupons_panel.coupons_panel)
         FINDERS.extend(finders.FINDERS)

@@ -121,6 +121,23 @@ def totals(lines: Sequence[Taxed], *, exponent: int) -> Totals:
     return Totals(subtotals, net, tax_total, EXACT.add(net, tax_total))
 
 
+def creditable(lines: Sequence[Taxed], amount: Decimal, tax: Tax, *, exponent: int) -> Decimal:
+    """Return how much of a net `amount` can be credited beside these lines: all, or what keeps the
+    total at zero or above (R32a)."""
+
+    def total_after(net: Decimal) -> Decimal:
+        return totals([*lines, Taxed(EXACT.minus(net), tax)], exponent=exponent).total
+
+    if total_after(amount) >= 0:
+        return amount
+    unit = Decimal(1).scaleb(-exponent)
+    room = Fraction(max(total_after(ZERO), ZERO)) * 100 / (100 + Fraction(tax.rate))
+    found = min(amount, round_half_up(room, exponent))
+    while found > 0 and total_after(found) < 0:  # tax is rounded on each rate's own sum
+        found = EXACT.subtract(found, unit)
+    return found
+
+
 def add_up(amounts: Iterable[Decimal]) -> Decimal:
     """Add exactly; 0 for nothing."""
     total = ZERO

@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from billing.calculation import Tax, Taxed, Totals, totals
+from billing.calculation import Tax, Taxed, Totals, add_up, totals
 from billing.charging import (
     charge_afterwards,
     charge_ahead,
@@ -30,8 +30,10 @@ from billing.models import (
     UsageSnapshot,
 )
 from billing.offers import Served
+from billing.unused import Unused, credits
 from catalog import money
 from catalog.models import Timing
+from catalog.money import EXACT
 from catalog.pricing import DayFraction
 from customers.models import Subscription
 
@@ -57,12 +59,15 @@ def compose(
     ahead: Decimal,
     tax: Tax,
     coupons: Sequence[Held] = (),
+    unused: Sequence[Unused] = (),
 ) -> Composed:
     """Charge the period that ended in arrears and the one that starts in advance (R21).
 
     `snapshots` holds the usage of `ended` by metric, `past` what was billed before it, which each
     line tells beside its own, `ahead` what earlier invoices charged for `ended` itself, and `coupons`
-    what reduces the lines, in this order. Either period may be None, but not both: an opening has no period that ended, a last invoice none that starts.
+    what reduces the lines, in this order. `unused` fees are credited below them, as far as the total
+    bears it (R32a). Either period may be None, but not both: an opening has no period that ended, a
+    last invoice none that starts.
     """
     served = ended or starting
     assert served is not None
@@ -92,13 +97,21 @@ def compose(
             charges += [(price.position, owned(line, own_since)) for line in lines]
     ordered = [line for _, line in sorted(charges, key=lambda charge: charge[0])]
     if ended:
-        ordered += _commitment(ended, ordered, ahead, exponent)
+        credited = add_up(one.left for one in unused if one.line.period_id == ended.period.pk)
+        kept = EXACT.subtract(ahead, credited)
+        ordered += _commitment(ended, ordered, kept, exponent)
     for position, line in enumerate(ordered, start=1):
         line.position, line.subscription = position, subscription
         line.tax_category, line.tax_rate = tax.category, tax.rate
     reduced = list(allowances(ordered, coupons, exponent=exponent))
     nets = [*(line.net for line in ordered), *(-allowance.amount for allowance in reduced)]
-    added = totals([Taxed(net, tax) for net in nets], exponent=exponent)
+    taxed = [Taxed(net, tax) for net in nets]
+    for line, own_tax in credits(unused, taxed, exponent=exponent):
+        ordered.append(line)
+        line.position, line.subscription = len(ordered), subscription
+        line.tax_category, line.tax_rate = own_tax.category, own_tax.rate
+        taxed.append(Taxed(line.net, own_tax))
+    added = totals(taxed, exponent=exponent)
     taxes = [_subtotal(*subtotal) for subtotal in added.subtotals]
     return Composed(ordered, reduced, taxes, added, served.offer.version.currency)
 

@@ -27,6 +27,7 @@ from billing.models import (
 )
 from billing.offers import Served
 from billing.parties import buyer_of, payer_of, seller_of
+from billing.unused import UnusedFees
 from catalog.money import ZERO
 from config.base.fields import ExactSum
 from customers.models import Issuer, Subscription
@@ -90,11 +91,12 @@ class Draft:
 def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
     """Compose the lines of drafts, each with its past and the coupons that those before it left.
 
-    In four queries, however many they are.
+    In a constant number of queries, however many they are.
     """
     past = earlier_usage([draft.ended.period for draft in drafts if draft.ended])
     ahead = billed_ahead([draft.ended for draft in drafts if draft.ended])
-    spending = Spending({draft.subscription.pk: draft.subscription for draft in drafts}.values())
+    subscriptions = {draft.subscription.pk: draft.subscription for draft in drafts}.values()
+    spending, unused = Spending(subscriptions), UnusedFees(subscriptions)
     found = []
     for draft in drafts:
         ended = draft.ended.period if draft.ended else None
@@ -109,7 +111,9 @@ def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
             coupons=spending.held(
                 draft.subscription, day=draft.day, currency=draft.currency, replaces=draft.replaces
             ),
+            unused=unused.of(draft.subscription, day=draft.day, replaces=draft.replaces),
         )
+        unused.record(composed.lines, replaces=draft.replaces)
         spending.record(draft.subscription, composed.allowances, replaces=draft.replaces)
         found.append(composed)
     return found

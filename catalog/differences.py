@@ -104,6 +104,7 @@ def _terms(
             "Minimum commitment",
             *(_commitment(version, currencies) for version in (before, after)),
         ),
+        ("refund_unused", "On cancelling at once", *map(_refund, (before, after))),
     )
     for code, what, old, new in said:
         if old != new:
@@ -335,6 +336,10 @@ def _trial(version: PlanVersion) -> str:
 def _commitment(version: PlanVersion, currencies: tuple[str, str]) -> str:
     least = version.minimum_commitment
     return NONE if least is None else _money(least, version.currency, currencies)
+
+
+def _refund(version: PlanVersion) -> str:
+    return "unused fees are credited" if version.refund_unused else "nothing is credited"
 
 
 def _measured(price: Price) -> str:

@@ -367,6 +367,7 @@ class PlanVersion(models.Model):
         "billing_interval_count",
         "trial_days",
         "minimum_commitment",
+        "refund_unused",
         "published_at",
         "published_by",
     )
@@ -395,6 +396,10 @@ class PlanVersion(models.Model):
     )
     minimum_commitment = amount_field(
         null=True, blank=True, help_text="The least a customer pays per interval, before tax."
+    )
+    refund_unused = models.BooleanField(
+        default=True,
+        help_text="Who cancels at once is credited what was paid in advance for the days after.",
     )
     status = models.CharField(
         max_length=10, choices=VersionStatus, default=VersionStatus.DRAFT, editable=False

@@ -49,7 +49,7 @@ def plan_terms(version: PlanVersion, *, language: str, contact: str = "") -> lis
     return [
         Section(say["periods"], tuple(_periods(version, say, tag))),
         *(_price(draft, version, say, tag) for draft in drafts),
-        Section(say["parts"], tuple(_parts(drafts, say))),
+        Section(say["parts"], tuple(_parts(version, drafts, say))),
         Section(say["usage"], tuple(_usage(drafts, say))),
         Section(say["invoice"], tuple(_invoice(version, say, tag))),
         Section(say["questions"], tuple(_questions(say, contact))),
@@ -118,7 +118,9 @@ def _timing(price: Price, version: PlanVersion, say: Mapping[str, str], tag: str
     return say[key].format(interval=lasts)
 
 
-def _parts(drafts: Sequence[PriceDraft], say: Mapping[str, str]) -> Iterator[str]:
+def _parts(
+    version: PlanVersion, drafts: Sequence[PriceDraft], say: Mapping[str, str]
+) -> Iterator[str]:
     """Say what a part of a period costs (R5, R15)."""
     by_days = [price for price, _ in drafts if price.proration == Proration.DAYS]
     whole = [price for price, _ in drafts if price.proration == Proration.NONE]
@@ -130,6 +132,8 @@ def _parts(drafts: Sequence[PriceDraft], say: Mapping[str, str]) -> Iterator[str
         yield say["part usage"]
     if any(price.metric is None for price, _ in drafts):
         yield say["part quantity"]
+    if any(price.timing == Timing.ADVANCE for price in by_days):
+        yield say["part refund" if version.refund_unused else "part no refund"]
     for price in whole:
         yield say["part none"].format(name=price.name)
 

@@ -75,6 +75,10 @@ WORDS: dict[str, dict[str, str]] = {
         "minimum and maximum are multiplied by that fraction (quantities rounded up); the price of "
         "a unit stays.",
         "part quantity": "A quantity that rises within a period is charged from its day on.",
+        "part refund": "If you cancel at once, what you paid in advance for the days after your last "
+        "is credited on your next invoice.",
+        "part no refund": "If you cancel at once, what you paid in advance is not paid back. If you "
+        "cancel at the end of a period, you are served until then.",
         "part none": "“{name}” is not reduced for a part of a period.",
         "usage": "How usage is counted",
         "no usage": "Nothing in this plan depends on usage.",
@@ -203,6 +207,10 @@ WORDS: dict[str, dict[str, str]] = {
         "Preis einer Einheit bleibt.",
         "part quantity": "Eine Menge, die innerhalb eines Zeitraums steigt, wird ab ihrem Tag "
         "berechnet.",
+        "part refund": "Kündigen Sie mit sofortiger Wirkung, wird Ihnen im Voraus Gezahltes für die "
+        "Tage nach Ihrem letzten auf Ihrer nächsten Rechnung gutgeschrieben.",
+        "part no refund": "Kündigen Sie mit sofortiger Wirkung, wird im Voraus Gezahltes nicht "
+        "erstattet. Kündigen Sie zum Ende eines Zeitraums, gilt unsere Leistung bis dahin.",
         "part none": "„{name}“ wird für einen Teil eines Zeitraums nicht gekürzt.",
         "usage": "Wie Nutzung gezählt wird",
         "no usage": "In diesem Tarif hängt nichts von Nutzung ab.",

@@ -33,6 +33,16 @@ from config.base import audit, records
 from config.base.audit import Actor
 from config.base.errors import Fault, Invalid, KeyTaken, Refusal
 
+TERMS = (
+    "currency",
+    "interval",
+    "interval_count",
+    "trial_days",
+    "minimum_commitment",
+    "refund_unused",
+)
+"""What is said of a plan version beside its prices."""
+
 Copied = TypeVar("Copied", Price, PriceTier)
 
 
@@ -166,8 +176,7 @@ def copy_version(*, version_id: int, actor: Actor) -> PlanVersion:
     copies = []
     for price, tiers in drafts_of(list(source.prices.all())):
         copies.append(PriceDraft(_copy(price), [_copy(tier) for tier in tiers]))
-    names = ("currency", "interval", "interval_count", "trial_days", "minimum_commitment")
-    version = PlanVersion(**{name: getattr(source, name) for name in names})
+    version = PlanVersion(**{name: getattr(source, name) for name in TERMS})
     return draft_version(plan_id=source.plan_id, version=version, prices=copies, actor=actor)
 
 

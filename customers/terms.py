@@ -37,6 +37,18 @@ def own_period(phase: SubscriptionPhase, *, interval: str, count: int, day: date
     return terms.period_containing(day)
 
 
+def paid_until(phase: SubscriptionPhase, *, day: date) -> date:
+    """Return where what is paid for on a day of a phase ends: the plan's interval, or the trial.
+
+    Before the phase begins: that of its first day.
+    """
+    terms = replace(phase_terms(phase), ends_on=None)
+    day = max(day, phase.starts_on)
+    version = phase.plan_version
+    own = replace(terms, interval=Interval(version.interval), count=version.interval_count)
+    return own.period_containing(day).end
+
+
 def in_force(subscription: Subscription, *, at: datetime) -> SubscriptionPhase:
     """Return the phase that holds at that moment: before the start the first, after the end the last."""
     phases = list(subscription.phases.all())

@@ -3,7 +3,7 @@
 Owns what a caller reads and may ask for; each view calls one service and nudges its task.
 """
 
-from billing.api import invoices, periods, runs, upcoming
+from billing.api import invoices, life, periods, runs, upcoming
 
 routes = [*runs.routes, *invoices.routes]
-urlpatterns = [*periods.urlpatterns, *upcoming.urlpatterns]
+urlpatterns = [*periods.urlpatterns, *upcoming.urlpatterns, *life.urlpatterns]

@@ -56,9 +56,12 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     """How an amount came to be: the steps sum to `exact`, and with `rounding` to `amount`.
 
     A minimum charge and a minimum commitment have no steps: `floor` less `charged` is the `amount`.
+    Nor has a credit: `paid` times `period_fraction`, less what was credited before and what waits.
     """
 
-    model = serializers.CharField(help_text="The price's model, or `minimum`, or `commitment`.")
+    model = serializers.CharField(
+        help_text="The price's model, or `minimum`, `commitment` or `credit`."
+    )
     measured = MeasuredSerializer(required=False, help_text="Of usage.")
     negative = serializers.BooleanField(
         required=False, help_text="Less than nothing was measured, and is billed as 0."
@@ -78,6 +81,15 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     scaled = ScaledSerializer(many=True, required=False)
     filters = FilterSerializer(
         many=True, required=False, help_text="Only usage that meets these belongs to the price."
+    )
+    invoice = serializers.CharField(
+        required=False, help_text="Of a credit: the number of the invoice with the fee."
+    )
+    line = serializers.UUIDField(required=False, help_text="Of a credit: the line of the fee.")
+    paid = QuantityString(required=False, help_text="Of a credit: the fee after coupons.")
+    credited_before = QuantityString(required=False, help_text="Credited by earlier invoices.")
+    waits = QuantityString(
+        required=False, help_text="What this invoice could not carry; the next one credits it."
     )
     own_terms_since = serializers.DateField(
         required=False, help_text="The price is the customer's own, agreed from this day on."

@@ -34,6 +34,7 @@ class LineKind(models.TextChoices):
     USAGE = "usage", "Usage"
     MINIMUM = "minimum", "Minimum charge"
     COMMITMENT = "commitment", "Minimum commitment"
+    CREDIT = "credit", "Credit of an unused fee"
 
 
 class TaxCategory(models.TextChoices):
@@ -223,6 +224,14 @@ class InvoiceLine(models.Model):
     snapshot = models.ForeignKey(
         UsageSnapshot, on_delete=models.PROTECT, null=True, blank=True, related_name="lines"
     )
+    credited = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="credits",
+        help_text="The line of which this credits what was unused (R21a).",
+    )
     service_start = models.DateField()
     service_end = models.DateField(help_text="The first day after the service.")
     quantity = quantity_field()
@@ -248,6 +257,9 @@ class InvoiceLine(models.Model):
             ),
             exactly_when(
                 Q(kind="commitment"), Q(price__isnull=True), name="line_has_a_price_or_a_commitment"
+            ),
+            exactly_when(
+                Q(kind="credit"), Q(credited__isnull=False), name="line_of_credit_names_another"
             ),
             models.CheckConstraint(
                 name="line_service_ends_after_it_starts",

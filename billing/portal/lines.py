@@ -79,6 +79,8 @@ def _checks(line: InvoiceLine, view: LineView, reader: Reader) -> Iterator[str]:
     if line.kind in (LineKind.MINIMUM, LineKind.COMMITMENT):
         yield say["check_minimum"]
         return
+    if line.kind == LineKind.CREDIT:
+        yield say["check_credit"]
     if line.kind == LineKind.USAGE:
         over = Decimal(line.explanation["overage"])
         if not over:

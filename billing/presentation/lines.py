@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from typing import Any
 
 from billing.models import InvoiceLine, LineKind
@@ -13,7 +14,7 @@ from billing.presentation.reader import Reader, clean
 from billing.presentation.views import LineView, RowView, UsageView
 from catalog.metrics import PRORATED
 from catalog.models import Timing
-from catalog.money import ENDLESS_PLACES, EXACT, ZERO, plain
+from catalog.money import ENDLESS_PLACES, EXACT, ZERO, plain, round_half_up, round_up
 from catalog.pricing import Step
 from catalog.pricing.explanation import step_from_json
 from catalog.pricing.values import DayFraction
@@ -28,7 +29,7 @@ _FLOORS = (LineKind.MINIMUM, LineKind.COMMITMENT)
 def is_shown(line: InvoiceLine) -> bool:
     """Hide only what has neither money nor usage (R34)."""
     used = line.quantity if line.kind == LineKind.USAGE else Decimal(0)
-    return bool(line.net or used)
+    return bool(line.net or used or line.explanation.get("waits"))
 
 
 def has_usage(line: InvoiceLine) -> bool:
@@ -67,6 +68,8 @@ def _name(line: InvoiceLine, reader: Reader) -> str:
             return reader.say("minimum", description=clean(line.description))
         case LineKind.COMMITMENT:
             return reader.say("commitment")
+        case LineKind.CREDIT:
+            return reader.say("credit", description=clean(line.description))
     return clean(line.description)
 
 
@@ -97,6 +100,8 @@ def _rows(
 ) -> list[RowView]:
     if line.kind in _FLOORS:
         return list(_minimum_rows(line.explanation, reader))
+    if line.kind == LineKind.CREDIT:
+        return list(_credit_rows(line.explanation, reader))
     over = bool(Decimal(line.explanation["included"]))
     shown = [_amount(step, reader.exponent) for step in steps]
     with localcontext(EXACT):
@@ -174,9 +179,23 @@ def _minimum_rows(said: dict[str, Any], reader: Reader) -> Iterator[RowView]:
     yield RowView("charged", reader.say("charged"), "", "", reader.amount(taken_off))
 
 
+def _credit_rows(said: dict[str, Any], reader: Reader) -> Iterator[RowView]:
+    """Say what was paid for the days that were not served, and what of it is not credited here."""
+    paid, part = Decimal(said["paid"]), DayFraction.parse(said["period_fraction"])
+    exact = -Fraction(paid) * part.value
+    worth, shown = round_half_up(exact, reader.exponent), round_up(exact, reader.exponent + 2)
+    label = reader.say("unused_part", paid=reader.amount(paid), part=str(part))
+    yield RowView("unused", label, "", "", reader.amount(shown))
+    if rounding := EXACT.subtract(worth, shown):
+        yield RowView("rounding", reader.say("rounding"), "", "", reader.amount(rounding))
+    for key, name in (("credited_before", "credited_before"), ("waits", "credit_waits")):
+        if key in said:
+            yield RowView(key, reader.say(name), "", "", reader.amount(Decimal(said[key])))
+
+
 def _is_in_advance(line: InvoiceLine, today: date) -> bool:
     in_advance = line.price is not None and line.price.timing == Timing.ADVANCE
-    return in_advance and line.service_end > today
+    return in_advance and line.kind != LineKind.CREDIT and line.service_end > today
 
 
 def _quantity(line: InvoiceLine, reader: Reader) -> str:
@@ -224,6 +243,9 @@ def _notes(line: InvoiceLine, reader: Reader) -> Iterator[str]:
         yield _scaled(scaled, said["period_fraction"], reader)
     if said.get("negative"):
         yield reader.say("negative")
+    if line.kind == LineKind.CREDIT:
+        since = reader.long_date(line.service_start)
+        yield reader.say("credit_of", invoice=said["invoice"], date=since)
     if since := said.get("own_terms_since"):
         yield reader.say("own_terms", date=reader.long_date(date.fromisoformat(since)))
 

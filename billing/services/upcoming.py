@@ -78,15 +78,19 @@ def upcoming_invoices(
 def running_periods(*, subscriptions: Sequence[Subscription], at: datetime) -> list[Running]:
     """Return what runs now of each subscription, in a constant number of queries.
 
-    Without those that have no running period. Load `with_terms`.
+    Without those that have no running period, and those that end with their trial. Load `with_terms`.
     """
     chunk = Chunk(subscriptions)
-    running = _running(chunk, at=at)
+    running = [
+        period
+        for period in _running(chunk, at=at)
+        if not period.is_trial or chunk.following(period.subscription, period)
+    ]
     read = read_snapshots([chunk.wanted(period) for period in running], at=at)
     drafts = []
     for period, snapshots in zip(running, read, strict=True):
         following = chunk.following(period.subscription, period)
-        if period.is_trial and following:
+        if period.is_trial:
             drafts.append(draft_of(chunk, Purpose.OPENING, None, following, {}))
         else:
             purpose = Purpose.REGULAR if following else Purpose.FINAL

@@ -71,6 +71,7 @@ class VersionForm(forms.ModelForm[PlanVersion]):
             "interval_count": "How many of them",
             "trial_days": "Trial days",
             "minimum_commitment": "Minimum commitment",
+            "refund_unused": "Credit what is unused",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

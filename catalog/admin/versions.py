@@ -105,6 +105,7 @@ class PlanVersionAdmin(TryingPages):
                 "currency",
                 ("interval", "interval_count"),
                 ("trial_days", "minimum_commitment"),
+                "refund_unused",
                 "seen",
             )
         },
@@ -180,10 +181,9 @@ class PlanVersionAdmin(TryingPages):
                 actor=actor,
             )
             return
-        names = ("currency", "interval", "interval_count", "trial_days", "minimum_commitment")
         services.replace_draft(
             version_id=form.instance.pk,
-            terms={name: form.cleaned_data[name] for name in names},
+            terms={name: form.cleaned_data[name] for name in services.TERMS},
             prices=prices.price_drafts(),
             actor=actor,
         )
@@ -499,6 +499,8 @@ def _terms(version: PlanVersion) -> list[str]:
     if version.minimum_commitment is not None:
         amount = in_currency(version.minimum_commitment, version.currency)
         terms.append(f"At least {amount} is billed each time.")
+    if not version.refund_unused:
+        terms.append("Who cancels at once is credited nothing of what was paid in advance.")
     return terms
 
 

@@ -27,7 +27,7 @@ from catalog.differences import Side
 from catalog.drafts import drafts_of
 from catalog.linter import warnings
 from catalog.models import Interval, Plan, PlanVersion, VersionStatus
-from config.base.api.fields import AmountString, WholeNumber
+from config.base.api.fields import AmountString, WholeNumber, YesNo
 from config.base.api.paging import Filters
 from config.base.api.serializers import CheckedSerializer, QuerySerializer, StrictSerializer
 from config.base.api.views import ApiViewSet
@@ -39,6 +39,7 @@ EXAMPLE: dict[str, Any] = {
     "interval_count": 1,
     "trial_days": 0,
     "minimum_commitment": None,
+    "refund_unused": True,
     "prices": [
         {
             "key": "base",
@@ -84,6 +85,10 @@ class VersionSerializer(CheckedSerializer):
     trial_days = WholeNumber(min_value=0, max_value=3650, default=0)
     minimum_commitment = AmountString(
         allow_null=True, default=None, help_text="The least a customer pays per interval, net."
+    )
+    refund_unused = YesNo(
+        default=True,
+        help_text="Who cancels at once is credited what was paid in advance for the days after.",
     )
     prices: serializers.ListSerializer[Any] = serializers.ListSerializer(
         child=PriceSerializer(),

@@ -168,7 +168,7 @@ class SubscriptionAdmin(OverridePages, CouponPages, AuditedAdmin[Subscription]):
     show_full_result_count = False
     autocomplete_fields = ("customer", "payer", "issuer")
     panels = SUBSCRIPTION_PANELS
-    actions_detail = ("own_price", "end_own_price", "apply_coupon", "end_coupon")
+    actions_detail: tuple[str, ...] = ("own_price", "end_own_price", "apply_coupon", "end_coupon")
     complaint_fields = {"plan": "plan_version"}
     empty_hint = (
         "A subscription puts a customer on a published plan, from a day on. "

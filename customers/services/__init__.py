@@ -1,11 +1,16 @@
 """What is done with customers: kept, subscribed, let into the portal. One use case each."""
 
 from customers.services.couponing import CouponEnded, CouponExpired, apply_coupon, end_coupon
+from customers.services.ending import (
+    SubscriptionNotCancelled,
+    end_subscription,
+    keep_subscription,
+)
+from customers.services.locking import SubscriptionEnded
 from customers.services.overriding import OverrideEnded, agree_price, end_override, price_on
 from customers.services.signing_in import make_sign_in_link
 from customers.services.subscribing import (
     CurrencyInUse,
-    SubscriptionEnded,
     VersionNotOffered,
     add_contact,
     change_customer,
@@ -13,7 +18,6 @@ from customers.services.subscribing import (
     change_quantity,
     create_customer,
     create_issuer,
-    end_subscription,
     offered_version,
     subscribe,
 )
@@ -24,6 +28,7 @@ __all__ = [
     "CurrencyInUse",
     "OverrideEnded",
     "SubscriptionEnded",
+    "SubscriptionNotCancelled",
     "VersionNotOffered",
     "add_contact",
     "agree_price",
@@ -36,6 +41,7 @@ __all__ = [
     "end_coupon",
     "end_override",
     "end_subscription",
+    "keep_subscription",
     "make_sign_in_link",
     "offered_version",
     "price_on",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -29,6 +28,7 @@ from customers.models import (
 from customers.parties import party_faults
 from customers.periods import Alignment, AnchorOnCalendar, CountOutOfRange, DateOutOfRange
 from customers.quantities import quantity_on
+from customers.services.locking import lock_served
 from customers.terms import phase_terms
 
 EARLIEST_START, LATEST_START = date(1970, 1, 1), date(2200, 1, 1)
@@ -44,12 +44,6 @@ class VersionNotOffered(Refusal):
     """The plan version is a draft or retired, so nobody can subscribe to it."""
 
     code = "version_not_offered"
-
-
-class SubscriptionEnded(Refusal):
-    """Service has ended, so nothing about it changes any more."""
-
-    code = "subscription_ended"
 
 
 def create_customer(*, customer: Customer, actor: Actor) -> Customer:
@@ -208,32 +202,6 @@ def subscribe(
 
 
 @transaction.atomic
-def end_subscription(
-    *, subscription_id: int, ends_on: date, today: date, actor: Actor
-) -> Subscription:
-    """Let service end where one of its periods does: `ends_on` is the first day without it (R5).
-
-    What runs is served and billed to its end, so nothing paid in advance is left over. `today` is
-    the day where the subscription is.
-
-    :raises SubscriptionEnded: if it has ended already.
-    :raises Invalid: for a day that has come, or that begins no period.
-    """
-    subscription, phase = _locked(subscription_id, today)
-    terms = replace(phase_terms(phase), ends_on=None)
-    if ends_on <= max(today, phase.starts_on):
-        raise Invalid([Fault(("ends_on",), "out_of_range", "Choose a day that is still to come.")])
-    period = terms.period_containing(ends_on)
-    if period.start != ends_on:
-        message = f"No period ends there: choose {period.start} or {period.end}."
-        raise Invalid([Fault(("ends_on",), "within_a_period", message)])
-    phase.ends_on = ends_on
-    phase.save(update_fields=["ends_on"])
-    records.change(subscription, fields={"ends_on": ends_on}, actor=actor)
-    return subscription
-
-
-@transaction.atomic
 def change_quantity(
     *,
     subscription_id: int,
@@ -251,8 +219,8 @@ def change_quantity(
     :raises SubscriptionEnded: if it has ended already.
     :raises Invalid: for a day that is over or has no service, or a quantity that can't be.
     """
-    subscription, phase = _locked(subscription_id, today)
-    errors = list(_quantity_errors(phase.plan_version, {price_key: quantity}))
+    subscription, phases = lock_served(subscription_id, today)
+    errors = list(_quantity_errors(phases[-1].plan_version, {price_key: quantity}))
     ends_on = subscription.ends_on
     if starts_on < max(today, subscription.starts_on) or (ends_on and starts_on >= ends_on):
         message = "Choose a day of service, from today on."
@@ -274,17 +242,6 @@ def change_quantity(
         changes={f"quantity {price_key} from {starts_on}": [plain(before), plain(quantity)]},
     )
     return row
-
-
-def _locked(subscription_id: int, today: date) -> tuple[Subscription, SubscriptionPhase]:
-    """Lock a customer, then its subscription; return that with its last phase."""
-    owners = Subscription.objects.filter(pk=subscription_id).values("customer")
-    Customer.objects.select_for_update().get(pk__in=owners)
-    found = Subscription.objects.select_for_update(of=("self",))
-    subscription = found.with_terms().get(pk=subscription_id)
-    if subscription.ends_on is not None and subscription.ends_on <= today:
-        raise SubscriptionEnded(f"{subscription} ended before {subscription.ends_on}.")
-    return subscription, list(subscription.phases.all())[-1]
 
 
 def _check(fields: Mapping[str, Any]) -> None:

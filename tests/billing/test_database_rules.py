@@ -203,6 +203,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "line_tax_category_is_known": change(line(), tax_category="x"),
     "line_recognition_is_known": change(line(), recognition="x"),
     "line_of_usage_has_its_snapshot": change(line("usage"), snapshot=None),
+    "line_of_credit_names_another": change(line("fee"), kind="credit"),
     "line_has_a_price_or_a_commitment": change(line(), price=None),
     "line_service_ends_after_it_starts": change(line(), service_end=date(2026, 12, 1)),
     "line_insert_only_in_a_draft_invoice": new_line,

@@ -146,7 +146,6 @@ class TestAnEnd:
         [
             pytest.param(date(2026, 12, 1), date(2026, 12, 1), "out_of_range", id="today"),
             pytest.param(date(2026, 11, 10), date(2026, 11, 1), "out_of_range", id="its first day"),
-            pytest.param(date(2026, 12, 2), date(2026, 11, 20), "within_a_period", id="a day late"),
         ],
     )
     def test_at_another_day_is_refused(

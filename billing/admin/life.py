@@ -1,0 +1,194 @@
+"""What is done with a subscription, on pages that show the next invoice before anything changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
+
+from billing.admin import words
+from billing.presentation.lines import is_shown, line_view
+from billing.presentation.reader import Reader
+from billing.services import life
+from billing.services.life import Next, When
+from billing.unused import UnusedFees
+from config.base.admin.audited import AuditedAdmin, Panel
+from config.base.admin.complaints import REFUSED, complaints
+from config.base.admin.theme import action, select
+from config.base.audit import Actor
+from customers.admin.subscriptions import SubscriptionAdmin
+from customers.models import Subscription
+
+Step = Callable[[dict[str, Any], datetime], date]
+"""What a page does with what was filled in, at a moment; returns the day it takes effect."""
+
+
+class CancelForm(forms.Form):
+    when = forms.ChoiceField(
+        choices=When.choices, widget=select(), initial=When.AT_PERIOD_END, label="When"
+    )
+
+
+class LifePages(AuditedAdmin[Subscription]):
+    """Pages that change a subscription's terms; each shows first what would follow."""
+
+    def has_life_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("customers.change_subscription")
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Offer what fits the state: to cancel what goes on, to take back what was cancelled."""
+        offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        found = Subscription.objects.filter(pk=object_id).first()
+        is_cancelled = bool(found and found.ends_on)
+        hidden = {"cancel"} if is_cancelled else {"reactivate"}
+        return [one for one in offered if one.path not in hidden]
+
+    @action(description="Cancel…", url_path="cancel", permissions=["life"], icon="event_busy")
+    def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask when service ends, and show the last invoice."""
+
+        def step(said: dict[str, Any], at: datetime) -> date:
+            return life.cancel(
+                subscription_id=int(object_id),
+                when=When(said["when"]),
+                at=at,
+                actor=Actor.user(request.user),
+            )
+
+        return self.walk(
+            request,
+            object_id,
+            step,
+            form_class=CancelForm,
+            title="Cancel {subscription}?",
+            sentences=[
+                "At once: today is the last day, and what was paid in advance for the days after is "
+                "credited on the last invoice, where the plan says so. Until service ends, it can be "
+                "taken back.",
+            ],
+            button="Cancel it",
+            done="Service ends: {day} is the first day without it.",
+            danger=True,
+        )
+
+    @action(description="Reactivate…", url_path="reactivate", permissions=["life"], icon="undo")
+    def reactivate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Take a cancellation back."""
+
+        def step(said: dict[str, Any], at: datetime) -> date:
+            return life.keep(subscription_id=int(object_id), at=at, actor=Actor.user(request.user))
+
+        return self.walk(
+            request,
+            object_id,
+            step,
+            form_class=forms.Form,
+            title="Take the cancellation of {subscription} back?",
+            sentences=["Service goes on after {day} as if it had never been cancelled."],
+            button="Let it go on",
+            done="Service goes on beyond {day}.",
+        )
+
+    def walk(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        step: Step,
+        *,
+        form_class: type[forms.Form],
+        title: str,
+        sentences: list[str],
+        button: str,
+        done: str,
+        danger: bool = False,
+        **form_terms: Any,
+    ) -> HttpResponse:
+        """Ask, show what would follow, and do it once that was seen and is still so.
+
+        In `title` and `sentences` stands {subscription}, in `done` {day}.
+        """
+        subscription = self.visible_row(request, object_id)
+        if subscription is None:
+            return self.missing(request, object_id)
+        form = form_class(request.POST if request.method == "POST" else None, **form_terms)
+        shown: dict[str, Any] = {}
+        if form.is_valid():
+            at = timezone.now()
+            try:
+                day, found = life.preview(
+                    lambda: step(form.cleaned_data, at), subscription_id=subscription.pk, at=at
+                )
+                shown = _shown(form, day, found)
+                if request.POST.get("seen") == shown["seen"]:
+                    day = step(form.cleaned_data, at)
+                    said = done.format(day=words.day(day))
+                    self.message_user(request, said, messages.SUCCESS)
+                    return HttpResponseRedirect(self.url("change", subscription.pk))
+            except REFUSED as refusal:
+                shown = {}
+                for path, message in complaints(refusal):
+                    name = str(path[0]) if path else ""
+                    form.add_error(name if name in form.fields else None, message)
+        names = {"subscription": subscription.key, "day": words.day(subscription.ends_on)}
+        return self.confirm(
+            request,
+            subscription,
+            title=title.format(**names),
+            sentences=[*(one.format(**names) for one in sentences), *form.non_field_errors()],
+            button=button if shown else "See what happens",
+            danger=danger and bool(shown),
+            template="admin/billing/life.html",
+            form=form,
+            shown=shown,
+        )
+
+
+def _shown(form: forms.Form, day: date, found: Next) -> dict[str, Any]:
+    """Return what a look at the next invoice shows, and a text that changes where it does."""
+    said: dict[str, Any] = {"day": words.day(day), "lines": [], "total": ""}
+    if found.running:
+        composed = found.running.composed
+        reader = Reader(words.LOCALE, composed.currency)
+        lines = [line for line in composed.lines if is_shown(line)]
+        said |= {
+            "lines": [line_view(line, reader, today=day) for line in lines],
+            "net": words.money(composed.totals.net, composed.currency),
+            "total": words.money(composed.totals.total, composed.currency),
+        }
+    asked = "; ".join(f"{name}={value}" for name, value in form.cleaned_data.items())
+    return {**said, "seen": f"{asked}; {said['day']}; {said['total']}"}
+
+
+def waiting_panel(request: HttpRequest, subscription: Subscription) -> Panel | None:
+    """Show what is still to credit of fees that were paid for days without service (R32a)."""
+    if not request.user.has_perm("billing.view_invoice"):
+        return None
+    found = UnusedFees([subscription]).of(subscription, day=date.max, replaces=None)
+    if not found:
+        return None
+    waiting = [
+        {
+            "amount": words.money(one.left, one.line.invoice.currency),
+            "fee": one.line.description,
+            "since": words.day(one.since),
+            "invoice": words.name_of(one.line.invoice),
+            "url": words.page("billing_invoice", one.line.invoice_id),
+        }
+        for one in found
+    ]
+    return Panel("Still to credit", "admin/billing/waiting_panel.html", {"waiting": waiting})
+
+
+admin.site.unregister(Subscription)
+
+
+@admin.register(Subscription)
+class BilledSubscriptionAdmin(LifePages, SubscriptionAdmin):
+    """A subscription's page, with what billing does when its terms change."""
+
+    actions_detail = ("cancel", "reactivate", *SubscriptionAdmin.actions_detail)

@@ -1,0 +1,144 @@
+"""What becomes of a subscription: each can be looked at first, with the invoice that would follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+
+from django.shortcuts import get_object_or_404
+from django.urls import path
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.api.answers import Shown, invoice_answer, readers_locale
+from billing.api.shapes import InvoiceSerializer
+from billing.services import life
+from billing.services.life import Next, When
+from catalog.api.fields import Choice
+from config.base.api.fields import YesNo
+from config.base.api.serializers import StrictSerializer
+from config.base.api.views import ApiView
+from customers.api import SubscriptionSerializer
+from customers.models import Subscription
+
+KEY = OpenApiParameter("key", str, "path", description="The subscription's key.")
+
+
+class DryRunSerializer(StrictSerializer):
+    dry_run = YesNo(default=False, help_text="Say what would happen, and change nothing.")
+
+
+class CancelSerializer(DryRunSerializer):
+    """When service ends."""
+
+    when = Choice(
+        When,
+        default=When.AT_PERIOD_END,
+        help_text="`immediate`: today is the last day; `at_period_end`: what is paid is served.",
+    )
+
+
+class ChangedSubscriptionSerializer(serializers.Serializer[Any]):
+    """A subscription after a change, and its next invoice, as `upcoming-invoice` shows it."""
+
+    dry_run = serializers.BooleanField(help_text="true: nothing was changed.")
+    takes_effect_on = serializers.DateField(help_text="The first day after the change.")
+    subscription = SubscriptionSerializer()
+    next_invoice = InvoiceSerializer(allow_null=True, help_text="null: none is on its way.")
+
+
+class LifeView(ApiView):
+    """Something that is done with a subscription."""
+
+    scope = "customers"
+
+    def find(self, key: str) -> Subscription:
+        return get_object_or_404(Subscription, key=key)
+
+    def carry_out(
+        self,
+        request: Request,
+        subscription: Subscription,
+        do: Callable[[datetime], date],
+        *,
+        dry: bool,
+    ) -> Response:
+        """Do it, or just look; answer with the subscription and the invoice that comes next."""
+        at = timezone.now()
+        if dry:
+            day, found = life.preview(lambda: do(at), subscription_id=subscription.pk, at=at)
+        else:
+            day = do(at)
+            found = life.what_comes_next(subscription_id=subscription.pk, at=at)
+        return Response(
+            {
+                "dry_run": dry,
+                "takes_effect_on": day,
+                "subscription": SubscriptionSerializer(found.subscription, context={"at": at}).data,
+                "next_invoice": next_invoice(request, found),
+            }
+        )
+
+
+def next_invoice(request: Request, found: Next) -> dict[str, Any] | None:
+    """Write the invoice that comes next as the contract does."""
+    if found.running is None:
+        return None
+    invoice, composed = found.running.invoice, found.running.composed
+    shown = Shown(invoice, composed.lines, composed.allowances, composed.taxes, None)
+    return invoice_answer(shown, locale=readers_locale(request, invoice))
+
+
+class CancelSubscription(LifeView):
+    """The end of a subscription."""
+
+    @extend_schema(
+        operation_id="subscriptions_cancel",
+        parameters=[KEY],
+        request=CancelSerializer,
+        responses=ChangedSubscriptionSerializer,
+    )
+    def post(self, request: Request, key: str) -> Response:
+        """Cancel a subscription, at once or to the end of what is paid for.
+
+        The last invoice charges usage, and credits what was paid in advance for the days after,
+        where the plan's version says so. Until service ends it can be taken back.
+        """
+        subscription = self.find(key)
+        body = self.read_body(CancelSerializer)
+        when = When(body["when"])
+
+        def cancel(at: datetime) -> date:
+            return life.cancel(subscription_id=subscription.pk, when=when, at=at, actor=self.actor)
+
+        return self.carry_out(request, subscription, cancel, dry=body["dry_run"])
+
+
+class ReactivateSubscription(LifeView):
+    """A subscription that goes on after all."""
+
+    @extend_schema(
+        operation_id="subscriptions_reactivate",
+        parameters=[KEY],
+        request=DryRunSerializer,
+        responses=ChangedSubscriptionSerializer,
+    )
+    def post(self, request: Request, key: str) -> Response:
+        """Take back a cancellation that is still to come: service goes on."""
+        subscription = self.find(key)
+        body = self.read_body(DryRunSerializer)
+
+        def keep(at: datetime) -> date:
+            return life.keep(subscription_id=subscription.pk, at=at, actor=self.actor)
+
+        return self.carry_out(request, subscription, keep, dry=body["dry_run"])
+
+
+urlpatterns = [
+    path("subscriptions/<str:key>/cancel", CancelSubscription.as_view(), name="cancel"),
+    path("subscriptions/<str:key>/reactivate", ReactivateSubscription.as_view(), name="reactivate"),
+]

@@ -1,0 +1,150 @@
+"""A subscription's life, with the billing of it: what changes its terms fits the period that runs.
+
+Each service takes the day from `at`, where the subscription is. `preview` does any of them, reads
+what the next invoice would be, and undoes it: so it can't say anything else than what happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import NamedTuple, TypeVar
+
+from django.db import models, transaction
+
+from billing.chunk import Chunk
+from billing.models import BillingPeriod, Invoice, PeriodStatus
+from billing.models.invoices import UNISSUED
+from billing.services.issuing import recalculate_invoices
+from billing.services.upcoming import Running, running_periods
+from config.base.audit import Actor
+from config.base.errors import Refusal
+from customers import services as customers
+from customers.models import Subscription, SubscriptionPhase
+from customers.periods import local_date, zone
+from customers.services.locking import lock_subscription
+from customers.terms import in_force, paid_until
+
+Done = TypeVar("Done")
+_FITTED = (
+    "phase",
+    "end_date",
+    "nominal_start_date",
+    "nominal_end_date",
+    "ends_at",
+    "usage_cutoff",
+)
+
+
+class When(models.TextChoices):
+    IMMEDIATE = "immediate", "At once"
+    AT_PERIOD_END = "at_period_end", "At the end of what is paid for"
+
+
+class PeriodParked(Refusal):
+    """Billing holds the running period back, until somebody tries it again."""
+
+    code = "period_parked"
+
+
+class NotBegun(Refusal):
+    """Service has not begun, so it can't stop at once."""
+
+    code = "subscription_not_begun"
+
+
+class Next(NamedTuple):
+    """A subscription after something was done with it, and the invoice that comes next, if any."""
+
+    subscription: Subscription
+    running: Running | None
+
+
+@transaction.atomic
+def cancel(*, subscription_id: int, when: When, at: datetime, actor: Actor) -> date:
+    """Let service end: today is its last day, or the last of what is paid for (R5).
+
+    Returns the first day without it. Unused advance fees are credited on the last invoice, where
+    the version says so (R21a). Said again, the last holds.
+
+    :raises SubscriptionEnded: if it has ended already.
+    :raises NotBegun: at once, before the first day.
+    :raises PeriodParked: if the running period is held back.
+    """
+    subscription = lock_subscription(subscription_id)
+    phase = in_force(subscription, at=at)
+    today = today_of(phase, at=at)
+    if when == When.IMMEDIATE and today < subscription.starts_on:
+        raise NotBegun(
+            f"{subscription} begins on {subscription.starts_on}: cancel it from that day on, "
+            "or to the end of its first period."
+        )
+    tomorrow = today + timedelta(days=1)
+    ends_on = tomorrow if when == When.IMMEDIATE else paid_until(phase, day=today)
+    customers.end_subscription(
+        subscription_id=subscription_id, ends_on=ends_on, today=today, actor=actor
+    )
+    _fit(subscription_id, at=at, actor=actor)
+    return ends_on
+
+
+@transaction.atomic
+def keep(*, subscription_id: int, at: datetime, actor: Actor) -> date:
+    """Take back a cancellation that is still to come; return the day on which it would have ended.
+
+    :raises SubscriptionEnded: if it has ended already.
+    :raises SubscriptionNotCancelled: if it doesn't end.
+    :raises PeriodParked: if the running period is held back.
+    """
+    subscription = lock_subscription(subscription_id)
+    today = today_of(in_force(subscription, at=at), at=at)
+    ends_on = subscription.ends_on
+    customers.keep_subscription(subscription_id=subscription_id, today=today, actor=actor)
+    _fit(subscription_id, at=at, actor=actor)
+    assert ends_on is not None
+    return ends_on
+
+
+def preview(do: Callable[[], Done], *, subscription_id: int, at: datetime) -> tuple[Done, Next]:
+    """Say what something would do to a subscription, and undo it. What refuses it is raised."""
+    with transaction.atomic():
+        done = do()
+        found = what_comes_next(subscription_id=subscription_id, at=at)
+        transaction.set_rollback(True)
+    return done, found
+
+
+def what_comes_next(*, subscription_id: int, at: datetime) -> Next:
+    """Return a subscription as it is, and its next invoice."""
+    subscription = Subscription.objects.with_terms().get(pk=subscription_id)
+    running = running_periods(subscriptions=[subscription], at=at)
+    return Next(subscription, running[0] if running else None)
+
+
+def today_of(phase: SubscriptionPhase, *, at: datetime) -> date:
+    """Return the day where a phase is."""
+    return local_date(at, zone(phase.time_zone))
+
+
+def _fit(subscription_id: int, *, at: datetime, actor: Actor) -> None:
+    """Let the last period that billing began end where the terms say now, and redraw its drafts.
+
+    A draft that charged it in advance, but is not issued, charges what is served (R21).
+    """
+    mine = BillingPeriod.objects.select_for_update().filter(subscription=subscription_id)
+    last = mine.order_by("-number").first()
+    if last is None or last.status in (PeriodStatus.CLOSED, PeriodStatus.WAIVED):
+        return
+    if last.status == PeriodStatus.PARKED:
+        raise PeriodParked(f"Billing holds {last} back: mend what is wrong and try it again first.")
+    subscription = Subscription.objects.with_terms().get(pk=subscription_id)
+    before = mine.filter(number=last.number - 1).first()
+    fresh = Chunk([subscription]).following(subscription, before)
+    assert fresh is not None
+    assert fresh.start_date == last.start_date
+    for name in _FITTED:
+        setattr(last, name, getattr(fresh, name))
+    last.save(update_fields=_FITTED)
+    drafts = Invoice.objects.filter(lines__period=last, status__in=UNISSUED).distinct()
+    if ids := list(drafts.values_list("pk", flat=True)):
+        recalculate_invoices(invoice_ids=ids, at=at, actor=actor)

@@ -1,0 +1,150 @@
+"""Cancelling and taking it back over the API and in the admin: a look first, then the deed."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from catalog.models import PlanVersion
+from customers.models import Subscription
+from tests import factories as make
+from tests.billing.months import close
+from tests.billing.test_cancelling import at, issue
+from tests.conftest import Caller
+from tests.staff import anna, page, said, sam
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def now(time_machine: Any) -> None:
+    time_machine.move_to("2026-04-20T12:00:00Z", tick=False)
+
+
+@pytest.fixture
+def plan() -> PlanVersion:
+    calls = make.graduated(
+        make.metric("calls"), "rest @ 1", key="calls", included_quantity=Decimal(300)
+    )
+    return make.published(make.flat("base", "100"), calls)
+
+
+@pytest.fixture
+def ada(plan: PlanVersion) -> Subscription:
+    one = make.subscription(make.customer("ada"), plan, key="ada", starts_on=date(2026, 4, 1))
+    close(at(4, 1))
+    issue(at(4, 1))
+    return one
+
+
+def post(caller: Caller, what: str, *scopes: str, key: str = "ada", **body: Any) -> Any:
+    client = caller(*(scopes or ("customers:write",)))
+    return client.post(f"/api/v1/subscriptions/{key}/{what}", body, format="json")
+
+
+class TestOverTheApi:
+    def test_a_dry_run_says_the_lines_and_changes_nothing(
+        self, caller: Caller, ada: Subscription
+    ) -> None:
+        answer = post(caller, "cancel", when="immediate", dry_run=True).json()
+        assert (answer["dry_run"], answer["takes_effect_on"]) == (True, "2026-04-21")
+        assert answer["subscription"]["ends_on"] == "2026-04-21"
+        assert answer["next_invoice"]["status"] == "upcoming"
+        assert [(line["kind"], line["net"]) for line in answer["next_invoice"]["lines"]] == [
+            ("usage", "0.00"),
+            ("credit", "0.00"),
+        ]  # 33.33 has nothing to come off, so it waits
+        assert answer["next_invoice"]["lines"][1]["explanation"]["waits"] == "33.33"
+        ada.refresh_from_db()
+        assert ada.ends_on is None
+
+    def test_by_default_what_is_paid_is_served(self, caller: Caller, ada: Subscription) -> None:
+        answer = post(caller, "cancel").json()
+        assert (answer["dry_run"], answer["takes_effect_on"]) == (False, "2026-05-01")
+        ada.refresh_from_db()
+        assert ada.ends_on == date(2026, 5, 1)
+
+    def test_a_cancellation_is_taken_back(self, caller: Caller, ada: Subscription) -> None:
+        post(caller, "cancel")
+        answer = post(caller, "reactivate")
+        assert answer.json()["subscription"]["ends_on"] is None
+        again = post(caller, "reactivate")
+        assert (again.status_code, again.json()["code"]) == (409, "subscription_not_cancelled")
+
+    def test_the_same_call_twice_is_one(self, caller: Caller, ada: Subscription) -> None:
+        client = caller("customers:write")
+        first, second = (
+            client.post(
+                "/api/v1/subscriptions/ada/cancel", {}, format="json", HTTP_IDEMPOTENCY_KEY="c1"
+            )
+            for _ in range(2)
+        )
+        assert first.content == second.content
+        assert second.headers["Idempotent-Replayed"] == "true"
+
+    @pytest.mark.parametrize(
+        ("body", "pointer"),
+        [
+            pytest.param({"when": "tomorrow"}, "/when", id="no such time"),
+            pytest.param({"dry_run": "maybe"}, "/dry_run", id="neither yes nor no"),
+            pytest.param({"wen": "immediate"}, "/wen", id="a field that isn't there"),
+        ],
+    )
+    def test_a_faulty_body_is_named(
+        self, caller: Caller, ada: Subscription, body: dict[str, Any], pointer: str
+    ) -> None:
+        answer = post(caller, "cancel", **body)
+        assert answer.status_code == 400
+        assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+    def test_who_may_not_change_is_refused(self, caller: Caller, ada: Subscription) -> None:
+        assert post(caller, "cancel", "customers:read").status_code == 403
+        assert post(caller, "cancel", key="nobody").status_code == 404
+
+
+class TestInTheAdmin:
+    def see(self, client: Client, ada: Subscription, what: str, **said_: str) -> Any:
+        return client.post(page("customers_subscription", what, ada.pk), said_)
+
+    def test_it_is_shown_before_it_is_done(self, ada: Subscription) -> None:
+        client = anna()
+        asked = self.see(client, ada, "cancel", when="immediate")
+        assert "It takes effect on 21 Apr 2026." in said(asked)
+        ada.refresh_from_db()
+        assert ada.ends_on is None
+        seen = asked.context["shown"]["seen"]
+        done = self.see(client, ada, "cancel", when="immediate", seen=seen)
+        assert done.status_code == 302
+        ada.refresh_from_db()
+        assert ada.ends_on == date(2026, 4, 21)
+
+    def test_another_choice_is_shown_anew(self, ada: Subscription) -> None:
+        client = anna()
+        seen = self.see(client, ada, "cancel", when="immediate").context["shown"]["seen"]
+        again = self.see(client, ada, "cancel", when="at_period_end", seen=seen)
+        assert "It takes effect on 1 May 2026." in said(again)
+        ada.refresh_from_db()
+        assert ada.ends_on is None
+
+    def test_a_cancelled_one_offers_to_go_on(self, ada: Subscription) -> None:
+        client = anna()
+        assert "Cancel…" in said(client.get(page("customers_subscription", "change", ada.pk)))
+        seen = self.see(client, ada, "cancel", when="at_period_end").context["shown"]["seen"]
+        self.see(client, ada, "cancel", when="at_period_end", seen=seen)
+        offered = said(client.get(page("customers_subscription", "change", ada.pk)))
+        assert "Reactivate…" in offered
+        assert "Cancel…" not in offered
+        seen = self.see(client, ada, "reactivate").context["shown"]["seen"]
+        self.see(client, ada, "reactivate", seen=seen)
+        ada.refresh_from_db()
+        assert ada.ends_on is None
+
+    def test_a_refusal_is_said_on_the_page(self, ada: Subscription) -> None:
+        assert "is not cancelled" in said(self.see(anna(), ada, "reactivate"))
+
+    def test_support_may_not(self, ada: Subscription) -> None:
+        assert self.see(sam(), ada, "cancel", when="immediate").status_code == 403
