@@ -31,6 +31,8 @@ from customers.models import Contact, Customer, Subscription, SubscriptionQuanti
 from metering.models import QuarantinedEvent
 from tests import factories as make
 
+pytestmark = pytest.mark.once
+
 NOW = datetime(2026, 11, 25, 14, tzinfo=UTC)
 DAY = NOW.date()
 

@@ -45,6 +45,8 @@ from tests.billing.paper import (
     trend,
 )
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 CALLS = ("call", "calls")
 

@@ -39,7 +39,7 @@ from tests.conftest import Caller
 pytestmark = [pytest.mark.broker, pytest.mark.django_db(transaction=True)]
 RUNS = "/api/v1/billing/runs"
 AS_OF = "2026-03-02T03:00:00Z"  # when the drafts over February may be issued
-CUSTOMERS = 12
+CUSTOMERS = 6
 PATIENCE = 180  # seconds; machines may be loaded
 
 

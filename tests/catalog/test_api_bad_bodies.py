@@ -20,7 +20,7 @@ from customers.models import Customer, Subscription
 from tests import factories as make
 from tests.conftest import Caller
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 PLAN = {"key": "another", "name": "Another", "description": "…"}
 ROUTES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "create metric": ("post", "metrics", {**METRIC, "key": "another"}),

@@ -23,6 +23,8 @@ from tests import factories as make
 from tests.conftest import Caller
 from tests.staff import anna, leo, page, queries, said, sam, stranger
 
+pytestmark = pytest.mark.once
+
 D = Decimal
 TOTALS = {
     "llm-tokens": "236.56",  # 48.25 × 3.00 = 144.75; 6.1204 × 15.00 = 91.806

@@ -8,6 +8,7 @@ from decimal import Decimal as D
 from fractions import Fraction as F
 from math import ceil, floor
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +28,8 @@ from catalog.pricing import (
     faults,
     rate,
 )
+
+pytestmark = pytest.mark.once
 
 quantities = st.decimals(0, 5_000, places=3)
 unit_amounts = st.decimals(0, 10, places=6)

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from config.base.charts import Slot, UsageChart, crossed_at, meter, trend, usage_chart
 
+pytestmark = pytest.mark.once
+
 quantities = st.decimals(-(10**6), 10**20, places=10)
 numbers = st.lists(quantities | st.none(), min_size=1, max_size=40)
 

@@ -25,6 +25,8 @@ from config.docs import PAGES
 from tests.config import handbook
 from tests.installation import ROOT, Installation, environment, free_port
 
+pytestmark = pytest.mark.once
+
 ADDRESS = "http://127.0.0.1:8000"
 SLUGS = [page.slug for page in PAGES]
 ALL = ["/docs/", *(f"/docs/{slug}/" for slug in SLUGS)]

@@ -19,6 +19,8 @@ from config.base.api.views import Conventions
 from config.base.audit import SYSTEM
 from config.base.services.api_keys import SCOPES, create_api_key
 
+pytestmark = pytest.mark.once
+
 
 def routes(patterns: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for pattern in patterns:

@@ -16,7 +16,7 @@ from config.base.clients import client_address
 from config.base.models import AuditEntry
 from tests.staff import leo, nora, page, said
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 LOGIN = "/admin/login/"
 PASSWORD = "a-Long-pass-1"

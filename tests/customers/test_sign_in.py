@@ -24,7 +24,7 @@ from tests import factories as make
 from tests.customers import door
 from tests.customers.door import SIGN_IN, ask, enter, last_mail
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 HOME = "/portal/"
 
 

@@ -21,7 +21,7 @@ from customers.periods import Alignment
 from tests import factories as make
 from tests.billing.months import close, lines, use
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 CALENDAR = {"alignment": Alignment.CALENDAR}
 
 

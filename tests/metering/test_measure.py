@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from fractions import Fraction
 from typing import Any
@@ -81,10 +82,13 @@ windows = st.lists(
 )
 
 
+EXAMPLES = int(os.environ.get("DEEP_EXAMPLES", "60"))
+
+
 class AgainstTheOracle(TestCase):
     """One test per aggregation would repeat the strategy; the metric is drawn too."""
 
-    @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
         definition=st.sampled_from(METRICS),
         filters=st.sampled_from(FILTERS),
