@@ -9,13 +9,22 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from metering import properties
-from metering.events import ATTRIBUTES, DEPTH_LIMIT, Event, NotAnEvent, check_text, read_event
+from metering.events import (
+    ATTRIBUTES,
+    DEPTH_LIMIT,
+    Event,
+    NotAnEvent,
+    PlainlySent,
+    check_text,
+    plain_event,
+    read_event,
+)
 
 BYTES_LIMIT = 8 * 1024 * 1024
 COUNT_LIMIT = 10_000
@@ -25,6 +34,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = 32_503_680_000  # where the year 3000 begins
 _MICROSECONDS = 1_000_000
 _decoder = msgspec.json.Decoder(float_hook=properties.number)
+_plain_decoder = msgspec.json.Decoder(
+    Annotated[list[PlainlySent], msgspec.Meta(max_length=COUNT_LIMIT)] | PlainlySent
+)
 
 
 class NotJson(ValueError):
@@ -51,6 +63,8 @@ def read_structured(body: bytes) -> Envelope:
     :raises NotJson: if there is nothing to read.
     :raises TooManyEvents: if there are more than 10,000.
     """
+    if (plain := _plain(body)) is not None:
+        return Envelope(plain)
     found = _decode(body)
     if isinstance(found, dict):
         if isinstance(found.get("event"), dict) and "id" not in found:
@@ -84,6 +98,21 @@ def read_binary(attributes: Mapping[str, str], body: bytes) -> Envelope:
     """
     data = _decode(body) if body else None
     return Envelope([_or_refusal(_read_binary, (attributes, data))])
+
+
+def _plain(body: bytes) -> list[Event | NotAnEvent] | None:
+    """Return what every event of a body is, if they all are as nearly all are; else None.
+
+    Without escapes, and with no control character but JSON's own spaces, a text is printable if
+    it is ASCII.
+    """
+    if not body.isascii() or b"\\" in body or b"\x7f" in body:
+        return None
+    try:
+        found = _plain_decoder.decode(body)
+        return [plain_event(sent) for sent in (found if isinstance(found, list) else [found])]
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
+        return None
 
 
 def _decode(body: bytes) -> Any:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -58,12 +58,12 @@ class NotAnEvent(ValueError):
 class Event(msgspec.Struct, frozen=True, gc=False):
     """One event as it was sent.
 
-    `key` is 16 bytes of (source, id) in hex, `payload_hash` those of what must not change (R7).
+    `key` is 16 bytes of (source, id), `payload_hash` those of what must not change (R7).
     `time` is None where the sender left it to us. `data` is an object unless there is a `flaw`,
-    which says why it can't be counted; `data_text` is its canonical JSON.
+    which says why it can't be counted; `data_json` is its canonical JSON in UTF-8.
     """
 
-    key: str
+    key: bytes
     payload_hash: bytes
     source: str
     id: str
@@ -74,7 +74,27 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     data: Any
     extensions: dict[str, Any] | None = None
     flaw: str = ""
-    data_text: str = ""
+    data_json: bytes = b""
+
+
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+_Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class PlainlySent(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """An event as nearly all are sent: nothing in it but names, texts and whole numbers.
+
+    Decoded from a body in which every text is printable, it needs no further check but its time's.
+    """
+
+    id: _Name
+    source: _Name
+    type: _Name
+    specversion: Literal["1.0"] = "1.0"
+    subject: _Name | None = None
+    subscription: _Name | None = None
+    time: str | None = None
+    data: dict[str, _Whole | str | bool | None] | None = None
 
 
 def read_event(item: Any) -> Event:
@@ -119,9 +139,7 @@ def make_event(
     content = properties.canonical_bytes(data)
     return Event(
         event_key(source, id),
-        blake2b(
-            b"%b%b]" % (_payload_head(type, subject, subscription), content), digest_size=16
-        ).digest(),
+        _payload_hash(type, subject, subscription, content),
         source,
         id,
         type,
@@ -131,8 +149,41 @@ def make_event(
         data,
         extensions,
         flaw,
-        content.decode(),
+        content,
     )
+
+
+def plain_event(sent: PlainlySent) -> Event:
+    """Return the same event as `read_event`, in half the time.
+
+    :raises ValueError: if it takes more than a glance to read its time.
+    """
+    source, id, type, subject, subscription = (
+        sent.source, sent.id, sent.type, sent.subject, sent.subscription,
+    )  # fmt: skip
+    time, data = sent.time, sent.data or {}
+    if time is not None and len(time) > _USUAL_TIME:
+        raise ValueError(time)
+    content = properties.canonical_bytes(data)
+    return Event(
+        event_key(source, id),
+        _payload_hash(type, subject, subscription, content),
+        source,
+        id,
+        type,
+        subject,
+        subscription,
+        None if time is None else _remembered_time(time),
+        data,
+        None,
+        "",
+        content,
+    )
+
+
+def _payload_hash(type: str, subject: str | None, subscription: str | None, data: bytes) -> bytes:
+    head = _payload_head(type, subject, subscription)
+    return blake2b(b"%b%b]" % (head, data), digest_size=16).digest()
 
 
 @lru_cache(maxsize=10_000)
@@ -141,9 +192,9 @@ def _payload_head(type: str, subject: str | None, subscription: str | None) -> b
     return b"%b," % properties.canonical_bytes([type, subject, subscription])[:-1]
 
 
-def event_key(source: str, id: str) -> str:
-    """Return the 16 bytes in hex that stand for (source, id) for ever (R7)."""
-    return blake2b(f"{len(source)}:{source}{id}".encode(), digest_size=16).hexdigest()
+def event_key(source: str, id: str) -> bytes:
+    """Return the 16 bytes that stand for (source, id) for ever (R7)."""
+    return blake2b(f"{len(source)}:{source}{id}".encode(), digest_size=16).digest()
 
 
 def written(event: Event) -> str:

@@ -136,8 +136,8 @@ def _events_unlike_their_key(at: datetime) -> Iterator[Finding]:
             for subject, named in _named(source, customer, subscription)
         ]  # fmt: skip
         name = f"event {pk}, {id_} from {source}"
-        if possible[0].key != key.hex:
-            yield Finding(name, f"key {possible[0].key}", key.hex)
+        if possible[0].key != key.bytes:
+            yield Finding(name, f"key {possible[0].key.hex()}", key.hex)
         hashes = [event.payload_hash for event in possible]
         if bytes(payload_hash) not in hashes:
             yield Finding(name, f"payload {hashes[0].hex()}", bytes(payload_hash).hex())
@@ -163,7 +163,7 @@ def _quarantined_unlike_their_key(at: datetime) -> Iterator[Finding]:
         except (NotAnEvent, ValueError, ArithmeticError, RecursionError) as broken:
             yield Finding(f"quarantined {row.uuid}, {row}", "an event", f"none: {broken}")
             continue
-        said = (event.key, event.payload_hash.hex(), event.type, event.subject or "")
+        said = (event.key.hex(), event.payload_hash.hex(), event.type, event.subject or "")
         if said != filed:
             yield Finding(f"quarantined {row.uuid}, {row}", f"{said}", f"{filed}")
         is_waiting = row.status == QuarantineStatus.OPEN and row.code != QuarantineCode.CONFLICT

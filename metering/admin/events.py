@@ -157,7 +157,7 @@ class UsageEventAdmin(ReadOnlyAdmin[UsageEvent]):
         if ids := list(customers.values_list("pk", flat=True)[:100]):
             return queryset.filter(customer__in=ids), False
         source, _, event_id = term.partition(" ")
-        return _under_key(queryset, UUID(hex=event_key(source, event_id))), False
+        return _under_key(queryset, UUID(bytes=event_key(source, event_id))), False
 
 
 class VoidForm(forms.Form):

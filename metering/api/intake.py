@@ -153,7 +153,7 @@ def _as_lago(envelope: Envelope, at: datetime) -> dict[str, Any]:
 
 def _lago_event(event: Event, at: datetime) -> dict[str, Any]:
     return {
-        "lago_id": str(UUID(hex=event.key)),
+        "lago_id": str(UUID(bytes=event.key)),
         "transaction_id": event.id,
         "lago_customer_id": None,
         "code": event.type,

@@ -177,7 +177,7 @@ def _with_data(event: UsageEvent, data: Mapping[str, Any]) -> Event:
     :raises Invalid: if it could not have been.
     """
     sent = Event(
-        key="",
+        key=b"",
         payload_hash=b"",
         source=event.source,
         id=event.event_id,

@@ -92,8 +92,8 @@ class _Held(NamedTuple):
     """What quarantine holds under some keys: what waits, None where that is only what was
     dismissed and nothing counts; and the payloads that were dismissed."""
 
-    waiting: dict[str, QuarantinedEvent | None]
-    dismissed: set[tuple[str, bytes]]
+    waiting: dict[bytes, QuarantinedEvent | None]
+    dismissed: set[tuple[bytes, bytes]]
 
 
 def ingest(items: Sequence[Event | NotAnEvent], *, received_at: datetime) -> Report:
@@ -104,7 +104,7 @@ def ingest(items: Sequence[Event | NotAnEvent], *, received_at: datetime) -> Rep
     sent again whole, in any order, beside others: what is stored comes back as duplicates.
     """
     report = Report()
-    first: dict[str, _Arrival] = {}
+    first: dict[bytes, _Arrival] = {}
     repeated: list[_Arrival] = []
     for index, item in enumerate(items):
         if isinstance(item, NotAnEvent):
@@ -125,7 +125,7 @@ def ingest(items: Sequence[Event | NotAnEvent], *, received_at: datetime) -> Rep
 
 
 def _take(
-    first: dict[str, _Arrival],
+    first: dict[bytes, _Arrival],
     repeated: list[_Arrival],
     report: Report,
     at: datetime,
@@ -185,27 +185,27 @@ def _without_duplicates(arrivals: list[_Arrival], report: Report) -> list[_Arriv
     return rest
 
 
-def _held(keys: Iterable[str]) -> _Held:
+def _held(keys: Iterable[bytes]) -> _Held:
     """Return what quarantine holds under these keys, locked in the order of the keys."""
     wanted = sorted(keys)
     held = _Held({}, set())
     for row in _locked(wanted, QuarantineStatus.OPEN, QuarantineStatus.DISMISSED):
         if row.status == QuarantineStatus.OPEN:
-            held.waiting[row.key.hex] = row
+            held.waiting[row.key.bytes] = row
         else:
-            held.dismissed.add((row.key.hex, bytes(row.payload_hash)))
+            held.dismissed.add((row.key.bytes, bytes(row.payload_hash)))
     # While these were waited for, somebody may have sent what takes the dismissed one's place.
     vacant = sorted({key for key, _ in held.dismissed}.difference(held.waiting))
     held.waiting.update({key: None for key, known in known_keys(vacant).items() if not known.time})
-    held.waiting.update({row.key.hex: row for row in _locked(vacant, QuarantineStatus.OPEN)})
+    held.waiting.update({row.key.bytes: row for row in _locked(vacant, QuarantineStatus.OPEN)})
     return held
 
 
-def _locked(keys: Sequence[str], *statuses: QuarantineStatus) -> Iterator[QuarantinedEvent]:
+def _locked(keys: Sequence[bytes], *statuses: QuarantineStatus) -> Iterator[QuarantinedEvent]:
     for start in range(0, len(keys), 500):
         yield from (
             QuarantinedEvent.objects.filter(
-                key__in=[UUID(hex=key) for key in keys[start : start + 500]], status__in=statuses
+                key__in=[UUID(bytes=key) for key in keys[start : start + 500]], status__in=statuses
             )
             .exclude(code=QuarantineCode.CONFLICT)
             .select_for_update()
@@ -217,7 +217,7 @@ def _split(
     again: list[_Arrival], held: _Held, report: Report
 ) -> tuple[list[_Arrival], list[_Arrival]]:
     """Part what takes the place of an event in quarantine, the last of each key, from mere repeats."""
-    retried: dict[str, _Arrival] = {}
+    retried: dict[bytes, _Arrival] = {}
     repeats = []
     for arrival in again:
         key = arrival.event.key
@@ -302,15 +302,17 @@ def _take_repeats(arrivals: Iterable[_Arrival], held: _Held, report: Report, at:
     QuarantinedEvent.objects.bulk_create(conflicts, batch_size=1000, ignore_conflicts=True)
 
 
-def _payloads_before_repair(arrivals: list[_Arrival]) -> set[tuple[str, bytes]]:
+def _payloads_before_repair(arrivals: list[_Arrival]) -> set[tuple[bytes, bytes]]:
     """Return the payloads that were counted after a repair: sent again, they are duplicates."""
-    keys = [UUID(hex=arrival.event.key) for arrival in arrivals]
+    keys = [UUID(bytes=arrival.event.key) for arrival in arrivals]
     found = set()
     for start in range(0, len(keys), 500):
         rows = QuarantinedEvent.objects.filter(
             key__in=keys[start : start + 500], status=QuarantineStatus.REPLAYED
         )
-        found |= {(key.hex, bytes(hash_)) for key, hash_ in rows.values_list("key", "payload_hash")}
+        found |= {
+            (key.bytes, bytes(hash_)) for key, hash_ in rows.values_list("key", "payload_hash")
+        }
     return found
 
 
@@ -320,7 +322,7 @@ def _counted(stored_as: int, event: Event, verdict: Verdict, time: datetime) -> 
 
 def _quarantined(event: Event, code: str, detail: str, at: datetime) -> QuarantinedEvent:
     return QuarantinedEvent(
-        key=UUID(hex=event.key),
+        key=UUID(bytes=event.key),
         payload_hash=event.payload_hash,
         source=event.source,
         event_id=event.id,

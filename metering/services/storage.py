@@ -6,9 +6,12 @@ PostgreSQL takes the rows by COPY, SQLite by executemany.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
+from struct import Struct
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db import connection
 
@@ -35,7 +38,7 @@ _COLUMNS = (
 class Claim(NamedTuple):
     """A key that wants to be the first of its kind; `time` is None for one not to be stored yet."""
 
-    key: str
+    key: bytes
     payload_hash: bytes
     time: datetime | None
 
@@ -57,7 +60,7 @@ class Known(NamedTuple):
     time: datetime | None
 
 
-def claim_keys(claims: Iterable[Claim]) -> dict[str, int | None]:
+def claim_keys(claims: Iterable[Claim]) -> dict[bytes, int | None]:
     """Store the keys that are new, and return them with the ids reserved for their events (R7).
 
     In the order of `claims`, which becomes that of the ids; None for one without a time. Of two
@@ -70,7 +73,7 @@ def claim_keys(claims: Iterable[Claim]) -> dict[str, int | None]:
     return {key: new[key] for key, _, _ in claims if key in new}
 
 
-def _claim_on_postgresql(claims: Sequence[Claim]) -> dict[str, int | None]:
+def _claim_on_postgresql(claims: Sequence[Claim]) -> dict[bytes, int | None]:
     keys, hashes, times = zip(*claims, strict=True)
     with wire.server_cursor() as cursor:
         cursor.execute(
@@ -81,29 +84,29 @@ def _claim_on_postgresql(claims: Sequence[Claim]) -> dict[str, int | None]:
             "unnest(%s::uuid[], %s::bytea[], %s::timestamptz[]) WITH ORDINALITY "
             "AS claim (key, hash, time, place) ORDER BY key "
             "ON CONFLICT DO NOTHING "
-            "RETURNING stored_as, CASE WHEN stored_as IS NULL THEN replace(key::text, '-', '') END",
+            "RETURNING stored_as, CASE WHEN stored_as IS NULL THEN key END",
             (wire.uuids(keys), wire.hashes(hashes), wire.instants(times)),
             prepare=True,
         )
         return {
-            key
-            or keys[(stored_as - 1) % IDS_PER_BLOCK]: stored_as  # blocks begin one after a full one
+            keys[(stored_as - 1) % IDS_PER_BLOCK]  # blocks begin one after a full one
+            if key is None
+            else key.bytes: stored_as
             for stored_as, key in cursor.fetchall()
         }
 
 
-def _array(texts: Iterable[str]) -> str:
-    """Write an array of texts that need no quotes; quicker than adapting each."""
-    return f"{{{','.join(texts)}}}"
-
-
-def _claim(claims: Sequence[Claim]) -> dict[str, int | None]:
+def _claim(claims: Sequence[Claim]) -> dict[bytes, int | None]:
     known = known_keys(
         [claim.key for claim in claims]
     )  # one writer at a time: nobody comes between
     first = reserve_ids(1)[0]
     new = [
-        (key, payload_hash, *((None, None) if time is None else (sqlite_instant(time), first + n)))
+        (
+            key.hex(),
+            payload_hash,
+            *((None, None) if time is None else (sqlite_instant(time), first + n)),
+        )
         for n, (key, payload_hash, time) in enumerate(claims)
         if key not in known
     ]
@@ -113,28 +116,27 @@ def _claim(claims: Sequence[Claim]) -> dict[str, int | None]:
             "VALUES (%s, %s, %s, %s)",
             new,
         )
-    return {key: stored_as for key, _, _, stored_as in new}
+    return {bytes.fromhex(key): stored_as for key, _, _, stored_as in new}
 
 
-def known_keys(keys: Iterable[str]) -> dict[str, Known]:
+def known_keys(keys: Iterable[bytes]) -> dict[bytes, Known]:
     """Return what is known of each of these keys that has arrived before."""
     wanted = list(keys)
     if not wanted:
         return {}
+    columns = "SELECT key, payload_hash, time FROM metering_eventkey WHERE key"
     if connection.vendor == "postgresql":
-        where, param = "key = ANY(%s::uuid[])", _array(wanted)
-    else:
-        where, param = "key IN (SELECT value FROM json_each(%s))", properties.canonical(wanted)
+        with wire.server_cursor() as cursor:
+            cursor.execute(f"{columns} = ANY(%s::uuid[])", (wire.uuids(wanted),), prepare=True)
+            return {key.bytes: Known(hash_, time) for key, hash_, time in cursor.fetchall()}
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT key, payload_hash, time FROM metering_eventkey WHERE {where}",
-            (param,),
+            f"{columns} IN (SELECT value FROM json_each(%s))",
+            (properties.canonical([key.hex() for key in wanted]),),
         )
         return {
-            key.replace("-", "") if isinstance(key, str) else key.hex: Known(
-                bytes(payload_hash), read_instant(time)
-            )
-            for key, payload_hash, time in cursor.fetchall()
+            bytes.fromhex(key): Known(bytes(hash_), read_instant(time))
+            for key, hash_, time in cursor.fetchall()
         }
 
 
@@ -192,36 +194,52 @@ def _store_on_postgresql(rows: Sequence[Counted], received_at: datetime) -> None
 
 def copy_rows(rows: Sequence[Counted], *, received_at: datetime) -> None:
     """Write the rows of events on PostgreSQL, and nothing else; `store_events` is for events."""
-    _copy("metering_usageevent", _COLUMNS, _copied(rows, received_at))
+    wire.copied("metering_usageevent", _COLUMNS, _copied(rows, wire.microseconds(received_at)))
 
 
-def copy_keys(rows: Sequence[Counted]) -> None:
+def copy_keys(rows: Iterable[Counted]) -> None:
     """Write the keys of events on PostgreSQL, all of them new."""
-    text = "".join(
-        f"{row.event.key}\t\\x{row.event.payload_hash.hex()}\t{row.id}\t{row.time.isoformat()}\n"
-        for row in rows
+    wire.copied(
+        "metering_eventkey",
+        "key, payload_hash, stored_as, time",
+        (
+            _KEY(4, 16, event.key, 16, event.payload_hash, 8, id_, 8, wire.microseconds(time))
+            for id_, event, _, _, time in rows
+        ),
     )
-    _copy("metering_eventkey", "key, payload_hash, stored_as, time", text)
 
 
-def _copy(table: str, columns: str, text: str) -> None:
-    with connection.cursor() as cursor:
-        copy: Any = cursor.copy(f"COPY {table} ({columns}) FROM STDIN (NULL '')")
-        with copy as sink:
-            sink.write(text.replace("\\", "\\\\"))
+_KEY = Struct(">hi16si16siqiq").pack
+_ID_AND_KEY = Struct(">hiqi16s").pack
+_CUSTOMER = Struct(">iqi").pack
+_CUSTOMER_AND_SUBSCRIPTION = Struct(">iqiq").pack
+_TIMES = Struct(">iqiqib").pack
+_NULL = -1  # the length of what is none
 
 
-def _copied(rows: Sequence[Counted], received_at: datetime) -> str:
-    """Write rows as COPY reads them. No column holds a raw tab or newline: JSON escapes them,
-    and attributes have no controls."""
-    arrived = received_at.isoformat()
-    return "".join(
-        f"{row.id}\t{row.event.key}\t{row.event.source}\t{row.event.id}\t{row.event.type}\t"
-        f"{row.holder.customer_id}\t{row.subscription_id or ''}\t{row.time.isoformat()}\t{arrived}\t"
-        f"{row.event.data_text}\t"
-        f"{'' if row.event.extensions is None else properties.canonical(row.event.extensions)}\n"
-        for row in rows
-    )
+def _copied(rows: Iterable[Counted], arrived: int) -> Iterator[bytes]:
+    """Write rows as COPY reads them; the same as `_row`."""
+    for id_, event, (customer_id, _, _), subscription_id, time in rows:
+        data, extensions = event.data_json, event.extensions
+        yield _ID_AND_KEY(11, 8, id_, 16, event.key)
+        yield _name(event.source)
+        yield wire.field(event.id.encode())
+        yield _name(event.type)
+        if subscription_id is None:
+            yield _CUSTOMER(8, customer_id, _NULL)
+        else:
+            yield _CUSTOMER_AND_SUBSCRIPTION(8, customer_id, 8, subscription_id)
+        yield _TIMES(8, wire.microseconds(time), 8, arrived, len(data) + 1, 1)
+        yield data
+        yield (
+            wire.NULL if extensions is None else wire.jsonb(properties.canonical_bytes(extensions))
+        )
+
+
+@lru_cache(maxsize=1000)
+def _name(text: str) -> bytes:
+    """Return a text that many events share as a field."""
+    return wire.field(text.encode())
 
 
 def _store(rows: Sequence[Counted], received_at: datetime) -> None:
@@ -234,39 +252,40 @@ def _store(rows: Sequence[Counted], received_at: datetime) -> None:
         )
 
 
-def replace_payload(key: str, payload_hash: bytes) -> None:
+def replace_payload(key: bytes, payload_hash: bytes) -> None:
     """Let a key stand for another payload, while its event is in quarantine (R7)."""
-    EventKey.objects.filter(pk=key).update(payload_hash=payload_hash)
+    EventKey.objects.filter(pk=UUID(bytes=key)).update(payload_hash=payload_hash)
 
 
 def lead_to_event(rows: Sequence[Counted]) -> None:
     """Let keys lead to their events, which leave quarantine in this transaction."""
     if not rows:
         return
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
+    if connection.vendor == "postgresql":
+        with wire.server_cursor() as cursor:
             cursor.execute(
                 "UPDATE metering_eventkey k SET stored_as = e.id, time = e.time "
                 "FROM unnest(%s::uuid[], %s::bigint[], %s::timestamptz[]) e (key, id, time) "
                 "WHERE k.key = e.key",
                 (
-                    _array(row.event.key for row in rows),
-                    _array(str(row.id) for row in rows),
-                    _array(row.time.isoformat() for row in rows),
+                    wire.uuids([row.event.key for row in rows]),
+                    wire.bigints([row.id for row in rows]),
+                    wire.instants([row.time for row in rows]),
                 ),
             )
-        else:
-            cursor.executemany(
-                "UPDATE metering_eventkey SET stored_as = %s, time = %s WHERE key = %s",
-                [(row.id, sqlite_instant(row.time), row.event.key) for row in rows],
-            )
+        return
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE metering_eventkey SET stored_as = %s, time = %s WHERE key = %s",
+            [(row.id, sqlite_instant(row.time), row.event.key.hex()) for row in rows],
+        )
 
 
 def _row(row: Counted, received_at: Any) -> tuple[Any, ...]:
     event = row.event
     return (
         row.id,
-        event.key,
+        event.key.hex(),
         event.source,
         event.id,
         event.type,
@@ -274,6 +293,6 @@ def _row(row: Counted, received_at: Any) -> tuple[Any, ...]:
         row.subscription_id,
         row.time,
         received_at,
-        event.data_text,
+        event.data_json.decode(),
         None if event.extensions is None else properties.canonical(event.extensions),
     )

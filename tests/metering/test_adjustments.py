@@ -29,7 +29,7 @@ DORA = Actor(ActorKind.USER, "dora")
 def sent(name: str, **data: Any) -> UUID:
     """Send an event of acme with this data and return its key."""
     assert send(body(id=name, data={"calls": 1, **data})).accepted == 1
-    return UUID(hex=event_key("gateway", name))
+    return UUID(bytes=event_key("gateway", name))
 
 
 def void(*keys: UUID, reason: str = "Sent twice.") -> list[EventAdjustment]:
@@ -101,7 +101,7 @@ def test_an_event_in_quarantine_is_corrected_there() -> None:
     make.metric()
     send(body(id="a", subject="nobody"))
     with pytest.raises(EventNotCounted, match="quarantine"):
-        void(UUID(hex=event_key("gateway", "a")))
+        void(UUID(bytes=event_key("gateway", "a")))
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.django_db
 SENT = usage_event(
     id="e", source="s", type="t", subject="acme", subscription="globex-scale", data={}
 )
-KEY = UUID(hex=SENT.key)
+KEY = UUID(bytes=SENT.key)
 COUNTS = body(id="counts", subscription="acme-scale", data={"calls": 1, "model": "s"})
 
 
@@ -85,7 +85,7 @@ def audited(*options: str) -> tuple[int, str]:
 
 
 def quarantined(sent: Event = SENT, **fields: Any) -> None:
-    defaults = {"key": UUID(hex=sent.key), "payload_hash": sent.payload_hash, "source": sent.source,
+    defaults = {"key": UUID(bytes=sent.key), "payload_hash": sent.payload_hash, "source": sent.source,
                 "event_id": sent.id, "type": sent.type, "subject": sent.subject, "raw": written(sent),
                 "code": "bad_value", "detail": "x", "received_at": NOW}  # fmt: skip
     QuarantinedEvent.objects.create(**{**defaults, **fields})

@@ -109,7 +109,7 @@ def test_strays_move_to_their_month_whole_and_keep_their_keys() -> None:
     }
     assert {row.event_id: row.pk for row in UsageEvent.objects.all()} == before
     for sent in (first, ancient):
-        key = EventKey.objects.get(pk=event(**sent).key).pk
+        key = UUID(bytes=event(**sent).key)
         assert UsageEvent.objects.under_key(key).get().event_id == sent["id"]
     assert send(last).duplicates == 1
     with connection.cursor() as cursor:
@@ -209,7 +209,7 @@ def test_usage_of_an_archived_month_is_measured_by_its_sums_or_refused_by_name()
     assert used(metric, acme, start=start, end=end).quantity == 7
     assert used(metric, acme, start=end, end=NOW).quantity == 0
     new = make.metric("new")
-    key = UUID(hex=event(**sent).key)
+    key = UUID(bytes=event(**sent).key)
     for refused in (
         lambda: used(metric, acme, start=start, end=noon),  # within a day: only events can tell
         lambda: used(new, acme, start=start, end=end),
@@ -233,7 +233,7 @@ def test_the_api_says_that_an_event_is_archived(
     months.make_months(at=NOW)
     archived()
     verb, fields = change
-    url = f"/api/v1/events/{UUID(hex=event(**sent).key)}/{verb}"
+    url = f"/api/v1/events/{UUID(bytes=event(**sent).key)}/{verb}"
     answer = caller("events:write").post(url, {**fields, "reason": "A test."}, format="json")
     assert (answer.status_code, answer.json()["code"]) == (409, "month_archived")
 

@@ -148,7 +148,7 @@ class Scene:
 
 
 def _key(place: int) -> UUID:
-    return UUID(hex=event_key("gateway", str(place)))
+    return UUID(bytes=event_key("gateway", str(place)))
 
 
 @contextmanager

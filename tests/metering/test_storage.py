@@ -30,7 +30,7 @@ def leads(key: UUID) -> list[str]:
 
 
 def key_of(sent: dict[str, Any]) -> UUID:
-    return UUID(hex=event(**sent).key)
+    return UUID(bytes=event(**sent).key)
 
 
 def test_a_key_leads_to_its_event(calls: Any) -> None:

@@ -92,7 +92,7 @@ def _fold_some() -> int | None:
     return _merge(rollup, definition)
 
 
-def _sum_up_anew(rollup: Rollup, fresh: QuerySet[UsagePiece]) -> int:
+def _sum_up_anew(rollup: Rollup, fresh: QuerySet[UsagePiece]) -> int | None:
     """Sum up from events the days of the next pieces of a rollup of which order matters."""
     rows = fresh.filter(rollup=rollup).order_by("pk")
     chosen = list(
@@ -103,7 +103,7 @@ def _sum_up_anew(rollup: Rollup, fresh: QuerySet[UsagePiece]) -> int:
     days = {Target(customer_id, zone, *day) for _, customer_id, zone, *day in chosen}
     rebuild(rollup, within_reach(sorted(days)))
     UsagePiece.objects.filter(pk__in=[row[0] for row in chosen]).update(is_folded=True)
-    return len(chosen)
+    return len(chosen) or None
 
 
 _DAY_OF_FRESH = """day (customer_id, "start", "end") AS MATERIALIZED (
