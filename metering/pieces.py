@@ -6,7 +6,7 @@ The same rules in SQL, for many days at once, are `querysets.fragments`; an audi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
 from itertools import groupby
@@ -29,78 +29,153 @@ Occurrence = tuple[int, datetime, int, int | None, Mapping[str, Any], Day]
 """An event as it counts: id, time, customer, subscription, data, and its customer's local day."""
 
 
-class Piece(NamedTuple):
-    """What is kept of events of one customer, day and key; see `UsagePiece`."""
+class Pieces(NamedTuple):
+    """What is kept of events, a piece per customer, subscription, key and day, column by column.
 
-    customer_id: int
-    subscription_id: int | None
-    key: str
-    starts_at: datetime
-    ends_at: datetime
-    events: int
-    total: int | Decimal | None
-    highest: Decimal | None
-    area: Decimal | None
-    last_value: Decimal | None
-    first_time: datetime
-    last_time: datetime
-    last_id: int
+    The columns are equally long; see `UsagePiece`.
+    """
+
+    customer_ids: Sequence[int]
+    subscription_ids: Sequence[int | None]
+    keys: Sequence[str]
+    starts: Sequence[datetime]
+    ends: Sequence[datetime]
+    events: Sequence[int]
+    totals: Sequence[int | Decimal | None]
+    highests: Sequence[Decimal | None]
+    areas: Sequence[Decimal | None]
+    last_values: Sequence[Decimal | None]
+    first_times: Sequence[datetime]
+    last_times: Sequence[datetime]
+    last_ids: Sequence[int]
 
 
+_NONE = Pieces(*[()] * 13)
+_Piece = tuple[Any, ...]
 _Whose = tuple[int, int | None, str, Day]
 _Seen = tuple[datetime, int, Any]
 
 
-def pieces(definition: Definition, occurrences: Iterable[Occurrence]) -> list[Piece]:
-    """Return one piece per customer, subscription, key and day of what counts."""
+def pieces(
+    definitions: Sequence[Definition], occurrences: Sequence[Occurrence]
+) -> Iterator[Pieces]:
+    """Yield, for each definition in turn, the pieces of what counts; those alike share columns."""
+    for (adds_up, names), group in groupby(definitions, key=_likeness):
+        alike = list(group)
+        if not adds_up:
+            yield from (_in_order(definition, occurrences) for definition in alike)
+        elif (shared := _added_up(alike, names, occurrences)) is not None:
+            yield from shared
+        else:
+            for definition in alike:
+                counting = [one for one in occurrences if definition.value(one[4]) is not None]
+                yield from _added_up([definition], names, counting) or ()
+
+
+def _likeness(definition: Definition) -> tuple[bool, tuple[str, ...]]:
+    """Return what two definitions share whose pieces can be found in one pass."""
+    return definition.kind in (Kind.COUNT, Kind.SUM), definition.key_names
+
+
+def _in_order(definition: Definition, occurrences: Iterable[Occurrence]) -> Pieces:
     names, kind = definition.key_names, definition.kind
-    if kind in (Kind.COUNT, Kind.SUM):
-        return _added_up(definition, occurrences)
     found: dict[_Whose, list[_Seen]] = defaultdict(list)
     for id, time, customer_id, subscription_id, data, day in occurrences:
         value = definition.value(data)
         if value is not None:
             key = properties.canonical([data.get(name) for name in names]) if names else NO_KEY
             found[customer_id, subscription_id, key, day].append((time, id, value))
-    return [_piece(kind, *whose, sorted(seen)) for whose, seen in found.items()]
+    rows = [_piece(kind, *whose, sorted(seen)) for whose, seen in found.items()]
+    return Pieces(*zip(*rows, strict=True)) if rows else _NONE
 
 
-def _added_up(definition: Definition, occurrences: Iterable[Occurrence]) -> list[Piece]:
-    """Return the pieces of what only adds up, as nearly all usage does: the order is all one."""
-    names, sums, value_of = definition.key_names, definition.kind == Kind.SUM, definition.value
-    simple = definition.value_property if sums and not definition.filters else ""
-    keys: dict[Any, str] = {}
-    found: dict[_Whose, list[Any]] = {}
+def _added_up(
+    definitions: Sequence[Definition], names: Sequence[str], occurrences: Sequence[Occurrence]
+) -> list[Pieces] | None:
+    """Return the pieces of what only adds up, as nearly all usage does: the order is all one.
+
+    None if something does not count by each of the definitions.
+    """
+    counted = [_values(definition, occurrences) for definition in definitions]
+    if any(values is None for values in counted):
+        return None
+    places, found = _lying(names, occurrences)
+    nothing: Sequence[None] = [None] * len(found.events)
+    return [
+        found._replace(
+            totals=_totals(places, values, len(nothing)) if values else nothing,
+            highests=nothing,
+            areas=nothing,
+            last_values=nothing,
+        )
+        for values in counted
+    ]
+
+
+def _values(
+    definition: Definition, occurrences: Sequence[Occurrence]
+) -> Sequence[int | Decimal] | None:
+    """Return what each event adds, nothing where events are only counted; None if one does not count."""
+    if definition.filters or definition.kind == Kind.COUNT:
+        values = [definition.value(one[4]) for one in occurrences] if definition.filters else []
+        return None if None in values else [] if definition.kind == Kind.COUNT else values
+    name, values = definition.value_property, []
+    for _, _, _, _, data, _ in occurrences:
+        value = data.get(name)
+        if type(value) is not int or not -LARGEST < value < LARGEST:
+            value = definition.value(data)
+            if value is None:
+                return None
+        values.append(value)
+    return values
+
+
+def _lying(names: Sequence[str], occurrences: Sequence[Occurrence]) -> tuple[list[int], Pieces]:
+    """Return each event's place among the pieces, and these without what it adds to them."""
+    pieces: dict[_Whose, int] = {}
+    known: dict[Any, str] = {}
+    places: list[int] = []
+    events: list[int] = []
+    first_times: list[datetime] = []
+    last_times: list[datetime] = []
+    last_ids: list[int] = []
     key = NO_KEY
     for id, time, customer_id, subscription_id, data, day in occurrences:
-        value = data.get(simple)
-        if type(value) is not int or not -LARGEST < value < LARGEST:
-            value = value_of(data)
-            if value is None:
-                continue
         if names:
-            key = _key(data, names, keys)
+            key = _key(data, names, known)
         whose = (customer_id, subscription_id, key, day)
-        seen = found.get(whose)
-        if seen is None:
-            found[whose] = [1, value, time, time, id]
-            continue
-        seen[0] += 1
-        if sums:
-            seen[1] = _plus(seen[1], value)
-        if time < seen[2]:
-            seen[2] = time
-        if (time, id) > (seen[3], seen[4]):
-            seen[3], seen[4] = time, id
-    return [
-        Piece(
-            customer_id, subscription_id, key, starts_at, ends_at, events,
-            total if sums else None, None, None, None, first_time, last_time, last_id,
-        )
-        for (customer_id, subscription_id, key, (starts_at, ends_at)), (
-            events, total, first_time, last_time, last_id,
-        ) in found.items()
-    ]  # fmt: skip
+        place = pieces.get(whose)
+        if place is None:
+            place = pieces[whose] = len(events)
+            events.append(1)
+            first_times.append(time)
+            last_times.append(time)
+            last_ids.append(id)
+        else:
+            events[place] += 1
+            if time < first_times[place]:
+                first_times[place] = time
+            if time >= last_times[place] and (time, id) > (last_times[place], last_ids[place]):
+                last_times[place], last_ids[place] = time, id
+        places.append(place)
+    if not pieces:
+        return places, _NONE
+    customer_ids, subscription_ids, keys, days = zip(*pieces, strict=True)
+    starts, ends = zip(*days, strict=True)
+    found = Pieces(
+        customer_ids, subscription_ids, keys, starts, ends, events, (), (), (), (),
+        first_times, last_times, last_ids,
+    )  # fmt: skip
+    return places, found
+
+
+def _totals(
+    places: Sequence[int], values: Sequence[int | Decimal], count: int
+) -> list[int | Decimal]:
+    totals: list[int | Decimal] = [0] * count
+    for place, value in zip(places, values, strict=True):
+        totals[place] = _plus(totals[place], value)
+    return totals
 
 
 def _plus(one: int | Decimal, other: int | Decimal) -> int | Decimal:
@@ -127,7 +202,7 @@ def _piece(
     key: str,
     day: Day,
     seen: Sequence[_Seen],
-) -> Piece:
+) -> _Piece:
     total = highest = area = last_value = None
     match kind:
         case Kind.SUM:
@@ -148,7 +223,7 @@ def _piece(
                 _weight(value, time, until)
                 for (time, _, value), until in zip(seen, following, strict=True)
             )
-    return Piece(
+    return (
         customer_id,
         subscription_id,
         key,

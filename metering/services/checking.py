@@ -46,22 +46,17 @@ class _Stretch(NamedTuple):
 class Surroundings:
     """The customers, metrics and subscriptions that a batch of events speaks of."""
 
-    def __init__(self, events: Iterable[Event], *, remember: bool = False) -> None:
+    def __init__(self, events: Sequence[Event], *, remember: bool = False) -> None:
         """Ask, within a transaction, for what is not known yet.
 
         With `remember` the process keeps the answers. Only where this transaction has changed
         nothing but events, and no other surrounds it: what is rolled back must not be remembered.
         """
-        subjects, named, types = set(), set(), set()
-        for event in events:
-            types.add(event.type)
-            subject = event.subject
-            if event.subscription:
-                named.add(event.subscription)
-            if subject:
-                subjects.add(subject)
-                if _is_lago(event):
-                    named.add(subject)
+        types = {event.type for event in events}
+        subjects = {event.subject for event in events if event.subject is not None}
+        named = {event.subscription for event in events if event.subscription is not None}
+        if has_lago := any(source.startswith(LAGO_SOURCE) for source in {e.source for e in events}):
+            named |= {event.subject for event in events if event.subject and _is_lago(event)}
         found = memory.recall() if remember else None
         stamp = memory.current_stamp()
         if found is None or found.stamp != stamp:
@@ -73,11 +68,36 @@ class Surroundings:
         self._values = {type_: _values(self._metrics.get(type_, ())) for type_ in types}
         self._customers = found.customers(subjects)
         self._subscriptions = found.subscriptions(named)
-        holders = (self._customers.get(key, NOBODY) for key in subjects)
+        holders = {key: self._customers[key] for key in subjects if key in self._customers}
         self._stretches = _stretches(
-            customers=[holder.customer_id for holder in holders if holder.has_several],
+            customers=[one.customer_id for one in holders.values() if one.has_several],
             metrics=[metric.pk for type_ in types for metric in self._metrics.get(type_, ())],
         )
+        self._usual: dict[str | None, Verdict] = {
+            key: Verdict(holder)
+            for key, holder in holders.items()
+            if not has_lago and not self._archived and holder.customer_id not in self._stretches
+        }
+
+    def check_all(
+        self, arrivals: Iterable[tuple[int, Event, datetime]], at: datetime
+    ) -> list[Verdict]:
+        """Do as `check` with each event, whose time stands behind it, and at a glance with most."""
+        usual, values = self._usual, self._values
+        verdicts = []
+        for _, event, time in arrivals:
+            verdict, names = usual.get(event.subject), values[event.type]
+            if (
+                verdict is None
+                or not names
+                or event.subscription is not None
+                or event.flaw
+                or time > at
+                or not _all_whole(names, event.data)
+            ):
+                verdict = self.check(event, time, at)
+            verdicts.append(verdict)
+        return verdicts
 
     def check(self, event: Event, time: datetime, at: datetime) -> Verdict:
         """Say whose the event is, or name the first reason that keeps it from being counted.

@@ -15,7 +15,7 @@ from metering.events import Event, NotAnEvent, written
 from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
 from metering.services.checking import Surroundings, Verdict
 from metering.services.storage import (
-    Claim,
+    TAKEN,
     Counted,
     claim_keys,
     known_keys,
@@ -132,18 +132,26 @@ def _take(
     *,
     remember: bool,
 ) -> None:
+    arrivals = list(first.values())
     surroundings = Surroundings(
-        (arrival.event for arrival in [*first.values(), *repeated]), remember=remember
+        [arrival.event for arrival in arrivals + repeated], remember=remember
     )
-    verdicts = {
-        key: surroundings.check(arrival.event, arrival.time, at) for key, arrival in first.items()
-    }
-    new = claim_keys(
-        Claim(key, arrival.event.payload_hash, None if verdicts[key].code else arrival.time)
-        for key, arrival in first.items()
+    verdicts = surroundings.check_all(arrivals, at)
+    claims = claim_keys(
+        [arrival.event.key for arrival in arrivals],
+        [arrival.event.payload_hash for arrival in arrivals],
+        [
+            None if verdict.code else arrival.time
+            for arrival, verdict in zip(arrivals, verdicts, strict=True)
+        ],
     )
-    fresh = [(first[key], verdicts[key], stored_as) for key, stored_as in new.items()]
-    again = [arrival for key, arrival in first.items() if key not in new] + repeated
+    fresh, again = [], []
+    for arrival, verdict, claim in zip(arrivals, verdicts, claims, strict=True):
+        if claim == TAKEN:
+            again.append(arrival)
+        else:
+            fresh.append((arrival, verdict, claim))
+    again += repeated
     _take_fresh(fresh, surroundings, report, at)
     again = _without_duplicates(again, report)
     if again:
@@ -166,7 +174,8 @@ def _take_fresh(
             refused.append(_quarantined(arrival.event, verdict.code, verdict.detail, at))
             _quarantine_noted(report, arrival, verdict)
         else:
-            counted.append(_counted(stored_as, arrival.event, verdict, arrival.time))
+            holder, subscription_id, _, _ = verdict
+            counted.append(Counted(stored_as, arrival.event, holder, subscription_id, arrival.time))
     store_events(counted, received_at=at, memory=surroundings.memory)
     report.accepted += len(counted)
     QuarantinedEvent.objects.bulk_create(refused, batch_size=1000)

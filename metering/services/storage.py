@@ -35,14 +35,6 @@ _COLUMNS = (
 )
 
 
-class Claim(NamedTuple):
-    """A key that wants to be the first of its kind; `time` is None for one not to be stored yet."""
-
-    key: bytes
-    payload_hash: bytes
-    time: datetime | None
-
-
 class Counted(NamedTuple):
     """An event to be stored: its id, whose it is, and when it happened."""
 
@@ -60,21 +52,30 @@ class Known(NamedTuple):
     time: datetime | None
 
 
-def claim_keys(claims: Iterable[Claim]) -> dict[bytes, int | None]:
-    """Store the keys that are new, and return them with the ids reserved for their events (R7).
+TAKEN = -1
+"""What a key gets for an id that somebody has claimed before."""
 
-    In the order of `claims`, which becomes that of the ids; None for one without a time. Of two
-    transactions that claim the same key, the second waits for the first. Keys are taken in sorted
-    order, so that no two wait for each other.
+
+def claim_keys(
+    keys: Sequence[bytes], hashes: Sequence[bytes], times: Sequence[datetime | None]
+) -> list[int | None]:
+    """Store the keys that are new, all different, and return the id reserved for each one's event (R7).
+
+    In the order of `keys`, which is that of the ids too: TAKEN for a key that was not new, None for
+    a new one without a time, whose event is not to be stored yet. Of two transactions that claim
+    the same key, the second waits for the first. Keys are taken in sorted order, so that no two
+    wait for each other.
     """
-    claims = list(claims)
-    assert len(claims) <= IDS_PER_BLOCK
-    new = _claim_on_postgresql(claims) if connection.vendor == "postgresql" else _claim(claims)
-    return {key: new[key] for key, _, _ in claims if key in new}
+    assert len(keys) <= IDS_PER_BLOCK
+    if connection.vendor == "postgresql":
+        return _claim_on_postgresql(keys, hashes, times)
+    return _claim(keys, hashes, times)
 
 
-def _claim_on_postgresql(claims: Sequence[Claim]) -> dict[bytes, int | None]:
-    keys, hashes, times = zip(*claims, strict=True)
+def _claim_on_postgresql(
+    keys: Sequence[bytes], hashes: Sequence[bytes], times: Sequence[datetime | None]
+) -> list[int | None]:
+    claimed: list[int | None] = [TAKEN] * len(keys)
     with wire.server_cursor() as cursor:
         cursor.execute(
             "INSERT INTO metering_eventkey (key, payload_hash, time, stored_as) "
@@ -88,35 +89,41 @@ def _claim_on_postgresql(claims: Sequence[Claim]) -> dict[bytes, int | None]:
             (wire.uuids(keys), wire.hashes(hashes), wire.instants(times)),
             prepare=True,
         )
-        return {
-            keys[(stored_as - 1) % IDS_PER_BLOCK]  # blocks begin one after a full one
-            if key is None
-            else key.bytes: stored_as
-            for stored_as, key in cursor.fetchall()
-        }
+        waiting = []
+        for stored_as, key in cursor.fetchall():
+            if stored_as is None:
+                waiting.append(key.bytes)
+            else:
+                claimed[(stored_as - 1) % IDS_PER_BLOCK] = (
+                    stored_as  # a block begins after a full one
+                )
+    if waiting:
+        places = {key: place for place, key in enumerate(keys)}
+        for key in waiting:
+            claimed[places[key]] = None
+    return claimed
 
 
-def _claim(claims: Sequence[Claim]) -> dict[bytes, int | None]:
-    known = known_keys(
-        [claim.key for claim in claims]
-    )  # one writer at a time: nobody comes between
+def _claim(
+    keys: Sequence[bytes], hashes: Sequence[bytes], times: Sequence[datetime | None]
+) -> list[int | None]:
+    known = known_keys(keys)  # one writer at a time: nobody comes between
     first = reserve_ids(1)[0]
-    new = [
-        (
-            key.hex(),
-            payload_hash,
-            *((None, None) if time is None else (sqlite_instant(time), first + n)),
-        )
-        for n, (key, payload_hash, time) in enumerate(claims)
-        if key not in known
+    claimed = [
+        TAKEN if key in known else None if time is None else first + n
+        for n, (key, time) in enumerate(zip(keys, times, strict=True))
     ]
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO metering_eventkey (key, payload_hash, time, stored_as) "
             "VALUES (%s, %s, %s, %s)",
-            new,
+            [
+                (key.hex(), hash_, time and sqlite_instant(time), stored_as)
+                for key, hash_, time, stored_as in zip(keys, hashes, times, claimed, strict=True)
+                if stored_as != TAKEN
+            ],
         )
-    return {bytes.fromhex(key): stored_as for key, _, _, stored_as in new}
+    return claimed
 
 
 def known_keys(keys: Iterable[bytes]) -> dict[bytes, Known]:

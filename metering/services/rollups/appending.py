@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,7 +11,7 @@ from django.db import connection
 
 from metering import wire
 from metering.definitions import Definition
-from metering.pieces import NO_KEY, Occurrence, Piece, pieces
+from metering.pieces import NO_KEY, Occurrence, Pieces, pieces
 from metering.querysets import sqlite_instant
 
 WORTH_A_BATCH = 20
@@ -35,26 +35,32 @@ def append_pieces(
     rollup made by somebody else is known to whoever writes later, and waits for whoever wrote
     before.
     """
-    few: list[tuple[int, Piece]] = []
+    few: list[tuple[Any, ...]] = []
     for type_, occurrences in events.items():
-        for rollup_id, definition in rollups.get(type_, ()):
-            found = pieces(definition, occurrences)
-            if connection.vendor == "postgresql" and len(found) >= WORTH_A_BATCH:
-                _insert_batch(rollup_id, found, received_at)
+        counting = rollups.get(type_, ())
+        arrays: _Arrays = {}
+        found = pieces([definition for _, definition in counting], occurrences)
+        for (rollup_id, _), columns in zip(counting, found, strict=True):
+            if connection.vendor == "postgresql" and len(columns.events) >= WORTH_A_BATCH:
+                _insert_batch(rollup_id, columns, received_at, arrays)
             else:
-                few += ((rollup_id, piece) for piece in found)
+                few += ((rollup_id, *piece) for piece in zip(*columns, strict=True))
     if few:
         _insert(few, received_at)
 
 
-def _insert(rows: Sequence[tuple[int, Piece]], received_at: datetime) -> None:
+_Arrays = dict[int, tuple[Sequence[Any], Any]]
+"""Columns and their arrays, by the identity of the column, which several rollups may share."""
+
+
+def _insert(rows: Sequence[tuple[Any, ...]], received_at: datetime) -> None:
     marks = f"({', '.join(['%s'] * 16)})"
     if connection.vendor == "postgresql":
         with wire.server_cursor() as cursor:
             cursor.execute(
                 f"INSERT INTO metering_usagepiece ({_COLUMNS}) "
                 f"VALUES {', '.join([marks] * len(rows))}",
-                [value for id_, piece in rows for value in (id_, *piece, received_at, False)],
+                [value for row in rows for value in (*row, received_at, False)],
                 prepare=len(rows) == 1,
             )
         return
@@ -62,15 +68,17 @@ def _insert(rows: Sequence[tuple[int, Piece]], received_at: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO metering_usagepiece ({_COLUMNS}) VALUES {marks}",
-            [(rollup_id, *_on_sqlite(piece), arrived, False) for rollup_id, piece in rows],
+            [(*_on_sqlite(row), arrived, False) for row in rows],
         )
 
 
-def _insert_batch(rollup_id: int, found: Sequence[Piece], received_at: datetime) -> None:
-    (
-        customers, subscriptions, keys, starts, ends, events, totals, highests, areas, last_values,
-        first_times, last_times, last_ids,
-    ) = zip(*found, strict=True)  # fmt: skip
+def _insert_batch(rollup_id: int, found: Pieces, received_at: datetime, arrays: _Arrays) -> None:
+    values = []
+    for column, made in zip(found, _MADE, strict=True):
+        known = arrays.get(id(column))
+        if known is None:
+            known = arrays[id(column)] = column, made(column)
+        values.append(known[1])
     with wire.server_cursor() as cursor:
         cursor.execute(
             "INSERT INTO metering_piecebatch (rollup_id, last_received_at, customer_ids, "
@@ -79,25 +87,24 @@ def _insert_batch(rollup_id: int, found: Sequence[Piece], received_at: datetime)
             "VALUES (%s, %s, %s::bigint[], %s::bigint[], %s::jsonb[], %s::timestamptz[], "
             "%s::timestamptz[], %s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], "
             "%s::numeric[], %s::timestamptz[], %s::timestamptz[], %s::bigint[])",
-            (
-                rollup_id,
-                received_at,
-                wire.bigints(customers),
-                wire.texts(subscriptions),
-                None if keys.count(NO_KEY) == len(keys) else list(keys),
-                wire.instants(starts),
-                wire.instants(ends),
-                wire.bigints(events),
-                *map(wire.texts, (totals, highests, areas, last_values)),
-                wire.instants(first_times),
-                wire.instants(last_times),
-                wire.bigints(last_ids),
-            ),
+            (rollup_id, received_at, *values),
             prepare=True,
         )
 
 
-def _on_sqlite(piece: Piece) -> list[Any]:
+def _keys(column: Sequence[str]) -> list[str] | None:
+    return None if column.count(NO_KEY) == len(column) else list(column)
+
+
+_MADE: Sequence[Callable[[Sequence[Any]], Any]] = (
+    *(wire.bigints, wire.texts, _keys, wire.instants, wire.instants, wire.bigints),
+    *(wire.texts, wire.texts, wire.texts, wire.texts),
+    *(wire.instants, wire.instants, wire.bigints),
+)
+"""How each column becomes an array, or None for NULL."""
+
+
+def _on_sqlite(piece: Sequence[Any]) -> list[Any]:
     """Return a piece as SQLite's columns hold it: instants and exact numbers as texts."""
     return [
         f"{held:f}"
