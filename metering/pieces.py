@@ -173,15 +173,13 @@ def _totals(
     places: Sequence[int], values: Sequence[int | Decimal], count: int
 ) -> list[int | Decimal]:
     totals: list[int | Decimal] = [0] * count
-    for place, value in zip(places, values, strict=True):
-        totals[place] = _plus(totals[place], value)
+    if set(map(type, values)) == {int}:
+        for place, value in zip(places, values, strict=True):
+            totals[place] += value
+    else:
+        for place, value in zip(places, values, strict=True):
+            totals[place] = _ROOM.add(Decimal(totals[place]), Decimal(value))
     return totals
-
-
-def _plus(one: int | Decimal, other: int | Decimal) -> int | Decimal:
-    if type(one) is int and type(other) is int:
-        return one + other
-    return _ROOM.add(Decimal(one), Decimal(other))
 
 
 def _key(data: Mapping[str, Any], names: Sequence[str], known: dict[Any, str]) -> str:

@@ -69,20 +69,15 @@ def texts(values: Sequence[Any]) -> str | None:
 
 
 def copied(table: str, columns: str, rows: Iterable[bytes]) -> None:
-    """Write rows by COPY, in binary: after how many fields it has, each as `field` makes it."""
+    """Write rows by COPY, in binary: how many fields it has, then each behind its length."""
     statement = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
     with server_cursor() as cursor, cursor.copy(statement) as sink:
         sink.write(b"".join(chain((_BEFORE_ROWS,), rows, (_AFTER_ROWS,))))
 
 
-def field(content: bytes | None) -> bytes:
-    """Return a field of a row: its length and its bytes; None is NULL."""
-    return NULL if content is None else pack(">i", len(content)) + content
-
-
-def jsonb(text: bytes | None) -> bytes:
+def jsonb(text: bytes) -> bytes:
     """Return a field of JSON, in UTF-8."""
-    return NULL if text is None else pack(">ib", len(text) + 1, 1) + text
+    return pack(">ib", len(text) + 1, 1) + text
 
 
 def _of_sixteen(elements: Iterable[bytes]) -> bytes:
