@@ -218,6 +218,7 @@ class InvoiceAdmin(ReadOnlyAdmin[Invoice]):
                     "url": self.url("change", one.invoice.pk),
                     "name": words.name_of(one.invoice),
                     "buyer": words.buyer_of(one.invoice),
+                    "held": one.invoice.reason if one.invoice.is_open else "",
                     "purpose": words.purpose_of(one.invoice),
                     "total": words.money(one.invoice.total, one.invoice.currency),
                     "after": one.after,

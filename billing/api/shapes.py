@@ -209,7 +209,9 @@ class InvoiceSerializer(serializers.Serializer[Any]):
     issued_at = serializers.DateTimeField(allow_null=True)
     voided_at = serializers.DateTimeField(allow_null=True)
     discarded_at = serializers.DateTimeField(allow_null=True)
-    reason = serializers.CharField(help_text="Why it was voided or discarded.")
+    reason = serializers.CharField(
+        help_text="Why it is held for review, or was voided or discarded; empty if nobody said."
+    )
 
 
 class LaterUsageSerializer(serializers.Serializer[Any]):

@@ -119,7 +119,9 @@ class Invoice(models.Model):
     template_version = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     voided_at = models.DateTimeField(null=True, blank=True, editable=False)
     discarded_at = models.DateTimeField(null=True, blank=True, editable=False)
-    reason = models.TextField(blank=True, help_text="Why it was voided or discarded.")
+    reason = models.TextField(
+        blank=True, help_text="Why it is held for review, or was voided or discarded."
+    )
 
     objects = InvoiceQuerySet.as_manager()
 

@@ -19,6 +19,7 @@ from billing.drafting import Draft, compose_all, write_drafts
 from billing.models import BillingPeriod, PeriodStatus, Purpose, UsageSnapshot
 from billing.offers import Served
 from billing.querysets import BillingPeriodQuerySet
+from billing.services.guarding import hold_unusual
 from billing.usage import read_snapshots
 from config.base import audit
 from config.base.audit import Actor
@@ -135,7 +136,8 @@ def _advance(subscription_ids: Sequence[int], *, as_of: datetime, run_id: int | 
         for period, snapshots in zip(due, read, strict=True)
         if not period.is_trial  # shown, not billed (R23)
     ]
-    write_drafts(list(zip(drafts, compose_all(drafts), strict=True)), run_id=run_id)
+    written = write_drafts(list(zip(drafts, compose_all(drafts), strict=True)), run_id=run_id)
+    hold_unusual(written)
     for period in opening:
         period.needs_opening = False
     for period in due:

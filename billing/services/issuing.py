@@ -29,6 +29,7 @@ from billing.models import (
 from billing.models.invoices import TEMPLATE_VERSION
 from billing.parties import buyer_of, payer_of, seller_of
 from billing.services.closing import draft_of
+from billing.services.guarding import hold_unusual
 from billing.usage import latest_snapshots, read_snapshots, same_usage
 from catalog.money import plain
 from config.base import audit
@@ -43,6 +44,7 @@ KIND, SERIES = "INV", ""
 REDRAWN = ("issuer", "customer", "seller", "buyer", "net_total", "tax_total", "total")
 FROZEN = [
     "status",
+    "reason",
     "year",
     "sequence",
     "number",
@@ -109,6 +111,7 @@ def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor)
     invoices = _locked(invoice_ids)
     for invoice in invoices:
         check_open(invoice)
+        invoice.reason = ""  # of its review, which is over
     by_issuer = _by_issuer(invoices)
     issuers = Issuer.objects.in_bulk(by_issuer)
     _check_taxes(invoices, issuers)
@@ -145,16 +148,16 @@ def numbers_ahead(invoices: Iterable[Invoice], *, as_of: datetime) -> list[Numbe
 
 
 @transaction.atomic
-def hold_for_review(*, invoice_id: int, actor: Actor) -> Invoice:
-    """Keep a draft from being issued by itself, until a person issues it.
+def hold_for_review(*, invoice_id: int, actor: Actor, reason: str = "") -> Invoice:
+    """Keep a draft from being issued by itself, until a person issues it; the reason stands on it.
 
     :raises InvoiceNotDraft: if it is no draft.
     """
     [invoice] = _locked([invoice_id])
     check_draft(invoice)
-    invoice.status = InvoiceStatus.REVIEW
-    invoice.save(update_fields=["status"])
-    audit.record(actor=actor, action="held for review", subject=invoice)
+    invoice.status, invoice.reason = InvoiceStatus.REVIEW, reason
+    invoice.save(update_fields=["status", "reason"])
+    audit.record(actor=actor, action="held for review", subject=invoice, note=reason)
     return invoice
 
 
@@ -166,8 +169,8 @@ def return_to_draft(*, invoice_id: int, actor: Actor) -> Invoice:
     """
     [invoice] = _locked([invoice_id])
     check_in_review(invoice)
-    invoice.status = InvoiceStatus.DRAFT
-    invoice.save(update_fields=["status"])
+    invoice.status, invoice.reason = InvoiceStatus.DRAFT, ""
+    invoice.save(update_fields=["status", "reason"])
     audit.record(actor=actor, action="returned to draft", subject=invoice)
     return invoice
 
@@ -216,6 +219,7 @@ def recalculate_invoices(
         audit.record(actor=actor, action="recalculated", subject=invoice, changes=changes)
         redrawn.append(invoice)
         subscriptions.add(draft.subscription.pk)
+    hold_unusual(redrawn)
     return redrawn
 
 

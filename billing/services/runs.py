@@ -14,7 +14,7 @@ from datetime import datetime
 from django.db import OperationalError, transaction
 from django.db.models import F, Q
 
-from billing.models import BillingPeriod, BillingRun, Invoice, RunStatus
+from billing.models import BillingPeriod, BillingRun, Invoice, InvoiceStatus, RunStatus
 from billing.querysets import InvoiceQuerySet
 from billing.services.closing import close_subscriptions, to_close
 from billing.services.issuing import (
@@ -152,8 +152,12 @@ def _issue(ids: Sequence[int], *, as_of: datetime) -> int:
     """Issue these, all or, where one of them fails, one by one; return how many."""
     try:
         with transaction.atomic():
-            recalculate_invoices(invoice_ids=ids, at=as_of, actor=SYSTEM, only_if_changed=True)
-            return len(issue_invoices(invoice_ids=ids, as_of=as_of, actor=SYSTEM))
+            redrawn = recalculate_invoices(
+                invoice_ids=ids, at=as_of, actor=SYSTEM, only_if_changed=True
+            )
+            held = {invoice.pk for invoice in redrawn if invoice.status == InvoiceStatus.REVIEW}
+            passed = [pk for pk in ids if pk not in held]
+            return len(issue_invoices(invoice_ids=passed, as_of=as_of, actor=SYSTEM))
     except InvoiceNotDraft:
         return 0  # somebody else was quicker with one of them: ask again what is left
     except OperationalError:
@@ -168,8 +172,8 @@ def _issue(ids: Sequence[int], *, as_of: datetime) -> int:
 
 @transaction.atomic
 def _hold_back(invoice_id: int, *, reason: str) -> None:
-    invoice = hold_for_review(invoice_id=invoice_id, actor=SYSTEM)
-    audit.record(actor=SYSTEM, action="could not be issued", subject=invoice, note=reason)
+    held = f"It could not be issued: {reason}"
+    hold_for_review(invoice_id=invoice_id, actor=SYSTEM, reason=held)
 
 
 def _end(run_id: int, status: RunStatus, *, now: datetime) -> None:

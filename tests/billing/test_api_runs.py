@@ -234,7 +234,7 @@ class TestWhatFailed:
         assert (run["status"], run["invoices_issued"]) == ("finished", 1)
         held = Invoice.objects.get(customer__key="ada")
         assert held.status == "review"
-        assert "several issuers" in AuditEntry.objects.get(action="could not be issued").note
+        assert "several issuers" in AuditEntry.objects.get(action="held for review").note
 
 
 @after_commits

@@ -1,0 +1,142 @@
+"""The guard: a draft that looks wrong by its customer's past is seen by a person before it is issued."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from statistics import median
+from typing import Any
+
+from django.db.models import F, Window
+from django.db.models.functions import RowNumber
+
+from billing.models import Invoice, InvoiceLine, InvoiceStatus, LineKind
+from billing.models.invoices import UNISSUED
+from catalog import wording
+from catalog.money import EXACT, exponent
+from config.base import audit
+from config.base.audit import SYSTEM
+from config.base.models import AuditEntry
+
+TIMES = 10
+"""A net amount of more than so many times the usual one is held."""
+LATEST = 12
+"""The usual amount is the median of so many invoices before."""
+FEWEST = 3
+"""Fewer invoices before are no past to compare with."""
+_HELD = "held by the guard"
+_LIVE = (*UNISSUED, InvoiceStatus.ISSUED)
+
+Past = Mapping[tuple[int, str], Sequence[tuple[int, Decimal]]]
+
+
+def hold_unusual(invoices: Sequence[Invoice]) -> list[Invoice]:
+    """Put those drafts in review that need a person's look, each with the reason; return them.
+
+    These are held: a net amount above ten times the median of the customer's last twelve invoices
+    in that currency, from three on, and a fee that another live invoice charges for the same
+    service period. What the guard held once and a person released passes. Call it inside the
+    transaction that wrote or redrew them; up to five queries, however many invoices.
+    """
+    drafts = {one.pk: one for one in invoices if one.status == InvoiceStatus.DRAFT}
+    if not drafts:
+        return []
+    reasons: dict[int, list[str]] = defaultdict(list)
+    past = _past(drafts.values())
+    for invoice in drafts.values():
+        if reason := _too_much(invoice, past):
+            reasons[invoice.pk].append(reason)
+    for pk, reason in _charged_twice(drafts):
+        reasons[pk].append(reason)
+    for pk in _released(reasons):
+        del reasons[pk]
+    held = [drafts[pk] for pk in sorted(reasons)]
+    for invoice in held:
+        invoice.status, invoice.reason = InvoiceStatus.REVIEW, " ".join(reasons[invoice.pk])
+    Invoice.objects.bulk_update(held, ["status", "reason"])
+    AuditEntry.objects.bulk_create(
+        audit.entry(actor=SYSTEM, action=_HELD, subject=invoice, note=invoice.reason)
+        for invoice in held
+    )
+    return held
+
+
+def usual(amounts: Iterable[Decimal]) -> Decimal | None:
+    """Return the median of the amounts before; None where they are too few to say what is usual."""
+    before = list(amounts)
+    return median(before) if len(before) >= FEWEST else None
+
+
+def _past(drafts: Iterable[Invoice]) -> Past:
+    """Return what each customer was billed in each currency, latest first; one query."""
+    drafts = list(drafts)
+    earlier = Invoice.objects.filter(
+        customer__in={one.customer_id for one in drafts},
+        status__in=[InvoiceStatus.ISSUED, InvoiceStatus.DRAFT],
+    )
+    latest = earlier.annotate(
+        place=Window(RowNumber(), partition_by=["customer", "currency"], order_by=F("pk").desc())
+    ).filter(place__lte=LATEST + len(drafts))
+    past = defaultdict(list)
+    rows = latest.order_by("-pk").values_list("customer_id", "currency", "pk", "net_total")
+    for customer_id, currency, pk, net in rows:
+        past[customer_id, currency].append((pk, net))
+    return past
+
+
+def _too_much(invoice: Invoice, past: Past) -> str:
+    rows = past.get((invoice.customer_id, invoice.currency), ())
+    before = [net for pk, net in rows if pk < invoice.pk][:LATEST]
+    often = usual(before)
+    if often is None or invoice.net_total <= EXACT.multiply(often, TIMES):
+        return ""
+    return (
+        f"{_money(invoice.net_total, invoice)} net is more than {TIMES} times "
+        f"{_money(often, invoice)}, the median of this customer's last {len(before)} invoices."
+    )
+
+
+def _charged_twice(drafts: Mapping[int, Invoice]) -> Iterable[tuple[int, str]]:
+    """Yield the fees that another live invoice charges for the same service period; two queries."""
+    fees = InvoiceLine.objects.filter(kind=LineKind.FEE)
+    own = [line for line in fees.filter(invoice__in=drafts).select_related("price") if line.net > 0]
+    others = fees.filter(
+        subscription__in={line.subscription_id for line in own},
+        service_start__in={line.service_start for line in own},
+        invoice__status__in=_LIVE,
+    )
+    charged: dict[tuple[Any, ...], dict[int, Invoice]] = defaultdict(dict)
+    for line in others.select_related("price", "invoice"):
+        if line.net > 0:
+            charged[_service(line)][line.invoice_id] = line.invoice
+    for line in own:
+        for pk, other in charged[_service(line)].items():
+            if pk != line.invoice_id:
+                yield (
+                    line.invoice_id,
+                    f"“{line.description}” from {line.service_start} to before {line.service_end} "
+                    f"is charged by {other} already.",
+                )
+
+
+def _service(line: InvoiceLine) -> tuple[Any, ...]:
+    assert line.price is not None
+    return line.subscription_id, line.price.key, line.service_start, line.service_end
+
+
+def _released(held: Mapping[int, Any]) -> list[int]:
+    """Return which of these the guard held before."""
+    if not held:
+        return []
+    before = AuditEntry.objects.filter(
+        subject_type=Invoice._meta.label_lower,
+        subject_id__in=held,
+        action=_HELD,
+        actor_kind=SYSTEM.kind,
+    )
+    return list(before.values_list("subject_id", flat=True).distinct())
+
+
+def _money(amount: Decimal, invoice: Invoice) -> str:
+    return f"{wording.amount(amount, exponent(invoice.currency), 'en')} {invoice.currency}"
