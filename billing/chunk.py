@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, timedelta
+from itertools import takewhile
 
 from billing.calculation import Tax, tax_for
 from billing.models import BillingPeriod
@@ -63,12 +64,15 @@ class Chunk:
         self, subscription: Subscription, before: BillingPeriod | None
     ) -> BillingPeriod | None:
         """Return, unsaved, the period after `before` (or the first), or None after the last."""
-        since = before.end_date if before else None
-        found = next(periods(subscription, since=since), None)
+        coming = periods(subscription, since=before.end_date if before else None)
+        found = next(coming, None)
         if found is None:
             return None
         phase, period = found
-        return _billing_period(subscription, phase, period, before)
+        last = period
+        if period.end < period.nominal_end:
+            *_, last = [period, *takewhile(period.is_cut_from, (other for _, other in coming))]
+        return _billing_period(subscription, phase, period, before, whole_until=last.end)
 
     def wanted(self, period: BillingPeriod) -> Wanted:
         """Say which metrics to measure for a period.
@@ -109,9 +113,11 @@ def _billing_period(
     phase: SubscriptionPhase,
     period: Period,
     before: BillingPeriod | None,
+    *,
+    whole_until: date,
 ) -> BillingPeriod:
+    """Return an unsaved period; it is billed where the whole ends of which it is a part (R20)."""
     place = zone(phase.time_zone)
-    ends_at = first_instant(period.end, place)
     return BillingPeriod(
         subscription=subscription,
         phase=phase,
@@ -121,9 +127,9 @@ def _billing_period(
         nominal_start_date=period.nominal_start,
         nominal_end_date=period.nominal_end,
         starts_at=before.ends_at if before else first_instant(period.start, place),
-        ends_at=ends_at,
+        ends_at=first_instant(period.end, place),
         time_zone=phase.time_zone,
         is_trial=period.trial,
         needs_opening=not period.trial and (before is None or before.is_trial),
-        usage_cutoff=ends_at + USAGE_CUTOFF,
+        usage_cutoff=first_instant(whole_until, place) + USAGE_CUTOFF,
     )

@@ -27,15 +27,17 @@ from billing.models import (
     LineKind,
     Recognition,
     TaxSubtotal,
-    UsageSnapshot,
 )
 from billing.offers import Served
 from billing.unused import Unused, credits
 from catalog import money
 from catalog.models import Timing
-from catalog.money import EXACT
+from catalog.money import EXACT, ZERO
 from catalog.pricing import DayFraction
 from customers.models import Subscription
+
+Changes = Mapping[str, Sequence[tuple[date, Decimal]]]
+"""The quantities that were stated, by the price's key: from which day, how many."""
 
 
 @dataclass(frozen=True)
@@ -52,54 +54,36 @@ class Composed:
 def compose(
     *,
     subscription: Subscription,
-    ended: Served | None,
+    ended: Sequence[Served],
     starting: Served | None,
-    snapshots: Mapping[int, UsageSnapshot],
     past: Mapping[PastKey, Sequence[Past]],
-    ahead: Decimal,
+    ahead: Mapping[int, Decimal],
     tax: Tax,
     coupons: Sequence[Held] = (),
     unused: Sequence[Unused] = (),
 ) -> Composed:
     """Charge the period that ended in arrears and the one that starts in advance (R21).
 
-    `snapshots` holds the usage of `ended` by metric, `past` what was billed before it, which each
-    line tells beside its own, `ahead` what earlier invoices charged for `ended` itself, and `coupons`
-    what reduces the lines, in this order. `unused` fees are credited below them, as far as the total
-    bears it (R32a). Either period may be None, but not both: an opening has no period that ended, a
-    last invoice none that starts.
+    `ended` has the parts of the period that ended, several where the plan changed within it (R20).
+    `past` is what was billed before it, which each line tells beside its own; `ahead`, by period,
+    what earlier invoices charged for its parts; and `coupons` what reduces the lines, in this order.
+    `unused` fees are credited below them, as far as the total bears it (R32a). An opening has no
+    period that ended, a last invoice none that starts.
     """
-    served = ended or starting
-    assert served is not None
-    exponent = served.offer.exponent
+    version = (starting or ended[-1]).offer.version
+    exponent = money.exponent(version.currency)
     changes = _changes(subscription)
     charges: list[tuple[int, InvoiceLine]] = []
     if starting:
-        for price, value, own_since in starting.offer.prices:
-            own = starting.service_period(price)
-            if price.timing == Timing.ADVANCE and own.begins_with(starting.period):
-                stated = changes.get(price.key, [])
-                lines = charge_ahead(price, value, starting.period, own, stated, exponent)
-                charges += [(price.position, owned(line, own_since)) for line in lines]
-    if ended:
-        for price, value, own_since in ended.offer.prices:
-            stated, own = changes.get(price.key, []), ended.service_period(price)
-            if price.timing == Timing.ADVANCE:
-                lines = charge_increases(price, value, ended.period, own, stated, exponent)
-            elif not own.ends_with(ended.period):
-                continue  # it is charged where its own interval ends (R4)
-            elif price.metric:
-                usage = snapshots[price.metric.pk]
-                before = past.get(ended.offer.past_key(price), ())
-                lines = charge_usage(price, value, ended, own, usage, before, exponent)
-            else:
-                lines = charge_afterwards(price, value, ended.period, own, stated, exponent)
-            charges += [(price.position, owned(line, own_since)) for line in lines]
+        charges += _ahead(starting, changes, exponent)
+    for part in ended:
+        if part.fee_is_due:
+            charges += _ahead(part, changes, exponent)
+        charges += _afterwards(part, changes, past, exponent)
     ordered = [line for _, line in sorted(charges, key=lambda charge: charge[0])]
-    if ended:
-        credited = add_up(one.left for one in unused if one.line.period_id == ended.period.pk)
-        kept = EXACT.subtract(ahead, credited)
-        ordered += _commitment(ended, ordered, kept, exponent)
+    for part in ended:
+        kept = _kept(part, ahead, unused)
+        ordered += _commitment(part, ordered, kept, exponent)
     for position, line in enumerate(ordered, start=1):
         line.position, line.subscription = position, subscription
         line.tax_category, line.tax_rate = tax.category, tax.rate
@@ -113,7 +97,44 @@ def compose(
         taxed.append(Taxed(line.net, own_tax))
     added = totals(taxed, exponent=exponent)
     taxes = [_subtotal(*subtotal) for subtotal in added.subtotals]
-    return Composed(ordered, reduced, taxes, added, served.offer.version.currency)
+    return Composed(ordered, reduced, taxes, added, version.currency)
+
+
+def _ahead(served: Served, changes: Changes, exponent: int) -> Iterator[tuple[int, InvoiceLine]]:
+    """Yield the advance fees of a period, each with its price's place on the invoice."""
+    for price, value, own_since in served.offer.prices:
+        own = served.service_period(price)
+        if price.timing == Timing.ADVANCE and own.begins_with(served.period):
+            stated = changes.get(price.key, [])
+            for line in charge_ahead(price, value, served.period, own, stated, exponent):
+                yield price.position, owned(line, own_since)
+
+
+def _afterwards(
+    ended: Served, changes: Changes, past: Mapping[PastKey, Sequence[Past]], exponent: int
+) -> Iterator[tuple[int, InvoiceLine]]:
+    """Yield what is charged for a period once it is over: usage, and what was added in it."""
+    for price, value, own_since in ended.offer.prices:
+        stated, own = changes.get(price.key, []), ended.service_period(price)
+        if price.timing == Timing.ADVANCE:
+            lines = charge_increases(price, value, ended.period, own, stated, exponent)
+        elif not own.ends_with(ended.period):
+            continue  # it is charged where its own interval ends (R4)
+        elif price.metric:
+            usage = ended.snapshots[price.metric.pk]
+            before = past.get(ended.offer.past_key(price), ())
+            lines = charge_usage(price, value, ended, own, usage, before, exponent)
+        else:
+            lines = charge_afterwards(price, value, ended.period, own, stated, exponent)
+        for line in lines:
+            yield price.position, owned(line, own_since)
+
+
+def _kept(part: Served, ahead: Mapping[int, Decimal], unused: Sequence[Unused]) -> Decimal:
+    """Return what was charged ahead for a part of a period, less what is credited of it."""
+    pk = part.period.pk
+    credited = add_up(one.left for one in unused if one.line.period_id == pk)
+    return EXACT.subtract(ahead.get(pk, ZERO), credited)
 
 
 def _commitment(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import chain
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from billing.calculation import Tax
 from billing.composition import Composed, compose
@@ -20,6 +21,7 @@ from billing.models import (
     InvoiceAllowance,
     InvoiceLine,
     InvoiceStatus,
+    LineKind,
     PeriodCharge,
     Purpose,
     TaxSubtotal,
@@ -28,7 +30,7 @@ from billing.models import (
 from billing.offers import Served
 from billing.parties import buyer_of, payer_of, seller_of
 from billing.unused import UnusedFees
-from catalog.money import ZERO
+from catalog.models import Timing
 from config.base.fields import ExactSum
 from customers.models import Issuer, Subscription
 
@@ -37,43 +39,46 @@ AUTO_ISSUE = timedelta(hours=24)  # after the close could start (R26)
 
 @dataclass(frozen=True)
 class Draft:
-    """An invoice to be: why, the period that ended, the one that starts, what was measured."""
+    """An invoice to be: why, the period that ended with what was measured, the one that starts."""
 
     subscription: Subscription
     purpose: Purpose
-    ended: Served | None
+    ended: Sequence[Served]
+    """The parts of the period that ended, in order; more than one where the plan changed."""
     starting: Served | None
     issuer: Issuer
     tax: Tax
-    snapshots: Mapping[int, UsageSnapshot]
     replaces: int | None = None
     """The open invoice that is drawn anew."""
 
     @property
-    def period(self) -> BillingPeriod:
-        """The period it charges (R33): the one that ended, or at an opening the first."""
-        served = self.starting if self.purpose == Purpose.OPENING else self.ended
-        assert served is not None
-        return served.period
+    def periods(self) -> list[BillingPeriod]:
+        """The periods it charges (R33): the parts of the one that ended, or at an opening the first."""
+        if self.purpose == Purpose.OPENING:
+            assert self.starting is not None
+            return [self.starting.period]
+        return [part.period for part in self.ended]
+
+    @property
+    def snapshots(self) -> list[UsageSnapshot]:
+        return [taken for part in self.ended for taken in part.snapshots.values()]
 
     @property
     def day(self) -> date:
         """The first day after what it charges in arrears, which is that of what is in advance."""
         if self.starting:
             return self.starting.period.start_date
-        assert self.ended is not None
-        return self.ended.period.end_date
+        return self.ended[-1].period.end_date
 
     @property
     def currency(self) -> str:
-        served = self.ended or self.starting
-        assert served is not None
-        return served.offer.version.currency
+        return (self.starting or self.ended[-1]).offer.version.currency
 
     def invoice(self, composed: Composed, *, run_id: int | None) -> Invoice:
         """Return the unsaved invoice over composed lines."""
         payer = payer_of(self.subscription)
-        could_close = self.ended.period.usage_cutoff if self.ended else self.period.starts_at
+        [first, *_] = self.periods
+        could_close = first.usage_cutoff if self.ended else first.starts_at
         return Invoice(
             issuer=self.issuer,
             customer=payer,
@@ -93,20 +98,22 @@ def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
 
     In a constant number of queries, however many they are.
     """
-    past = earlier_usage([draft.ended.period for draft in drafts if draft.ended])
-    ahead = billed_ahead([draft.ended for draft in drafts if draft.ended])
+    past = earlier_usage([draft.ended[0].period for draft in drafts if draft.ended])
+    ahead = billed_ahead([part for draft in drafts for part in draft.ended])
     subscriptions = {draft.subscription.pk: draft.subscription for draft in drafts}.values()
+    due = billed_for_another_version([draft.ended[0] for draft in drafts if draft.ended])
     spending, unused = Spending(subscriptions), UnusedFees(subscriptions)
     found = []
     for draft in drafts:
-        ended = draft.ended.period if draft.ended else None
         composed = compose(
             subscription=draft.subscription,
-            ended=draft.ended,
+            ended=[
+                part._replace(fee_is_due=True) if part.period.pk in due else part
+                for part in draft.ended
+            ],
             starting=draft.starting,
-            snapshots=draft.snapshots,
-            past=past[period_key(ended)] if ended else {},
-            ahead=ahead.get(ended.pk, ZERO) if ended else ZERO,
+            past=past[period_key(draft.ended[0].period)] if draft.ended else {},
+            ahead=ahead,
             tax=draft.tax,
             coupons=spending.held(
                 draft.subscription, day=draft.day, currency=draft.currency, replaces=draft.replaces
@@ -129,14 +136,39 @@ def billed_ahead(served: Iterable[Served]) -> dict[int, Decimal]:
     ]
     if not committed:
         return {}
+    sums = _billed_before(committed).order_by().values("period").annotate(net=ExactSum("net"))
+    return dict(sums.values_list("period", "net"))
+
+
+def billed_for_another_version(served: Iterable[Served]) -> set[int]:
+    """Return the periods whose advance fee was billed under a version that they changed from.
+
+    That is so where the plan changed on a period's first day, after its fee was billed: all of that
+    is credited (R21a), and the fee of its version is due at its end like that of a part (R20).
+    """
+    versions = {
+        one.period.pk: one.period.phase.plan_version_id
+        for one in served
+        if one.period.pk
+        and one.period.number
+        and one.period.phase.starts_on == one.period.start_date
+    }
+    if not versions:
+        return set()
+    billed: dict[int, set[int]] = defaultdict(set)
+    lines = _billed_before(versions).filter(kind=LineKind.FEE, price__timing=Timing.ADVANCE)
+    for period, version in lines.values_list("period", "price__version"):
+        billed[period].add(version)
+    return {period for period, found in billed.items() if versions[period] not in found}
+
+
+def _billed_before(periods: Iterable[int]) -> QuerySet[InvoiceLine]:
+    """Return the lines of these periods on live invoices, without those of the one that closes each."""
     closes_it = PeriodCharge.objects.filter(
         invoice=OuterRef("invoice"), period=OuterRef("period")
     ).exclude(purpose=Purpose.OPENING)
-    lines = InvoiceLine.objects.filter(~Exists(closes_it), period__in=committed).exclude(
-        invoice__status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED]
-    )
-    sums = lines.order_by().values("period").annotate(net=ExactSum("net"))
-    return dict(sums.values_list("period", "net"))
+    lines = InvoiceLine.objects.filter(~Exists(closes_it), period__in=list(periods))
+    return lines.exclude(invoice__status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED])
 
 
 def write_drafts(drafts: Sequence[tuple[Draft, Composed]], *, run_id: int | None) -> list[Invoice]:
@@ -152,11 +184,12 @@ def write_drafts(drafts: Sequence[tuple[Draft, Composed]], *, run_id: int | None
     PeriodCharge.objects.bulk_create(
         PeriodCharge(
             subscription=draft.subscription,
-            period=draft.period,
+            period=period,
             purpose=draft.purpose,
             invoice=invoice,
         )
         for invoice, (draft, _) in zip(invoices, written, strict=True)
+        for period in draft.periods
     )
     return invoices
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from billing.history import PastKey
-from billing.models import BillingPeriod
+from billing.models import BillingPeriod, UsageSnapshot
 from billing.service_periods import ServicePeriod, service_period
 from billing.usage import Reading
 from catalog import money, pricing
@@ -103,10 +103,15 @@ def _looked_at(price: Price) -> list[str]:
 
 
 class Served(NamedTuple):
-    """A period and the offer it is billed under."""
+    """A period, the offer it is billed under, and what was measured in it, by metric.
+
+    `fee_is_due` says that its advance fee was not billed ahead, since it began with a change.
+    """
 
     period: BillingPeriod
     offer: Offer
+    snapshots: Mapping[int, UsageSnapshot] = {}
+    fee_is_due: bool = False
 
     def service_period(self, price: Price) -> ServicePeriod:
         """Return what a price is charged for in this period, or across it (R4)."""

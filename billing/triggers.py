@@ -63,6 +63,13 @@ GUARDS = [
         f"OLD.status <> 'open' AND ({immutable('start_date', 'end_date', 'starts_at', 'ends_at')})",
     ),
     Guard(
+        "phase_terms_frozen_once_billed",
+        "customers_subscriptionphase",
+        "UPDATE",
+        f"({immutable('plan_version_id', 'alignment', 'anchor_on')}) AND EXISTS (SELECT 1 "
+        "FROM billing_billingperiod p WHERE p.phase_id = OLD.id AND p.status <> 'open')",
+    ),
+    Guard(
         "period_starts_where_the_one_before_ends",
         "billing_billingperiod",
         "INSERT",

@@ -72,10 +72,9 @@ class UnusedFees:
                 amount for invoice, amount in self._credited[line.pk].items() if invoice != replaces
             )
             one = Unused(line, since, self._paid[line.pk], ZERO)
-            worth = round_half_up(
-                Fraction(one.paid) * one.part.value, exponent(line.invoice.currency)
-            )
-            left = EXACT.subtract(worth, given)
+            places = exponent(line.invoice.currency)
+            worth = round_half_up(Fraction(one.paid) * one.part.value, places)
+            left = round_half_up(EXACT.subtract(worth, given), places)
             if since <= day and left > 0:
                 found.append(one._replace(left=left))
         return found

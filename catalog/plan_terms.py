@@ -132,6 +132,7 @@ def _parts(
         yield say["part usage"]
     if any(price.metric is None for price, _ in drafts):
         yield say["part quantity"]
+    yield say["part change none" if whole else "part change"]
     if any(price.timing == Timing.ADVANCE for price in by_days):
         yield say["part refund" if version.refund_unused else "part no refund"]
     for price in whole:

@@ -75,6 +75,11 @@ WORDS: dict[str, dict[str, str]] = {
         "minimum and maximum are multiplied by that fraction (quantities rounded up); the price of "
         "a unit stays.",
         "part quantity": "A quantity that rises within a period is charged from its day on.",
+        "part change": "If you change to another plan within a period, each plan is charged for its own "
+        "days; the day of the change belongs to the new one. What you paid in advance for later days of "
+        "the old one is credited. Where the new plan’s periods last longer or shorter, your running "
+        "period ends with the change, and the next begins.",
+        "part change none": "You can change to another plan at the end of a period.",
         "part refund": "If you cancel at once, what you paid in advance for the days after your last "
         "is credited on your next invoice.",
         "part no refund": "If you cancel at once, what you paid in advance is not paid back. If you "
@@ -207,6 +212,11 @@ WORDS: dict[str, dict[str, str]] = {
         "Preis einer Einheit bleibt.",
         "part quantity": "Eine Menge, die innerhalb eines Zeitraums steigt, wird ab ihrem Tag "
         "berechnet.",
+        "part change": "Wechseln Sie innerhalb eines Zeitraums in einen anderen Tarif, wird jeder Tarif "
+        "für seine eigenen Tage berechnet; der Tag des Wechsels gehört zum neuen. Im Voraus Gezahltes "
+        "für spätere Tage des alten wird gutgeschrieben. Dauern die Zeiträume des neuen Tarifs länger "
+        "oder kürzer, endet Ihr laufender Zeitraum mit dem Wechsel, und der nächste beginnt.",
+        "part change none": "Sie können am Ende eines Zeitraums in einen anderen Tarif wechseln.",
         "part refund": "Kündigen Sie mit sofortiger Wirkung, wird Ihnen im Voraus Gezahltes für die "
         "Tage nach Ihrem letzten auf Ihrer nächsten Rechnung gutgeschrieben.",
         "part no refund": "Kündigen Sie mit sofortiger Wirkung, wird im Voraus Gezahltes nicht "

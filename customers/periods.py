@@ -149,6 +149,11 @@ class Period:
         """Return its days over the days of the nominal period (R5); a trial is whole (R23)."""
         return DayFraction(self.days, (self.nominal_end - self.nominal_start).days)
 
+    def is_cut_from(self, other: Period) -> bool:
+        """Say whether another is a part of the same whole period, on a side of a change (R20)."""
+        mine = (self.nominal_start, self.nominal_end, self.trial)
+        return mine == (other.nominal_start, other.nominal_end, other.trial)
+
     def split(self, cuts: Iterable[date]) -> list[Period]:
         """Return its parts in order, cut at local midnight of each of these days (R5, R20).
 

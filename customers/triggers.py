@@ -39,9 +39,9 @@ GUARDS = [
         "phase_terms_never_change",
         "customers_subscriptionphase",
         "UPDATE",
-        immutable(
-            "subscription_id", "starts_on", "plan_version_id", "alignment", "anchor_on", "time_zone"
-        ),
+        f"({immutable('subscription_id', 'starts_on', 'time_zone')}) OR "
+        f"({immutable('plan_version_id', 'alignment', 'anchor_on')}) AND "
+        f"EXISTS (SELECT 1 {_OTHERS.format(row='OLD')} AND p.starts_on > OLD.starts_on)",
     ),
     Guard(
         "phase_leaves_no_gap",

@@ -17,6 +17,8 @@ from billing.presentation.reader import Reader
 from billing.services import life
 from billing.services.life import Next, When
 from billing.unused import UnusedFees
+from catalog.admin.examples import every
+from catalog.models import PlanVersion, VersionStatus
 from config.base.admin.audited import AuditedAdmin, Panel
 from config.base.admin.complaints import REFUSED, complaints
 from config.base.admin.theme import action, select
@@ -28,10 +30,43 @@ Step = Callable[[dict[str, Any], datetime], date]
 """What a page does with what was filled in, at a moment; returns the day it takes effect."""
 
 
-class CancelForm(forms.Form):
+class LifeForm(forms.Form):
+    """What is asked about a subscription before it changes; by itself nothing."""
+
+    def __init__(self, *args: Any, subscription: Subscription, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.subscription = subscription
+
+
+class CancelForm(LifeForm):
     when = forms.ChoiceField(
         choices=When.choices, widget=select(), initial=When.AT_PERIOD_END, label="When"
     )
+
+
+class VersionChoice(forms.ModelChoiceField[PlanVersion]):
+    def label_from_instance(self, version: Any) -> str:
+        return f"{version} · {every(version)}"
+
+
+class ChangeForm(LifeForm):
+    version = VersionChoice(PlanVersion.objects.none(), widget=select(), label="New plan")
+    when = forms.ChoiceField(
+        choices=[("", "At once for a dearer plan, else at the end of the period"), *When.choices],
+        required=False,
+        widget=select(),
+        label="When",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        buyer = self.subscription.payer or self.subscription.customer
+        field = self.fields["version"]
+        assert isinstance(field, forms.ModelChoiceField)
+        published = PlanVersion.objects.filter(
+            status=VersionStatus.PUBLISHED, currency=buyer.currency
+        )
+        field.queryset = published.select_related("plan")
 
 
 class LifePages(AuditedAdmin[Subscription]):
@@ -47,6 +82,36 @@ class LifePages(AuditedAdmin[Subscription]):
         is_cancelled = bool(found and found.ends_on)
         hidden = {"cancel"} if is_cancelled else {"reactivate"}
         return [one for one in offered if one.path not in hidden]
+
+    @action(
+        description="Change plan…", url_path="change-plan", permissions=["life"], icon="swap_horiz"
+    )
+    def change_plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Choose the plan and when, and see the next invoice."""
+
+        def step(said: dict[str, Any], at: datetime) -> date:
+            return life.change_plan(
+                subscription_id=int(object_id),
+                version=said["version"],
+                when=When(said["when"]) if said["when"] else None,
+                at=at,
+                actor=Actor.user(request.user),
+            )
+
+        return self.walk(
+            request,
+            object_id,
+            step,
+            form_class=ChangeForm,
+            title="Another plan for {subscription}",
+            sentences=[
+                "At once: the running period gets two parts, each under its own plan, and is billed "
+                "once at its end. The unused fee is credited, the new one charged for the days left. "
+                "Where the new plan’s periods last longer or shorter, the running period ends today.",
+            ],
+            button="Change the plan",
+            done="The plan changes on {day}.",
+        )
 
     @action(description="Cancel…", url_path="cancel", permissions=["life"], icon="event_busy")
     def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -87,7 +152,7 @@ class LifePages(AuditedAdmin[Subscription]):
             request,
             object_id,
             step,
-            form_class=forms.Form,
+            form_class=LifeForm,
             title="Take the cancellation of {subscription} back?",
             sentences=["Service goes on after {day} as if it had never been cancelled."],
             button="Let it go on",
@@ -100,13 +165,12 @@ class LifePages(AuditedAdmin[Subscription]):
         object_id: str,
         step: Step,
         *,
-        form_class: type[forms.Form],
+        form_class: type[LifeForm],
         title: str,
         sentences: list[str],
         button: str,
         done: str,
         danger: bool = False,
-        **form_terms: Any,
     ) -> HttpResponse:
         """Ask, show what would follow, and do it once that was seen and is still so.
 
@@ -115,7 +179,8 @@ class LifePages(AuditedAdmin[Subscription]):
         subscription = self.visible_row(request, object_id)
         if subscription is None:
             return self.missing(request, object_id)
-        form = form_class(request.POST if request.method == "POST" else None, **form_terms)
+        asked = request.POST if request.method == "POST" else None
+        form = form_class(asked, subscription=subscription)
         shown: dict[str, Any] = {}
         if form.is_valid():
             at = timezone.now()
@@ -191,4 +256,4 @@ admin.site.unregister(Subscription)
 class BilledSubscriptionAdmin(LifePages, SubscriptionAdmin):
     """A subscription's page, with what billing does when its terms change."""
 
-    actions_detail = ("cancel", "reactivate", *SubscriptionAdmin.actions_detail)
+    actions_detail = ("change_plan", "cancel", "reactivate", *SubscriptionAdmin.actions_detail)

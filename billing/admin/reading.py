@@ -111,9 +111,9 @@ def _news(invoice: Invoice, snapshots: Sequence[UsageSnapshot], *, at: datetime)
         for _, message in complaints(refusal):
             yield f"It can't be recalculated now. {message}"
         return
-    before = {snapshot.metric_id: snapshot for snapshot in reversed(snapshots)}
-    for metric_id, now in changed.items():
-        then = before.get(metric_id)
+    before = {(one.period_id, one.metric_id): one for one in reversed(snapshots)}
+    for now in changed:
+        then = before.get((now.period_id, now.metric_id))
         more = now.events - (then.events if then else 0)
         change = "more" if more >= 0 else "fewer"
         yield (

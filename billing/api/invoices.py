@@ -234,17 +234,17 @@ def _later_usage(invoice: Invoice) -> list[dict[str, str]] | None:
     except IssuerUndecided:
         return None  # nobody could redraw it; it can be read all the same
     drawn = {
-        line.metric and line.metric.pk: line.explanation["measured"]["quantity"]
+        (line.period_id, line.metric and line.metric.pk): line.explanation["measured"]["quantity"]
         for line in invoice.lines.all()
         if line.snapshot_id
     }
     return [
         {
             "metric": snapshot.metric.key,
-            "drawn": drawn.get(metric_id, "0"),
+            "drawn": drawn.get((snapshot.period_id, snapshot.metric_id), "0"),
             "now": plain(snapshot.told),
         }
-        for metric_id, snapshot in changed.items()
+        for snapshot in changed
     ]
 
 

@@ -18,12 +18,14 @@ from billing.api.answers import Shown, invoice_answer, readers_locale
 from billing.api.shapes import InvoiceSerializer
 from billing.services import life
 from billing.services.life import Next, When
-from catalog.api.fields import Choice
-from config.base.api.fields import YesNo
+from catalog.api.fields import Choice, KeyOf
+from catalog.models import Plan
+from config.base.api.fields import WholeNumber, YesNo
 from config.base.api.serializers import StrictSerializer
 from config.base.api.views import ApiView
 from customers.api import SubscriptionSerializer
 from customers.models import Subscription
+from customers.services import offered_version
 
 KEY = OpenApiParameter("key", str, "path", description="The subscription's key.")
 
@@ -39,6 +41,26 @@ class CancelSerializer(DryRunSerializer):
         When,
         default=When.AT_PERIOD_END,
         help_text="`immediate`: today is the last day; `at_period_end`: what is paid is served.",
+    )
+
+
+class ChangePlanSerializer(DryRunSerializer):
+    """Which version comes next, and when."""
+
+    plan = KeyOf(Plan)
+    version = WholeNumber(
+        min_value=1,
+        max_value=2**31 - 1,
+        allow_null=True,
+        default=None,
+        help_text="By default the current one in the currency of the one who pays.",
+    )
+    when = Choice(
+        When,
+        allow_null=True,
+        default=None,
+        help_text="By default a plan with a lower base fee a year waits for the period's end, and any "
+        "other begins at once. A trial runs to its end in any case.",
     )
 
 
@@ -93,6 +115,43 @@ def next_invoice(request: Request, found: Next) -> dict[str, Any] | None:
     return invoice_answer(shown, locale=readers_locale(request, invoice))
 
 
+class ChangePlan(LifeView):
+    """Another plan, or another version of the same, for a subscription."""
+
+    @extend_schema(
+        operation_id="subscriptions_change_plan",
+        parameters=[KEY],
+        request=ChangePlanSerializer,
+        responses=ChangedSubscriptionSerializer,
+    )
+    def post(self, request: Request, key: str) -> Response:
+        """Put a subscription under another published version.
+
+        At once, between versions whose periods last the same: the running period gets two parts,
+        each rated under its own version, and is billed once at its end, with a credit of the unused
+        fee and the new one for the days that are left. Else the running period ends today, and the
+        day is the new anchor. `dry_run` has the exact lines.
+        """
+        subscription = self.find(key)
+        body = self.read_body(ChangePlanSerializer)
+        payer = subscription.payer or subscription.customer
+        version = offered_version(
+            plan=body["plan"], number=body["version"], currency=payer.currency
+        )
+        when = When(body["when"]) if body["when"] else None
+
+        def change(at: datetime) -> date:
+            return life.change_plan(
+                subscription_id=subscription.pk,
+                version=version,
+                when=when,
+                at=at,
+                actor=self.actor,
+            )
+
+        return self.carry_out(request, subscription, change, dry=body["dry_run"])
+
+
 class CancelSubscription(LifeView):
     """The end of a subscription."""
 
@@ -139,6 +198,7 @@ class ReactivateSubscription(LifeView):
 
 
 urlpatterns = [
+    path("subscriptions/<str:key>/change-plan", ChangePlan.as_view(), name="change_plan"),
     path("subscriptions/<str:key>/cancel", CancelSubscription.as_view(), name="cancel"),
     path("subscriptions/<str:key>/reactivate", ReactivateSubscription.as_view(), name="reactivate"),
 ]

@@ -1,5 +1,7 @@
 """Billing periods, the runs that close them, what was measured, and what each was billed by."""
 
+from __future__ import annotations
+
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
@@ -157,6 +159,11 @@ class BillingPeriod(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subscription} {self.start_date} to {self.end_date}"
+
+    def continues(self, before: BillingPeriod) -> bool:
+        """Whether the two are parts of one period, cut by a change of plan, and billed as one (R20)."""
+        mine = (self.nominal_start_date, self.nominal_end_date, self.usage_cutoff)
+        return mine == (before.nominal_start_date, before.nominal_end_date, before.usage_cutoff)
 
     @property
     def nominal_length(self) -> timedelta:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import OperationalError, connection, transaction
@@ -16,6 +16,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from billing.chunk import Chunk
 from billing.drafting import Draft, compose_all, write_drafts
+from billing.history import period_key
 from billing.models import BillingPeriod, PeriodStatus, Purpose, UsageSnapshot
 from billing.offers import Served
 from billing.querysets import BillingPeriodQuerySet
@@ -28,6 +29,9 @@ from customers.models import Subscription
 from customers.querysets import SubscriptionQuerySet
 
 _BEGUN_AT_ONCE = 500
+
+Measured = Mapping[tuple[int, int], Mapping[int, UsageSnapshot]]
+"""What was measured, by `period_key` and by metric."""
 
 logger = logging.getLogger(__name__)
 
@@ -127,56 +131,59 @@ def _advance(subscription_ids: Sequence[int], *, as_of: datetime, run_id: int | 
     due = _oldest(BillingPeriod.objects.due(at=as_of), chunk)
     if not begun and not opening and not due:
         return None
-    starting = _save_following(chunk, due)
-    read = read_snapshots([chunk.wanted(period) for period in due], at=as_of)
+    ending = _with_following(chunk, due)
+    over = [period for parts, _ in ending for period in parts]
+    read = read_snapshots([chunk.wanted(period) for period in over], at=as_of)
     UsageSnapshot.objects.bulk_create(taken for one in read for taken in one.values())
-    drafts = [draft_of(chunk, Purpose.OPENING, None, period, {}) for period in opening]
+    measured = {period_key(period): taken for period, taken in zip(over, read, strict=True)}
+    drafts = [draft_of(chunk, Purpose.OPENING, [], period, {}) for period in opening]
     drafts += [
-        draft_of(chunk, _purpose(period, starting), period, starting.get(period.pk), snapshots)
-        for period, snapshots in zip(due, read, strict=True)
-        if not period.is_trial  # shown, not billed (R23)
+        draft_of(chunk, Purpose.REGULAR if starting else Purpose.FINAL, parts, starting, measured)
+        for parts, starting in ending
+        if not parts[0].is_trial  # shown, not billed (R23)
     ]
     written = write_drafts(list(zip(drafts, compose_all(drafts), strict=True)), run_id=run_id)
     hold_unusual(written)
     for period in opening:
         period.needs_opening = False
-    for period in due:
+    for period in over:
         period.status, period.closed_at, period.run_id = PeriodStatus.CLOSED, as_of, run_id
     changed = ["needs_opening", "status", "closed_at", "run"]
-    BillingPeriod.objects.bulk_update([*opening, *due], changed)
-    return len(due)
+    BillingPeriod.objects.bulk_update([*opening, *over], changed)
+    return len(over)
 
 
 def draft_of(
     chunk: Chunk,
     purpose: Purpose,
-    ended: BillingPeriod | None,
+    ended: Sequence[BillingPeriod],
     starting: BillingPeriod | None,
-    snapshots: Mapping[int, UsageSnapshot],
+    measured: Measured,
     *,
     replaces: int | None = None,
 ) -> Draft:
-    """Return the invoice to be over a period that ended, one that starts, or both.
+    """Return the invoice to be over the parts of a period that ended, one that starts, or both.
 
     `replaces` is the open invoice that it is drawn anew for.
     """
-    period = ended or starting
-    assert period is not None
-    subscription = period.subscription
+    [subscription, *_] = [one.subscription for one in (*ended, starting) if one]
     return Draft(
         subscription=subscription,
         purpose=purpose,
-        ended=Served(ended, chunk.offer(ended)) if ended else None,
+        ended=[
+            Served(
+                part,
+                chunk.offer(part),
+                measured[period_key(part)],
+                fee_is_due=part is not ended[0],
+            )
+            for part in ended
+        ],
         starting=Served(starting, chunk.offer(starting)) if starting else None,
         issuer=chunk.issuer(subscription),
         tax=chunk.tax(subscription),
-        snapshots=snapshots,
         replaces=replaces,
     )
-
-
-def _purpose(period: BillingPeriod, starting: Mapping[int, BillingPeriod]) -> Purpose:
-    return Purpose.REGULAR if period.pk in starting else Purpose.FINAL
 
 
 def _locked(subscription_ids: Sequence[int], *, as_of: datetime) -> list[Subscription]:
@@ -207,29 +214,44 @@ def _oldest(periods: BillingPeriodQuerySet, chunk: Chunk) -> list[BillingPeriod]
     return list(found.values())
 
 
-def _save_following(chunk: Chunk, due: Sequence[BillingPeriod]) -> dict[int, BillingPeriod]:
-    """Return the period after each of these, by its predecessor; saved if it was not yet.
+def _with_following(
+    chunk: Chunk, due: Sequence[BillingPeriod]
+) -> list[tuple[list[BillingPeriod], BillingPeriod | None]]:
+    """Return each of these with the further parts of the same period, and the period after it.
 
-    A parked period holds its subscription, and a reopened one finds the next already there.
+    Saved if they were not yet. A parked period holds its subscription, and a reopened one finds the
+    next already there.
     """
-    numbers = {period.pk: (period.subscription_id, period.number + 1) for period in due}
     saved = {
-        (period.subscription_id, period.number): period
+        period_key(period): period
         for period in BillingPeriod.objects.filter(
             subscription__in=[period.subscription_id for period in due]
         ).select_related("phase")
     }
-    following = {}
     fresh = []
-    for period in due:
-        found = saved.get(numbers[period.pk])
+
+    def after(period: BillingPeriod) -> BillingPeriod | None:
+        found = saved.get((period.subscription_id, period.number + 1))
         if found is None and (found := chunk.following(period.subscription, period)):
             fresh.append(found)
         if found:
             found.subscription = period.subscription
-            following[period.pk] = found
+        return found
+
+    ending = [parts_and_next(period, after) for period in due]
     BillingPeriod.objects.bulk_create(fresh)
-    return following
+    return ending
+
+
+def parts_and_next(
+    period: BillingPeriod, after: Callable[[BillingPeriod], BillingPeriod | None]
+) -> tuple[list[BillingPeriod], BillingPeriod | None]:
+    """Return a period with its further parts, in order, and what `after` says comes then (R20)."""
+    parts, following = [period], after(period)
+    while following and following.continues(parts[-1]):
+        parts.append(following)
+        following = after(following)
+    return parts, following
 
 
 def _park_or_leave(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from itertools import chain
 from typing import Any, NamedTuple
 
 from django.db import transaction
@@ -95,7 +96,7 @@ class Redraft(NamedTuple):
 
     invoice: Invoice
     draft: Draft
-    changed: dict[int, UsageSnapshot]
+    changed: list[UsageSnapshot]
 
 
 @transaction.atomic
@@ -204,7 +205,7 @@ def recalculate_invoices(
             or _reduced_otherwise(invoice, draft)
         ):
             continue
-        UsageSnapshot.objects.bulk_create(draft.snapshots.values())
+        UsageSnapshot.objects.bulk_create(draft.snapshots)
         [composed] = compose_all([draft])
         before = audit.state(invoice)
         invoice.lines.all().delete()
@@ -321,7 +322,7 @@ def check_voidable(invoice: Invoice, *, at: datetime) -> None:
         )
 
 
-def usage_since(invoice: Invoice, *, at: datetime) -> dict[int, UsageSnapshot]:
+def usage_since(invoice: Invoice, *, at: datetime) -> list[UsageSnapshot]:
     """Return, for an open invoice, what its metrics measure now where it differs from its lines."""
     [(_, _, changed)] = _redrafted([invoice], at=at)
     return changed
@@ -377,20 +378,22 @@ def _reduced_otherwise(invoice: Invoice, draft: Draft) -> bool:
 def _with_another_past(drafts: Sequence[Redraft]) -> set[int]:
     """Return the invoices whose lines tell of earlier periods what is not billed for them now."""
     ended = {invoice.pk: draft.ended for invoice, draft, _ in drafts if draft.ended}
-    past = earlier_usage([served.period for served in ended.values()])
+    past = earlier_usage([parts[0].period for parts in ended.values()])
     told = {
-        (invoice, price): trend[:-1]
-        for invoice, price, trend in InvoiceLine.objects.filter(
+        (invoice, period, price): trend[:-1]
+        for invoice, period, price, trend in InvoiceLine.objects.filter(
             invoice__in=ended, explanation__has_key="trend"
-        ).values_list("invoice_id", "price_id", "explanation__trend")
+        ).values_list("invoice_id", "period_id", "price_id", "explanation__trend")
     }
     found = set()
-    for invoice, served in ended.items():
-        earlier = past[period_key(served.period)]
-        for price in served.offer.metered:
-            before = earlier.get(served.offer.past_key(price), ())
-            if told.get((invoice, price.pk), []) != [one.as_json() for one in before]:
-                found.add(invoice)
+    for invoice, parts in ended.items():
+        earlier = past[period_key(parts[0].period)]
+        for part in parts:
+            for price in part.offer.metered:
+                before = earlier.get(part.offer.past_key(price), ())
+                place = (invoice, part.period.pk, price.pk)
+                if told.get(place, []) != [one.as_json() for one in before]:
+                    found.add(invoice)
     return found
 
 
@@ -466,58 +469,51 @@ def _release(invoice: Invoice, *, reopen: bool, at: datetime) -> None:
 
 def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
     """Draft open invoices again from what is measured now; say which metrics differ."""
-    charges = {
-        charge.invoice_id: charge
-        for charge in PeriodCharge.objects.filter(
-            invoice__in=invoices, is_live=True
-        ).select_related("period__phase")
-    }
+    charges: dict[int, list[PeriodCharge]] = defaultdict(list)
+    live = PeriodCharge.objects.filter(invoice__in=invoices, is_live=True)
+    for charge in live.select_related("period__phase").order_by("period__number"):
+        charges[charge.invoice_id].append(charge)
     subscriptions = Subscription.objects.with_terms().filter(
-        pk__in=[charge.subscription_id for charge in charges.values()]
+        pk__in=[mine[0].subscription_id for mine in charges.values()]
     )
     chunk = Chunk(list(subscriptions))
-    following = _following(charges.values())
+    following = _following([mine[-1].period for mine in charges.values()])
     periods = []
-    for charge in charges.values():
-        for period in (charge.period, following.get(charge.pk)):
-            if period:
-                period.subscription = chunk.subscriptions[charge.subscription_id]
+    for charge in chain.from_iterable(charges.values()):
         if charge.purpose != Purpose.OPENING:
             periods.append(charge.period)
+    for period in chain(following.values(), (c.period for c in chain(*charges.values()))):
+        period.subscription = chunk.subscriptions[period.subscription_id]
     latest = latest_snapshots(periods)
     read = read_snapshots([chunk.wanted(period) for period in periods], at=at)
-    now = {period.pk: snapshots for period, snapshots in zip(periods, read, strict=True)}
+    now = {period_key(period): taken for period, taken in zip(periods, read, strict=True)}
     found = []
     for invoice in invoices:
-        charge = charges[invoice.pk]
-        measured = now.get(charge.period_id, {})
-        changed = {}
-        for metric_id, snapshot in measured.items():
-            before = latest[charge.period_id, metric_id]
-            if not same_usage(snapshot, before):
-                changed[metric_id] = snapshot
-        opening = charge.purpose == Purpose.OPENING
+        mine = charges[invoice.pk]
+        parts = [charge.period for charge in mine]
+        opening = mine[0].purpose == Purpose.OPENING
         draft = draft_of(
             chunk,
-            Purpose(charge.purpose),
-            None if opening else charge.period,
-            charge.period if opening else following.get(charge.pk),
-            measured,
+            Purpose(mine[0].purpose),
+            [] if opening else parts,
+            parts[0] if opening else following.get(period_key(parts[-1])),
+            now,
             replaces=invoice.pk,
         )
+        changed = [
+            snapshot
+            for snapshot in draft.snapshots
+            if not same_usage(snapshot, latest[snapshot.period_id, snapshot.metric_id])
+        ]
         found.append(Redraft(invoice, draft, changed))
     return found
 
 
-def _following(charges: Iterable[PeriodCharge]) -> dict[int, BillingPeriod]:
-    """Return the period after that of each charge, where there is one."""
-    places = {(charge.subscription_id, charge.period.number + 1): charge.pk for charge in charges}
+def _following(periods: Iterable[BillingPeriod]) -> dict[tuple[int, int], BillingPeriod]:
+    """Return, by `period_key`, the period after each of these, where there is one."""
+    places = {(period.subscription_id, period.number + 1): period_key(period) for period in periods}
     candidates = BillingPeriod.objects.select_related("phase").filter(
         subscription__in={subscription for subscription, _ in places},
         number__in={number for _, number in places},
     )
-    return {
-        places[key]: period
-        for period in candidates
-        if (key := (period.subscription_id, period.number)) in places
-    }
+    return {places[key]: period for period in candidates if (key := period_key(period)) in places}

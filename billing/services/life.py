@@ -17,13 +17,15 @@ from billing.models import BillingPeriod, Invoice, PeriodStatus
 from billing.models.invoices import UNISSUED
 from billing.services.issuing import recalculate_invoices
 from billing.services.upcoming import Running, running_periods
+from catalog.base_fee import base_fee_per_year
+from catalog.models import PlanVersion
 from config.base.audit import Actor
 from config.base.errors import Refusal
 from customers import services as customers
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import local_date, zone
 from customers.services.locking import lock_subscription
-from customers.terms import in_force, paid_until
+from customers.terms import in_force, paid_until, phase_terms
 
 Done = TypeVar("Done")
 _FITTED = (
@@ -51,6 +53,12 @@ class NotBegun(Refusal):
     """Service has not begun, so it can't stop at once."""
 
     code = "subscription_not_begun"
+
+
+class NotProrated(Refusal):
+    """A price of the plan is never prorated, so the plan changes where a period ends (R15)."""
+
+    code = "not_prorated"
 
 
 class Next(NamedTuple):
@@ -105,6 +113,32 @@ def keep(*, subscription_id: int, at: datetime, actor: Actor) -> date:
     return ends_on
 
 
+@transaction.atomic
+def change_plan(
+    *, subscription_id: int, version: PlanVersion, when: When | None, at: datetime, actor: Actor
+) -> date:
+    """Put a subscription under another version, today or at the end of what is paid for (R20).
+
+    Without `when`, a plan with a lower base fee waits and any other begins today. A trial runs to
+    its end in any case. Returns the first day under the version.
+
+    :raises SubscriptionEnded: if it has ended already.
+    :raises VersionNotOffered: if the version is a draft or retired.
+    :raises PlanUnchanged: if it is under this version already.
+    :raises NotProrated: at once, where a price is never prorated.
+    :raises PeriodParked: if the running period is held back.
+    :raises Invalid: for another currency, or once it is cancelled to an earlier day.
+    """
+    phase = in_force(lock_subscription(subscription_id), at=at)
+    today = today_of(phase, at=at)
+    day = _day_of_change(phase, version, when, today=today)
+    customers.change_version(
+        subscription_id=subscription_id, version=version, starts_on=day, today=today, actor=actor
+    )
+    _fit(subscription_id, at=at, actor=actor)
+    return day
+
+
 def preview(do: Callable[[], Done], *, subscription_id: int, at: datetime) -> tuple[Done, Next]:
     """Say what something would do to a subscription, and undo it. What refuses it is raised."""
     with transaction.atomic():
@@ -124,6 +158,26 @@ def what_comes_next(*, subscription_id: int, at: datetime) -> Next:
 def today_of(phase: SubscriptionPhase, *, at: datetime) -> date:
     """Return the day where a phase is."""
     return local_date(at, zone(phase.time_zone))
+
+
+def _day_of_change(
+    phase: SubscriptionPhase, version: PlanVersion, when: When | None, *, today: date
+) -> date:
+    before = phase.plan_version
+    whole = [one for one in (before, version) if customers.has_whole_prices(one)]
+    if when == When.IMMEDIATE and whole:
+        raise NotProrated(
+            f"A price of {whole[0]} is never prorated: change it at the end of the period.",
+            path=("when",),
+        )
+    if when is None:
+        is_lower = base_fee_per_year(version) < base_fee_per_year(before)
+        when = When.AT_PERIOD_END if whole or is_lower else When.IMMEDIATE
+    terms = phase_terms(phase)
+    if today < phase.starts_on and when == When.IMMEDIATE:
+        return phase.starts_on
+    is_trial = terms.trial_days and today < terms.paid_from
+    return paid_until(phase, day=today) if is_trial or when == When.AT_PERIOD_END else today
 
 
 def _fit(subscription_id: int, *, at: datetime, actor: Actor) -> None:

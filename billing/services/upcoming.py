@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from billing.chunk import Chunk
 from billing.composition import Composed, compose
-from billing.drafting import compose_all
+from billing.drafting import Draft, compose_all
+from billing.history import period_key
 from billing.models import (
     BillingPeriod,
     Invoice,
@@ -16,12 +17,10 @@ from billing.models import (
     LineKind,
     PeriodStatus,
     Purpose,
-    UsageSnapshot,
 )
 from billing.offers import Served
-from billing.services.closing import draft_of
+from billing.services.closing import Measured, draft_of, parts_and_next
 from billing.usage import Wanted, read_snapshots
-from catalog.money import ZERO
 from config.base.errors import Refusal
 from customers.models import Subscription
 
@@ -35,7 +34,8 @@ class NothingUpcoming(Refusal):
 class Running(NamedTuple):
     """A period that runs now: its unsaved invoice, and its usage line by line.
 
-    During a trial the invoice is that of the period after it, and usage is rated but not charged.
+    Of one that is cut by a change of plan, the part that runs, and the invoice over all parts. During
+    a trial the invoice is that of the period after it, and usage is rated but not charged.
     """
 
     wanted: Wanted
@@ -81,57 +81,78 @@ def running_periods(*, subscriptions: Sequence[Subscription], at: datetime) -> l
     Without those that have no running period, and those that end with their trial. Load `with_terms`.
     """
     chunk = Chunk(subscriptions)
+    saved = _unbilled(chunk)
+
+    def after(period: BillingPeriod) -> BillingPeriod | None:
+        begun = saved.get((period.subscription_id, period.number + 1))
+        return begun or chunk.following(period.subscription, period)
+
     running = [
-        period
-        for period in _running(chunk, at=at)
-        if not period.is_trial or chunk.following(period.subscription, period)
+        (parts, following)
+        for period in _running(chunk, saved, at=at)
+        for parts, following in [parts_and_next(period, after)]
+        if following or not period.is_trial
     ]
-    read = read_snapshots([chunk.wanted(period) for period in running], at=at)
-    drafts = []
-    for period, snapshots in zip(running, read, strict=True):
-        following = chunk.following(period.subscription, period)
-        if period.is_trial:
-            drafts.append(draft_of(chunk, Purpose.OPENING, None, following, {}))
-        else:
-            purpose = Purpose.REGULAR if following else Purpose.FINAL
-            drafts.append(draft_of(chunk, purpose, period, following, snapshots))
+    over = [part for parts, _ in running for part in parts]
+    read = read_snapshots([chunk.wanted(part) for part in over], at=at)
+    measured = {period_key(part): taken for part, taken in zip(over, read, strict=True)}
+    drafts = [_draft(chunk, parts, following, measured) for parts, following in running]
     found = []
-    for period, snapshots, draft, composed in zip(
-        running, read, drafts, compose_all(drafts), strict=True
-    ):
-        lines = composed.lines if draft.ended else _as_if_charged(chunk, period, snapshots)
-        usage = [line for line in lines if line.kind == LineKind.USAGE]
+    for (parts, _), draft, composed in zip(running, drafts, compose_all(drafts), strict=True):
+        period = [part for part in parts if part.starts_at <= at][-1]
+        lines = composed.lines if draft.ended else _as_if_charged(chunk, period, measured)
+        usage = [line for line in lines if line.kind == LineKind.USAGE and line.period is period]
         invoice = draft.invoice(composed, run_id=None)
         found.append(Running(chunk.wanted(period), invoice, composed, usage))
     return found
 
 
-def _as_if_charged(
-    chunk: Chunk, period: BillingPeriod, snapshots: Mapping[int, UsageSnapshot]
-) -> list[InvoiceLine]:
+def _draft(
+    chunk: Chunk,
+    parts: Sequence[BillingPeriod],
+    following: BillingPeriod | None,
+    measured: Measured,
+) -> Draft:
+    if parts[0].is_trial:
+        return draft_of(chunk, Purpose.OPENING, [], following, {})
+    purpose = Purpose.REGULAR if following else Purpose.FINAL
+    return draft_of(chunk, purpose, parts, following, measured)
+
+
+def _as_if_charged(chunk: Chunk, period: BillingPeriod, measured: Measured) -> list[InvoiceLine]:
     """Rate what a trial used, which its invoice does not charge."""
     return compose(
         subscription=period.subscription,
-        ended=Served(period, chunk.offer(period)),
+        ended=[Served(period, chunk.offer(period), measured[period_key(period)])],
         starting=None,
-        snapshots=snapshots,
         past={},
-        ahead=ZERO,
+        ahead={},
         tax=chunk.tax(period.subscription),
     ).lines
 
 
-def _running(chunk: Chunk, *, at: datetime) -> list[BillingPeriod]:
+def _unbilled(chunk: Chunk) -> dict[tuple[int, int], BillingPeriod]:
+    """Return the periods that billing has begun and not billed yet, in order."""
+    rows = BillingPeriod.objects.filter(subscription__in=chunk.subscriptions).exclude(
+        status__in=[PeriodStatus.CLOSED, PeriodStatus.WAIVED]
+    )
+    found = {}
+    for period in rows.select_related("phase").order_by("number"):
+        period.subscription = chunk.subscriptions[period.subscription_id]
+        found[period_key(period)] = period
+    return found
+
+
+def _running(
+    chunk: Chunk, saved: Mapping[tuple[int, int], BillingPeriod], *, at: datetime
+) -> list[BillingPeriod]:
     """Return the oldest period of each subscription that is not billed yet, saved or not."""
-    saved = BillingPeriod.objects.filter(subscription__in=chunk.subscriptions)
-    begun = set(saved.values_list("subscription_id", flat=True).distinct())
-    unbilled = saved.exclude(status__in=[PeriodStatus.CLOSED, PeriodStatus.WAIVED])
+    rows = BillingPeriod.objects.filter(subscription__in=chunk.subscriptions)
+    begun = set(rows.values_list("subscription_id", flat=True).distinct())
     running: dict[int, BillingPeriod] = {}
-    for period in unbilled.select_related("phase").order_by("number"):
+    for period in saved.values():
         running.setdefault(period.subscription_id, period)
     for pk, subscription in chunk.subscriptions.items():
         if pk not in begun and (first := chunk.following(subscription, None)):
             running[pk] = first
-    for period in running.values():
-        period.subscription = chunk.subscriptions[period.subscription_id]
     return [period for period in running.values() if period.starts_at <= at]

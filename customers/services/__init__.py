@@ -1,5 +1,10 @@
 """What is done with customers: kept, subscribed, let into the portal. One use case each."""
 
+from customers.services.changing_plan import (
+    PlanUnchanged,
+    change_version,
+    has_whole_prices,
+)
 from customers.services.couponing import CouponEnded, CouponExpired, apply_coupon, end_coupon
 from customers.services.ending import (
     SubscriptionNotCancelled,
@@ -27,6 +32,7 @@ __all__ = [
     "CouponExpired",
     "CurrencyInUse",
     "OverrideEnded",
+    "PlanUnchanged",
     "SubscriptionEnded",
     "SubscriptionNotCancelled",
     "VersionNotOffered",
@@ -36,11 +42,13 @@ __all__ = [
     "change_customer",
     "change_issuer",
     "change_quantity",
+    "change_version",
     "create_customer",
     "create_issuer",
     "end_coupon",
     "end_override",
     "end_subscription",
+    "has_whole_prices",
     "keep_subscription",
     "make_sign_in_link",
     "offered_version",

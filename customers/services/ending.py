@@ -59,7 +59,7 @@ def keep_subscription(*, subscription_id: int, today: date, actor: Actor) -> Sub
 
 def cut_phases(phases: Sequence[SubscriptionPhase], day: date) -> None:
     """Let the phase before a day end there, and drop what was to begin on it or later."""
-    for phase in phases:
+    for phase in reversed(phases):
         if phase.starts_on >= day:
             phase.delete()
         elif phase.ends_on is None or phase.ends_on >= day:

@@ -198,6 +198,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "invoice_status_moves_forward": change(issued, status="draft"),
     "invoice_begins_unissued": twice(november, status="review"),
     "invoice_is_never_deleted": delete(november),
+    "phase_terms_frozen_once_billed": change(lambda: period().phase, alignment="calendar"),
     "line_position_once_per_invoice": change(line("fee"), position=2),
     "line_kind_is_known": change(line(), kind="x"),
     "line_tax_category_is_known": change(line(), tax_category="x"),

@@ -106,6 +106,65 @@ class TestOverTheApi:
         assert post(caller, "cancel", key="nobody").status_code == 404
 
 
+class TestAnotherPlanOverTheApi:
+    @pytest.fixture(autouse=True)
+    def large(self, ada: Subscription) -> PlanVersion:
+        plan = make.plan("large")
+        return make.published(make.flat("base", "200"), plan=plan)
+
+    def test_a_dry_run_has_the_exact_lines(self, caller: Caller, ada: Subscription) -> None:
+        answer = post(caller, "change-plan", plan="large", dry_run=True).json()
+        assert answer["takes_effect_on"] == "2026-04-20"
+        assert [phase["plan"] for phase in answer["subscription"]["phases"]][1] == "large"
+        lines = answer["next_invoice"]["lines"]
+        assert [(line["kind"], line["net"]) for line in lines] == [
+            ("fee", "200.00"),
+            ("fee", "73.33"),
+            ("usage", "0.00"),
+            ("credit", "-36.67"),
+        ]
+        assert lines[3]["explanation"]["period_fraction"] == "11/30"
+        assert ada.phases.count() == 1
+
+    def test_it_is_changed(self, caller: Caller, ada: Subscription) -> None:
+        answer = post(caller, "change-plan", plan="large", when="at_period_end").json()
+        assert (answer["dry_run"], answer["takes_effect_on"]) == (False, "2026-05-01")
+        assert [phase.plan_version.plan.key for phase in ada.phases.all()][1] == "large"
+        listed = caller("customers:read").get("/api/v1/subscriptions/ada/periods?count=2").json()
+        assert [one["start_date"] for one in listed["results"]] == ["2026-04-01", "2026-05-01"]
+
+    @pytest.mark.parametrize(
+        ("body", "pointer"),
+        [
+            pytest.param({"plan": "nothing"}, "/plan", id="no such plan"),
+            pytest.param({"plan": "large", "version": 9}, "/version", id="no such version"),
+            pytest.param({}, "/plan", id="no plan"),
+            pytest.param({"plan": "large", "when": "soon"}, "/when", id="no such time"),
+        ],
+    )
+    def test_a_fault_is_named(
+        self, caller: Caller, ada: Subscription, body: dict[str, Any], pointer: str
+    ) -> None:
+        answer = post(caller, "change-plan", **body)
+        assert answer.status_code == 400
+        assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+    def test_the_same_plan_is_a_conflict(self, caller: Caller, ada: Subscription) -> None:
+        key = ada.phases.get().plan_version.plan.key
+        answer = post(caller, "change-plan", plan=key)
+        assert (answer.status_code, answer.json()["code"]) == (409, "plan_unchanged")
+
+    def test_in_the_admin_it_is_shown_first(self, ada: Subscription, large: PlanVersion) -> None:
+        client, address = anna(), page("customers_subscription", "change_plan", ada.pk)
+        asked = client.post(address, {"version": large.pk, "when": ""})
+        assert "11 of 30 days" in said(asked)
+        assert "Credit: Base" in said(asked)
+        seen = asked.context["shown"]["seen"]
+        done = client.post(address, {"version": large.pk, "when": "", "seen": seen}, follow=True)
+        assert "The plan changes on 20 Apr 2026." in said(done)
+        assert ada.phases.count() == 2
+
+
 class TestInTheAdmin:
     def see(self, client: Client, ada: Subscription, what: str, **said_: str) -> Any:
         return client.post(page("customers_subscription", what, ada.pk), said_)
