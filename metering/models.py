@@ -83,12 +83,18 @@ class CatalogueStamp(models.Model):
 
 
 class ArchivedMonthQuerySet(models.QuerySet["ArchivedMonth"]):
-    def refuse(self, stretches: Iterable[tuple[datetime, datetime]]) -> None:
-        """Let nobody rely on the events of these half-open stretches where some are archived.
+    def lacking(self, type_: str | None) -> list[ArchivedMonth]:
+        """Return the months, in order, that took events of a type with them; None: of any."""
+        gone = self.exclude(archived_at=None)
+        return [row for row in gone if type_ is None or type_ in row.types]
+
+    def refuse(self, type_: str | None, stretches: Iterable[tuple[datetime, datetime]]) -> None:
+        """Let nobody rely on events of this type, or of any, in these half-open stretches where some
+        are archived.
 
         :raises MonthArchived: naming the months to restore.
         """
-        gone = list(self.exclude(archived_at=None))
+        gone = self.lacking(type_)
         needed = {
             str(row)
             for start, end in (stretches if gone else ())
@@ -109,6 +115,7 @@ class ArchivedMonth(models.Model):
     events = models.BigIntegerField(null=True, help_text="How many events the file has.")
     sha256 = models.CharField(max_length=64, blank=True, help_text="Of the file's bytes.")
     archived_at = models.DateTimeField(null=True, help_text="When the file was complete.")
+    types = models.JSONField(default=list, help_text="The types of its events.")
 
     objects = ArchivedMonthQuerySet.as_manager()
 
@@ -234,10 +241,10 @@ class Rollup(models.Model):
     """That a metric's usage is kept summed up, by one definition of it, and since when.
 
     Until it is ready, usage is read from events. A metric that is measured differently gets
-    another one.
+    another one; the former goes once the other knows all that it knows.
     """
 
-    metric = models.OneToOneField(ValueMetric, on_delete=models.CASCADE, related_name="+")
+    metric = models.ForeignKey(ValueMetric, on_delete=models.CASCADE, related_name="+")
     event_type = models.CharField(max_length=255, db_index=True)
     definition = models.TextField(help_text="How events become quantities, as JSON.")
     digest = models.CharField(max_length=32, help_text="16 bytes of the definition.")
@@ -249,9 +256,14 @@ class Rollup(models.Model):
     customers_done = models.PositiveIntegerField(default=0)
     customers_total = models.PositiveIntegerField(default=0)
     ready_at = models.DateTimeField(null=True)
+    knows_from = models.DateTimeField(
+        null=True,
+        help_text="Events before it were archived when it was built; empty: it knows all.",
+    )
 
     class Meta:
         constraints = (
+            models.UniqueConstraint(fields=["metric", "digest"], name="rollup_once_per_definition"),
             models.CheckConstraint(
                 name="rollup_ready_once_others_know_it",
                 condition=Q(ready_at=None) | Q(horizon__isnull=False),

@@ -70,6 +70,11 @@ def rollup_panel(request: HttpRequest, metric: ValueMetric) -> Panel | None:
             "Usage is being summed up from its events, and read from them until that is done: "
             f"{done:,} of {total:,} customers so far."
         )
+    if rollup is not None and rollup.knows_from:
+        standing += (
+            f" It is known from {rollup.knows_from:%-d %b %Y}, 00:00 UTC, on: events of this type from "
+            "before were archived already. To know them, too, restore their months."
+        )
     context = {"standing": standing, "done": done, "total": total}
     return Panel("How fast it is measured", "admin/metering/rollup_panel.html", context)
 

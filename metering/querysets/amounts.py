@@ -62,12 +62,13 @@ def _statement(metric: ValueMetric, spans: Sequence[Span], by: Sequence[str]) ->
         f"""
         WITH span (n, customer_id, subscription_id, "start", "end", elsewhere) AS ({{spans}}),
         edge (n, "start", "end") AS (SELECT n, "start", "end" FROM span)
-        SELECT gone.months, n, grp, value FROM (SELECT {words.archived} AS months) AS gone
+        SELECT gone.months, n, grp, value FROM (SELECT {{archived}} AS months) AS gone
         LEFT JOIN (
             SELECT s.n, e.time, e.id, {{group}} AS grp, {{value}} AS value
             FROM span s {{lookup}}
             WHERE {fragments.mine(words, "e", "e.time")} AND {{counts}}
         ) AS event ON value IS NOT NULL ORDER BY n, time, id""",
+        archived=words.archived(definition.event_type),
         spans=words.spans(spans),
         group=words.key(by) if by else Sql("''"),
         value=fragments.value(words, definition),

@@ -33,8 +33,6 @@ EFFECTIVE_EVENTS = """(
 class Dialect:
     """The statements' words; `e` is an event, `s` a span, and quantities are exact."""
 
-    archived: str
-    """The archived months that an edge needs, NULL for none; nothing is archived on SQLite."""
     sum: str
     max: str
     zero: str
@@ -43,6 +41,10 @@ class Dialect:
     no_instant: str
     no_number: str
     no_key: str
+
+    def archived(self, type_: str) -> Sql:
+        """Return which archived months have events of this type that an edge needs; NULL for none."""
+        raise NotImplementedError
 
     def spans(self, spans: Sequence[Span]) -> Sql:
         """Return a query for the spans, numbered from 0."""
@@ -112,13 +114,17 @@ class Dialect:
 class PostgreSQL(Dialect):
     sum, max, zero, greatest, least = "SUM", "MAX", "0::numeric", "GREATEST", "LEAST"
     no_instant, no_number, no_key = "NULL::timestamptz", "NULL::numeric", "NULL::jsonb"
-    archived = (
-        "(SELECT array_agg(DISTINCT to_char(m.month, 'YYYY-MM') ORDER BY to_char(m.month, 'YYYY-MM'))"
-        " FROM metering_archivedmonth m JOIN edge e"
-        " ON e.\"end\" > m.month::timestamp AT TIME ZONE 'UTC'"
-        " AND e.\"start\" < (m.month + interval '1 month') AT TIME ZONE 'UTC'"
-        " WHERE m.archived_at IS NOT NULL)"
-    )
+
+    def archived(self, type_: str) -> Sql:
+        return Sql(
+            "(SELECT array_agg(DISTINCT to_char(m.month, 'YYYY-MM')"
+            " ORDER BY to_char(m.month, 'YYYY-MM'))"
+            " FROM metering_archivedmonth m JOIN edge e"
+            " ON e.\"end\" > m.month::timestamp AT TIME ZONE 'UTC'"
+            " AND e.\"start\" < (m.month + interval '1 month') AT TIME ZONE 'UTC'"
+            " WHERE m.archived_at IS NOT NULL AND m.types @> to_jsonb(%s::text))",
+            (type_,),
+        )
 
     def spans(self, spans: Sequence[Span]) -> Sql:
         columns: list[list[Any]] = [
@@ -228,7 +234,10 @@ class PostgreSQL(Dialect):
 
 class SQLite(Dialect):
     sum, max, zero, greatest, least = "exact_total", "exact_max", "'0'", "MAX", "MIN"
-    no_instant = no_number = no_key = archived = "NULL"
+    no_instant = no_number = no_key = "NULL"
+
+    def archived(self, type_: str) -> Sql:
+        return Sql("NULL")  # nothing ever is
 
     def spans(self, spans: Sequence[Span]) -> Sql:
         return _each_row(

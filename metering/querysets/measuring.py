@@ -129,11 +129,11 @@ def _statement(
         run AS ({piece_runs} UNION ALL {event_runs})
         SELECT gone.months, answer.* FROM (SELECT {archived} AS months) AS gone
         LEFT JOIN ({aggregate}) AS answer ON TRUE""",
-        archived=Sql(words.archived),
+        archived=words.archived(definition.event_type),
         spans=words.spans(spans),
         ready=_ready(metric, definition, from_events=from_events),
         pieces=_pieces(words, {span.customer_id for span in spans}, carry_over=metric.carry_over),
-        extents=Sql(_extents(definition)),
+        extents=Sql(_extents(definition, carry_over=metric.carry_over)),
         islands=Sql(fragments.islands("extent")),
         edges=Sql(_edges(words, carry_over=metric.carry_over)),
         piece_runs=Sql(_piece_runs(words, definition, by)),
@@ -145,7 +145,7 @@ def _statement(
 def _ready(metric: ValueMetric, definition: Definition, *, from_events: bool) -> Sql:
     """The metric's rollup, if it is one of this definition and complete."""
     text = """
-        SELECT id FROM metering_rollup
+        SELECT id, knows_from FROM metering_rollup
         WHERE metric_id = %s AND digest = %s AND ready_at IS NOT NULL AND """
     return Sql(text + ("FALSE" if from_events else "TRUE"), (metric.pk, definition.digest))
 
@@ -179,8 +179,12 @@ def _pieces(words: Dialect, customers: Collection[int], *, carry_over: bool) -> 
     )
 
 
-def _extents(definition: Definition) -> str:
-    """The days that pieces cover; flagged where pieces interleave and their order matters."""
+def _extents(definition: Definition, *, carry_over: bool) -> str:
+    """The days that pieces cover; flagged where pieces interleave and their order matters.
+
+    And all before the rollup knows of usage, flagged as well, so that it is read from events.
+    """
+    needed = "" if carry_over else 'AND r.knows_from > s."start"'
     interleaves = "0"
     if definition.kind.is_ordered:
         interleaves = """CASE WHEN first_time <= MAX(last_time) OVER (
@@ -189,7 +193,10 @@ def _extents(definition: Definition) -> str:
     return f"""
         SELECT n, starts_at, ends_at, MAX(flag) FROM (
             SELECT n, starts_at, ends_at, {interleaves} AS flag FROM piece
-        ) AS days GROUP BY n, starts_at, ends_at"""
+        ) AS days GROUP BY n, starts_at, ends_at
+        UNION ALL
+        SELECT s.n, {_EVER}, r.knows_from, 1 FROM span s CROSS JOIN ready r
+        WHERE r.knows_from IS NOT NULL {needed}"""
 
 
 def _edges(words: Dialect, *, carry_over: bool) -> str:

@@ -110,7 +110,7 @@ def refuse_if_archived(key: UUID) -> None:
     """
     stored = EventKey.objects.filter(pk=key, stored_as__isnull=False)
     times = [time for time in stored.values_list("time", flat=True) if time]
-    ArchivedMonth.objects.refuse((time, time + timedelta.resolution) for time in times)
+    ArchivedMonth.objects.refuse(None, ((time, time + timedelta.resolution) for time in times))
 
 
 def effective_adjustments(keys: Iterable[UUID]) -> dict[UUID, EventAdjustment]:
@@ -166,7 +166,7 @@ def _locked(keys: list[UUID]) -> dict[UUID, UsageEvent]:
     events = {event.key: event for event in rows}
     if missing := [key for key in keys if key not in events]:
         times = [key.time for key in known if key.pk in missing and key.time]
-        ArchivedMonth.objects.refuse((time, time + timedelta.resolution) for time in times)
+        ArchivedMonth.objects.refuse(None, ((time, time + timedelta.resolution) for time in times))
         raise EventNotCounted(f"No event {missing[0]} counts: it is unknown, or in quarantine.")
     return events
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -24,9 +24,9 @@ from django.db import OperationalError, connection, transaction
 from config.base import audit
 from config.base.audit import Actor
 from config.base.errors import Refusal
-from metering.models import ArchivedMonth
+from metering.models import ArchivedMonth, Rollup
 from metering.services import months
-from metering.services.rollups import fold_pieces
+from metering.services.rollups import build_rollups, fold_pieces, forget_archive
 
 UNSETTLED: list[Callable[[datetime, datetime], Iterator[str]]] = []
 """Higher apps append what tells why usage from an instant until just before another may still be
@@ -56,10 +56,12 @@ def archive_month(*, month: date, at: datetime, actor: Actor) -> ArchivedMonth:
     In three steps, each of which can be repeated: late events are kept out, the file is written
     and durable, the partition goes. Killed in between, it is finished by calling it again.
 
-    :raises MonthNotArchivable: with every reason: it is not over, not settled, has no partition.
+    :raises MonthNotArchivable: with every reason: it is not over, not settled, not summed up, has no
+        partition.
     """
     _require_postgresql()
-    _close_month(month, at=at)
+    unbuilt = build_rollups(at=at)
+    _close_month(month, unbuilt, at=at)
     fold_pieces()  # what has not been summed up to its end may need the events
     path = file_of(month)
     events, digest = _write(month, path)
@@ -67,9 +69,11 @@ def archive_month(*, month: date, at: datetime, actor: Actor) -> ArchivedMonth:
         row = _locked(month)
         before = audit.state(row)
         row.events, row.sha256, row.archived_at = events, digest, at
-        row.save()
         with connection.cursor() as cursor:
             name = months.partition_of(month)
+            cursor.execute(f"SELECT DISTINCT type FROM {name} ORDER BY type")
+            row.types = [type_ for (type_,) in cursor.fetchall()]
+            row.save()
             with _soon():
                 cursor.execute(f"ALTER TABLE {months.TABLE} DETACH PARTITION {name}")
             cursor.execute(f"DROP TABLE {name}")
@@ -105,6 +109,7 @@ def restore_month(*, month: date, actor: Actor) -> int:
         with _soon():
             months.attach(month)
         audit.record(actor=actor, action="restored", subject=row, changes={})
+        forget_archive(row)
         row.delete()
     return int(count)
 
@@ -119,7 +124,7 @@ def _require_postgresql() -> None:
 
 
 @transaction.atomic
-def _close_month(month: date, *, at: datetime) -> None:
+def _close_month(month: date, unbuilt: Iterable[Rollup], *, at: datetime) -> None:
     """Keep late events out from now on: those on their way are waited for, others see the row."""
     start, end = months.bounds(month)
     existing = ArchivedMonth.objects.filter(month=month).first()
@@ -128,6 +133,7 @@ def _close_month(month: date, *, at: datetime) -> None:
     reasons = [] if end <= at else ["it is not over"]
     if month not in months.existing_months():
         reasons.append("it has no partition, so no events either")
+    reasons += [f"“{rollup.metric}” is still being summed up" for rollup in unbuilt]
     reasons += [reason for told in UNSETTLED for reason in told(start, end)]
     if reasons:
         raise MonthNotArchivable(f"{month:%Y-%m} can't be archived: {'; '.join(reasons)}.")

@@ -74,6 +74,12 @@ def ready_rollup() -> Any:
     )
 
 
+def rollups_of_one_definition() -> None:
+    metric = make.metric()
+    for _ in range(2):
+        Rollup.objects.create(metric=metric, definition="{}", digest="0", created_at=usage.NOW)
+
+
 def piece(**fields: Any) -> Any:
     defaults = {
         "rollup_id": 1,
@@ -116,6 +122,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "event_adjustment_is_only_superseded": lambda: adjusted().update(reason="Another."),
     "event_adjustment_is_never_deleted": lambda: adjusted()._raw_delete("default"),
     "rollup_ready_once_others_know_it": ready_rollup,
+    "rollup_once_per_definition": rollups_of_one_definition,
     "piece_lies_in_its_day": lambda: piece(last_time=usage.DEC),
     "usage_event_never_changes": lambda: stored().update(type="other"),
     "usage_event_is_never_deleted": lambda: stored()._raw_delete("default"),
@@ -139,6 +146,7 @@ RULES: dict[str, Callable[[], Any]] = {
     ),
 }
 SQLITE_SAYS = {
+    "rollup_once_per_definition": "metering_rollup.metric_id",
     "adjustment_effective_once_per_event": "metering_eventadjustment.event_key",
     "quarantine_open_once_per_key": "metering_quarantinedevent.key",
     "quarantine_conflict_once_per_payload": "metering_quarantinedevent.payload_hash",

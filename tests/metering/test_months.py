@@ -17,13 +17,22 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, connections, transaction
 
 from catalog.models import ValueMetric
+from catalog.services import change_metric
 from config.base.audit import SYSTEM
 from customers.models import Customer
 from customers.periods import month_after
-from metering.models import ArchivedMonth, EventKey, QuarantinedEvent, UsageEvent, UsagePiece
+from metering.models import (
+    ArchivedMonth,
+    EventKey,
+    PieceBatch,
+    QuarantinedEvent,
+    Rollup,
+    UsageEvent,
+    UsagePiece,
+)
 from metering.querysets import MonthArchived
 from metering.services import archive, months, replay, void_events
-from metering.services.rollups import build_rollups, differences
+from metering.services.rollups import build_rollups, differences, fold_pieces, rollup_of
 from tests import factories as make
 from tests.conftest import Caller
 from tests.metering.usage import NOW, body, event, send, used
@@ -217,7 +226,10 @@ def test_usage_of_an_archived_month_is_measured_by_its_sums_or_refused_by_name()
     ):
         with pytest.raises(MonthArchived, match="manage.py restore_events 2025-09"):
             refused()
-    assert new in [rollup.metric for rollup in build_rollups(at=NOW)]
+    until_built()
+    with pytest.raises(MonthArchived):
+        used(new, acme, start=start, end=end)
+    assert used(new, acme, start=end, end=NOW).quantity == 0
     archive.restore_month(month=SEPTEMBER, actor=SYSTEM)
     until_built()
     assert used(metric, acme, start=start, end=noon).quantity == 0
@@ -253,7 +265,7 @@ def test_the_audit_goes_on_beside_an_archive() -> None:
 def test_an_archive_that_was_interrupted_is_finished_by_the_next() -> None:
     send(body(time=IN_SEPTEMBER))
     months.make_months(at=NOW)
-    archive._close_month(SEPTEMBER, at=NOW)
+    archive._close_month(SEPTEMBER, [], at=NOW)
     assert send(body(time=IN_SEPTEMBER)).problems[0].code == "archived_month"
     with pytest.raises(archive.MonthNotArchivable, match="never archived to its end"):
         archive.restore_month(month=SEPTEMBER, actor=SYSTEM)
@@ -304,3 +316,135 @@ def test_the_commands_say_what_they_did() -> None:
     assert "1 events of 2025-09 are back." in out.getvalue()
     with pytest.raises(CommandError, match="is no month such as 2025-09"):
         call_command("archive_events", "September")
+
+
+OCTOBER_1 = datetime(2025, 10, 1, tzinfo=UTC)
+
+
+def in_autumn(metric: ValueMetric, start: str, end: str) -> Any:
+    """Return what acme used, or what keeps that from being told."""
+    acme = Customer.objects.get(key="acme")
+    begins, ends = (
+        datetime.fromisoformat(f"2025-{day}").replace(tzinfo=UTC) for day in (start, end)
+    )
+    try:
+        return used(metric, acme, start=begins, end=ends).quantity
+    except MonthArchived:
+        return "archived"
+
+
+SPANS = (
+    ("08-01", "09-01"),
+    ("09-01", "10-01"),
+    ("09-30", "11-01"),
+    ("10-01", "11-01"),
+    ("11-01", "12-01"),
+)
+
+
+def autumn() -> None:
+    """An event a month, whose values tell them apart, and September in the archive."""
+    for month, calls in ((8, 1), (9, 2), (10, 4), (11, 8)):
+        for day in (1, 15):
+            send(
+                body(
+                    time=f"2025-{month:02}-{day:02}T00:30:00Z",
+                    data={"calls": calls, "more": calls * 100},
+                )
+            )
+    months.make_months(at=NOW)
+    archived()
+
+
+def test_a_metric_made_after_an_archive_knows_usage_from_its_end_on_and_says_so() -> None:
+    Customer.objects.filter(key="acme").update(time_zone="Europe/Berlin")
+    autumn()
+    late = make.metric("late", value_property="more")
+    unbuilt = [in_autumn(late, *span) for span in SPANS]
+    assert unbuilt == [200, "archived", "archived", 800, 1600]
+    out = StringIO()
+    call_command("rollups", stdout=out)
+    assert "“Late” knows usage from 2025-10-01 UTC on" in out.getvalue()
+    assert rollup_of(late).knows_from == OCTOBER_1  # type: ignore[union-attr]
+    assert [in_autumn(late, *span) for span in SPANS] == unbuilt
+    send(body(time="2025-10-01T00:10:00Z", data={"calls": 1, "more": 7}))
+    send(body(time="2025-08-20T00:10:00Z", data={"calls": 1, "more": 9}))
+    for _ in range(2):
+        found = [in_autumn(late, *span) for span in SPANS]
+        assert found == [209, "archived", "archived", 807, 1600]
+        fold_pieces()
+    assert list(differences()) == []
+
+
+def test_a_month_is_archived_only_when_all_is_summed_up() -> None:
+    send(body(time=IN_SEPTEMBER, data={"calls": 3}))
+    months.make_months(at=NOW)
+    for kept in (UsagePiece, PieceBatch, Rollup):  # as before a worker came by
+        kept.objects.all().delete()
+    writer = connections.create_connection("default")
+    try:
+        with writer.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT pg_current_xact_id()")
+            with pytest.raises(
+                archive.MonthNotArchivable, match="“Calls” is still being summed up"
+            ):
+                archived()
+            cursor.execute("ROLLBACK")
+    finally:
+        writer.close()
+    assert archived().types == ["api.call"]
+    start, end = months.bounds(SEPTEMBER)
+    acme = Customer.objects.get(key="acme")
+    assert used(ValueMetric.objects.get(), acme, start=start, end=end).quantity == 3
+
+
+def test_what_is_restored_is_known_again() -> None:
+    autumn()
+    late = make.metric("late", value_property="more")
+    until_built()
+    archive.restore_month(month=SEPTEMBER, actor=SYSTEM)
+    expected = [200, 400, 800, 800, 1600]
+    assert [in_autumn(late, *span) for span in SPANS] == expected
+    until_built()
+    assert rollup_of(late).knows_from is None  # type: ignore[union-attr]
+    archived()
+    assert [in_autumn(late, *span) for span in SPANS[:2]] == expected[:2]
+
+
+def test_a_level_that_carries_over_needs_what_is_archived() -> None:
+    autumn()
+    held = make.metric("held", aggregation="max", value_is="level", carry_over=True)
+    for _ in range(2):
+        assert in_autumn(held, "11-01", "12-01") == "archived"
+        until_built()
+    archive.restore_month(month=SEPTEMBER, actor=SYSTEM)
+    assert in_autumn(held, "11-01", "12-01") == 8
+
+
+def test_a_metric_of_a_type_that_no_archive_has_knows_all() -> None:
+    autumn()
+    fresh = make.metric(
+        "fresh", event_type="fresh", aggregation="latest", value_is="level", carry_over=True
+    )
+    send(body(time="2025-10-15T00:00:00Z", type="fresh"))
+    for _ in range(2):
+        assert [in_autumn(fresh, *span) for span in SPANS[1:]] == [0, 1, 1, 1]
+        until_built()
+    assert rollup_of(fresh).knows_from is None  # type: ignore[union-attr]
+
+
+def test_a_metric_changed_after_an_archive_and_changed_back_has_lost_nothing() -> None:
+    autumn()
+    calls = ValueMetric.objects.get(key="calls")
+    for name, expected in (
+        ("more", [200, "archived", "archived", 800, 1600]),
+        ("calls", [2, 4, 8, 8, 16]),
+    ):
+        change_metric(metric_id=calls.pk, fields={"value_property": name}, actor=SYSTEM)
+        calls.refresh_from_db()
+        until_built()
+        send(body(time="2025-11-16T00:00:00Z", data={"calls": 0, "more": 0}))
+        fold_pieces()
+        assert [in_autumn(calls, *span) for span in SPANS] == expected
+    assert list(differences()) == []

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
+from metering.models import Rollup
 from metering.services.rollups import build_rollups, fold_pieces
 
 _PAUSE = 0.2  # seconds
@@ -36,4 +37,9 @@ class Command(BaseCommand):
                 )
                 break
             time.sleep(_PAUSE)
+        for rollup in Rollup.objects.exclude(knows_from=None).select_related("metric"):
+            self.stdout.write(
+                f"“{rollup.metric}” knows usage from {rollup.knows_from:%Y-%m-%d} UTC on: events from "
+                "before were archived already. To have it know them, restore their months."
+            )
         self.stdout.write(f"{fold_pieces():,} pieces folded.")

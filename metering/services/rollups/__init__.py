@@ -1,7 +1,7 @@
 """Keeping usage summed up: appended with the events, folded now and then, built from events."""
 
 from metering.services.rollups.appending import append_pieces
-from metering.services.rollups.building import build_rollups, rollup_of
+from metering.services.rollups.building import build_rollups, forget_archive, rollup_of
 from metering.services.rollups.checking import Difference, changed_definitions, differences
 from metering.services.rollups.folding import fold_pieces
 from metering.services.rollups.rebuilding import rebuild, rebuild_around
@@ -13,6 +13,7 @@ __all__ = [
     "changed_definitions",
     "differences",
     "fold_pieces",
+    "forget_archive",
     "rebuild",
     "rebuild_around",
     "rollup_of",

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from catalog.models import ValueMetric
 from customers.models import Customer
 from metering.definitions import definition_of
-from metering.models import PieceBatch, Rollup, UsagePiece
+from metering.models import ArchivedMonth, PieceBatch, Rollup, UsagePiece
 from metering.querysets import MonthArchived, Target
 from metering.services.rollups.rebuilding import EVER, lock_rollups, rebuild
 
@@ -27,15 +27,20 @@ def rollup_of(metric: ValueMetric) -> Rollup | None:
     return Rollup.objects.filter(metric=metric, digest=definition_of(metric).digest).first()
 
 
+def forget_archive(month: ArchivedMonth) -> None:
+    """Have what could not know the events of a month built anew: they are back."""
+    late = Rollup.objects.filter(event_type__in=month.types, knows_from__gt=month.start)
+    late.update(ready_at=None, knows_from=None, built_up_to=0, customers_done=0, customers_total=0)
+
+
 def build_rollups(*, at: datetime) -> list[Rollup]:
     """Make every metric's rollup ready, as far as possible; return those that must wait.
 
-    One waits as long as a transaction runs that may not know of it yet, or a month is archived
-    whose events it needs. Call again later.
+    One waits as long as a transaction runs that may not know of it yet. Call again later. What was
+    archived before can't be summed up any more: such a rollup `knows_from` when on.
     """
-    _make_missing(at=at)
     waiting = []
-    for rollup in Rollup.objects.filter(ready_at=None).order_by("pk"):
+    for rollup in _current(at=at):
         if not _is_known_to_all(rollup):
             waiting.append(rollup)
             continue
@@ -43,30 +48,52 @@ def build_rollups(*, at: datetime) -> list[Rollup]:
         try:
             while customers:
                 customers = _build_some(rollup.pk, customers=customers, at=at)
-        except MonthArchived:
+        except MonthArchived:  # just now: the next call takes it into account
             waiting.append(rollup)
+    _drop_former()
     return waiting
 
 
 @transaction.atomic
-def _make_missing(*, at: datetime) -> None:
-    """Make a rollup for each metric without one, also one whose definition changed."""
+def _current(*, at: datetime) -> list[Rollup]:
+    """Return the rollups to build, first made for each metric that has none of its definition."""
     lock_rollups()
-    made = dict(Rollup.objects.values_list("metric_id", "digest"))
+    made = {(rollup.metric_id, rollup.digest): rollup for rollup in Rollup.objects.all()}
+    current = []
     for metric in ValueMetric.objects.order_by("pk"):
         definition = definition_of(metric)
-        if made.get(metric.pk) == definition.digest:
-            continue
-        UsagePiece.objects.filter(rollup__metric=metric).delete()
-        PieceBatch.objects.filter(rollup__metric=metric).delete()
-        Rollup.objects.filter(metric=metric).delete()
-        Rollup.objects.create(
-            metric=metric,
-            event_type=definition.event_type,
-            definition=definition.text,
-            digest=definition.digest,
-            created_at=at,
+        current.append(
+            made.get((metric.pk, definition.digest))
+            or Rollup.objects.create(
+                metric=metric,
+                event_type=definition.event_type,
+                definition=definition.text,
+                digest=definition.digest,
+                created_at=at,
+            )
         )
+    return [rollup for rollup in current if rollup.ready_at is None]
+
+
+@transaction.atomic
+def _drop_former() -> None:
+    """Drop what was summed up by definitions that metrics no longer have.
+
+    But none that was ready before the present one knows all: it may know months that are archived,
+    and is the metric's again if that is changed back.
+    """
+    lock_rollups()
+    rollups = list(Rollup.objects.select_related("metric"))
+    present = {
+        one.metric_id: one for one in rollups if one.digest == definition_of(one.metric).digest
+    }
+    for rollup in rollups:
+        now = present.get(rollup.metric_id, rollup)
+        knows_all = now.ready_at is not None and now.knows_from is None
+        if rollup != now and (knows_all or rollup.ready_at is None):
+            UsagePiece.objects.filter(rollup=rollup).delete()
+            PieceBatch.objects.filter(rollup=rollup).delete()
+            rollup.delete()
 
 
 def _is_known_to_all(rollup: Rollup) -> bool:
@@ -106,7 +133,10 @@ def _build_some(rollup_id: int, *, customers: int, at: datetime) -> int:
     if not rollup.customers_done:
         rollup.customers_total = left.count()
     chunk = list(left.values_list("pk", "time_zone")[:customers])
-    rebuild(rollup, [Target(pk, place, *EVER) for pk, place in chunk])
+    for month in ArchivedMonth.objects.lacking(rollup.event_type):
+        rollup.knows_from = month.end
+    start = rollup.knows_from or EVER[0]
+    rebuild(rollup, [Target(pk, place, start, EVER[1]) for pk, place in chunk])
     if chunk:
         rollup.built_up_to = chunk[-1][0]
         rollup.customers_done += len(chunk)

@@ -72,7 +72,8 @@ def rebuild(rollup: Rollup, targets: Sequence[Target]) -> None:
     """
     if not targets:
         return
-    ArchivedMonth.objects.refuse((target.start, target.end) for target in targets)
+    stretches = ((target.start, target.end) for target in targets)
+    ArchivedMonth.objects.refuse(rollup.event_type, stretches)
     lock_rollups()
     definition = definition_from(rollup.definition)
     words = dialect()
