@@ -242,7 +242,7 @@ def _shown(
         "used": used_in(metric, whole.used, whole.events, reader),
         "span": reader.span(question.start, question.end),
         "chart": _chart(metric, question, cuts, whole, _few(parts, say["other"]), visitor)
-        if whole.events
+        if whole.events or whole.used
         else None,
         "chart_words": {**reader.words, "when": say["time"]},
         "breakdown": [
@@ -264,9 +264,11 @@ def _shown(
 def used_in(metric: ValueMetric, used: Decimal, events: int, reader: Reader) -> str:
     """Say in a sentence what was used, and in how many events."""
     say = words.of(reader.tag)
-    if not events:
+    if not events and not used:
         return say["nothing_used"]
     quantity = reader.units(used, metric.unit, metric.unit_plural)
+    if not events:
+        return say["used_in_none"].format(quantity=quantity)
     if events == 1:
         return say["used_in_one"].format(quantity=quantity)
     return say["used_in"].format(quantity=quantity, events=reader.number(Decimal(events)))

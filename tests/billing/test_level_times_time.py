@@ -7,10 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
 
-from billing.models import Invoice
+from billing.days import read_days
+from billing.models import BillingPeriod, Invoice
 from billing.presentation import present
 from billing.services.upcoming import upcoming_invoice
+from billing.usage import Reading, Wanted
 from catalog.drafts import PriceDraft
 from catalog.models import Price, ValueMetric
 from customers.models import Subscription
@@ -19,7 +22,9 @@ from metering.services.rollups import fold_pieces
 from metering.services.usage import usage
 from tests import factories as make
 from tests.billing.months import close, lines, use
+from tests.customers import door
 from tests.metering.usage import build
+from tests.staff import said
 
 pytestmark = pytest.mark.django_db
 
@@ -149,3 +154,33 @@ def test_days_of_a_period_add_up_to_what_its_invoice_counts(carry_over: bool) ->
     assert sum(day.quantity for day in found.buckets) == found.total.quantity
     assert found.billable == invoice.lines.get().quantity
     assert str(found.billable) == ("135.69" if carry_over else "123.76")
+
+
+@pytest.mark.parametrize("carry_over", [False, True])
+def test_a_chart_s_days_add_up_to_its_line_and_hold_on_without_events(carry_over: bool) -> None:
+    """100 GB from the 20th on, after 70 GB before the period: each day a share of its 745 hours."""
+    metric = storage(carry_over=carry_over)
+    subscription = billed(metric)
+    use(subscription, utc(9, 20), type="storage.size", gb=70)
+    use(subscription, utc(10, 19, 22), type="storage.size", gb=100)
+    [invoice] = close(utc(11, 1, 1))
+    period = BillingPeriod.objects.get(start_date=date(2026, 10, 1))
+    [found] = read_days([Wanted(period, [Reading(metric)], {})], until=utc(11, 1))
+    days = {day.day.day: day.used for day in found[metric.pk]}
+    before = "2.2550335570" if carry_over else "0E-10"  # 70 × 24 / 745
+    assert [str(days[day]) for day in (1, 19, 20, 25, 31)] == [
+        before, before, "3.2214765101", "3.3557046980", "3.2214765101",
+    ]  # fmt: skip
+    assert abs(sum(days.values()) - invoice.lines.get().quantity) < Decimal("0.01")
+
+
+def test_a_level_that_holds_on_is_used_in_the_portal_without_an_event() -> None:
+    subscription = billed(storage())
+    use(subscription, utc(9, 20), type="storage.size", gb=70)
+    reader = door.signed_in(door.contact(subscription.customer, "ada@fernwood.example"))
+    where = "/portal/usage/storage/?from=2026-10-01&to=2026-10-31"
+    with time_machine.travel(utc(10, 31, 23), tick=False):
+        page = said(reader.get(where))
+        chart = reader.get(where).context["chart"]
+    assert "used in this time: the value from before holds on, without an event." in page
+    assert len(chart.columns) == 31
