@@ -17,8 +17,7 @@ from metering import properties
 from metering.envelopes import LAGO_SOURCE
 from metering.events import Event
 from metering.models import QuarantineCode
-from metering.services import memory
-from metering.services.memory import NOBODY, Holder, Memory
+from metering.services.memory import NOBODY, Holder, Memory, current_stamp, keep, recall
 from metering.services.months import month_of
 
 TOLERATED_AHEAD = timedelta(hours=1)
@@ -46,24 +45,21 @@ class _Stretch(NamedTuple):
 class Surroundings:
     """The customers, metrics and subscriptions that a batch of events speaks of."""
 
-    def __init__(self, events: Sequence[Event], *, remember: bool = False) -> None:
+    def __init__(
+        self, events: Sequence[Event], *, remember: bool = False, memory: Memory | None = None
+    ) -> None:
         """Ask, within a transaction, for what is not known yet.
 
         With `remember` the process keeps the answers. Only where this transaction has changed
         nothing but events, and no other surrounds it: what is rolled back must not be remembered.
+        With `memory`, go by that: whoever stores the events sees whether its stamp is good.
         """
         types = {event.type for event in events}
         subjects = {event.subject for event in events if event.subject is not None}
         named = {event.subscription for event in events if event.subscription is not None}
         if has_lago := any(source.startswith(LAGO_SOURCE) for source in {e.source for e in events}):
             named |= {event.subject for event in events if event.subject and _is_lago(event)}
-        found = memory.recall() if remember else None
-        stamp = memory.current_stamp()
-        if found is None or found.stamp != stamp:
-            found = Memory(stamp)
-        if remember:
-            memory.keep(found)
-        self.memory = found
+        self.memory = found = memory or _good_memory(remember=remember)
         self._metrics, self._archived = found.metrics, found.archived
         self._values = {type_: _values(self._metrics.get(type_, ())) for type_ in types}
         self._customers = found.customers(subjects)
@@ -152,6 +148,16 @@ class Surroundings:
                 detail = f"{' and '.join(rivals)} both bill “{metric}”: name one of them."
                 return _refused(QuarantineCode.AMBIGUOUS_SUBSCRIPTION, detail)
         return None
+
+
+def _good_memory(*, remember: bool) -> Memory:
+    found = recall() if remember else None
+    stamp = current_stamp()
+    if found is None or found.stamp != stamp:
+        found = Memory(stamp)
+    if remember:
+        keep(found)
+    return found
 
 
 def _is_lago(event: Event) -> bool:

@@ -13,6 +13,7 @@ from django.db import connection, transaction
 
 from metering.events import Event, NotAnEvent, written
 from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
+from metering.services.alone import take_alone
 from metering.services.checking import Surroundings, Verdict
 from metering.services.storage import (
     TAKEN,
@@ -103,6 +104,9 @@ def ingest(items: Sequence[Event | NotAnEvent], *, received_at: datetime) -> Rep
     When this returns, and no transaction surrounds it, what it took is durable. A batch can be
     sent again whole, in any order, beside others: what is stored comes back as duplicates.
     """
+    only = items[0] if len(items) == 1 else None
+    if isinstance(only, Event) and take_alone(only, received_at=received_at):
+        return Report(accepted=1)
     report = Report()
     first: dict[bytes, _Arrival] = {}
     repeated: list[_Arrival] = []

@@ -10,13 +10,13 @@ pieces are right whatever zone's days they are of.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import Count
 
 from catalog.models import MetricStatus, ValueMetric
-from customers.models import Customer, Subscription
+from customers.models import Subscription
+from metering import properties, wire
 from metering.definitions import Definition, definition_from
 from metering.models import ArchivedMonth, Rollup
 
@@ -58,7 +58,7 @@ class Memory:
         if missing := [key for key in keys if key not in known]:
             if len(known) > REMEMBERED_AT_MOST:
                 known, missing = {}, list(keys)
-            known.update(_holders(key__in=missing))
+            known.update(_holders(missing))
             self._customers = known
         return known
 
@@ -76,12 +76,22 @@ class Memory:
         return known
 
 
-def _holders(**wanted: Any) -> dict[str, Holder]:
-    rows = Customer.objects.order_by().filter(**wanted).annotate(n=Count("subscriptions"))
-    return {
-        key: Holder(pk, zone, n > 1)
-        for key, pk, zone, n in rows.values_list("key", "pk", "time_zone", "n")
-    }
+def _holders(keys: Collection[str]) -> dict[str, Holder]:
+    """Ask for customers by key; past the ORM, which takes longer for it than a call for its event."""
+    query = (
+        "SELECT c.key, c.id, c.time_zone, (SELECT COUNT(*) FROM customers_subscription s "
+        "WHERE s.customer_id = c.id) > 1 FROM customers_customer c WHERE c.key "
+    )
+    if connection.vendor == "postgresql":
+        with wire.server_cursor() as cursor:
+            cursor.execute(f"{query} = ANY(%s::text[])", (list(keys),), prepare=True)
+            return {key: Holder(*held) for key, *held in cursor.fetchall()}
+    with connection.cursor() as cursor:
+        listed = properties.canonical(list(keys))
+        cursor.execute(f"{query} IN (SELECT value FROM json_each(%s))", (listed,))
+        return {
+            key: Holder(pk, zone, bool(several)) for key, pk, zone, several in cursor.fetchall()
+        }
 
 
 _memory: Memory | None = None
