@@ -8,7 +8,9 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         import billing.deliveries  # noqa: F401, PLC0415
+        from billing import invariants  # noqa: PLC0415
         from billing.admin import (  # noqa: PLC0415
+            add_ons,
             coupons_panel,
             customer_panels,
             finders,
@@ -26,6 +28,7 @@ class BillingConfig(AppConfig):
         from config.base.dashboard import COMING, NEEDS, PANELS, STEPS, WAITING  # noqa: PLC0415
         from config.base.groups import grant_after_migrate  # noqa: PLC0415
         from config.base.guards import install_after_migrate  # noqa: PLC0415
+        from config.base.invariants import INVARIANTS  # noqa: PLC0415
         from customers.admin import CUSTOMER_PANELS, SUBSCRIPTION_PANELS  # noqa: PLC0415
         from metering.services.archive import UNSETTLED  # noqa: PLC0415
 
@@ -48,4 +51,6 @@ class BillingConfig(AppConfig):
         SUBSCRIPTION_PANELS.insert(1, customer_panels.subscription_running_panel)
         SUBSCRIPTION_PANELS.insert(2, life.waiting_panel)
         SUBSCRIPTION_PANELS.insert(-1, coupons_panel.coupons_panel)
+        SUBSCRIPTION_PANELS.insert(-1, add_ons.sold_add_ons_panel)
         FINDERS.extend(finders.FINDERS)
+        INVARIANTS.extend(invariants.INVARIANTS)

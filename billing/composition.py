@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from billing.add_ons import add_on_line
 from billing.calculation import Tax, Taxed, Totals, add_up, totals
 from billing.charging import (
     charge_afterwards,
@@ -26,6 +27,7 @@ from billing.models import (
     InvoiceLine,
     LineKind,
     Recognition,
+    SoldAddOn,
     TaxSubtotal,
 )
 from billing.offers import Served
@@ -61,14 +63,15 @@ def compose(
     tax: Tax,
     coupons: Sequence[Held] = (),
     unused: Sequence[Unused] = (),
+    add_ons: Sequence[SoldAddOn] = (),
 ) -> Composed:
     """Charge the period that ended in arrears and the one that starts in advance (R21).
 
     `ended` has the parts of the period that ended, several where the plan changed within it (R20).
     `past` is what was billed before it, which each line tells beside its own; `ahead`, by period,
     what earlier invoices charged for its parts; and `coupons` what reduces the lines, in this order.
-    `unused` fees are credited below them, as far as the total bears it (R32a). An opening has no
-    period that ended, a last invoice none that starts.
+    `add_ons` are charged once besides, and `unused` fees are credited below all that, as far as the
+    total bears it (R32a). An opening has no period that ended, a last invoice none that starts.
     """
     version = (starting or ended[-1]).offer.version
     exponent = money.exponent(version.currency)
@@ -84,6 +87,38 @@ def compose(
     for part in ended:
         kept = _kept(part, ahead, unused)
         ordered += _commitment(part, ordered, kept, exponent)
+    ordered += map(add_on_line, add_ons)
+    return _assembled(
+        ordered,
+        subscription,
+        tax=tax,
+        coupons=coupons,
+        unused=unused,
+        currency=version.currency,
+    )
+
+
+def compose_one_off(
+    *, subscription: Subscription, add_ons: Sequence[SoldAddOn], tax: Tax
+) -> Composed:
+    """Charge add-ons, one or more of one currency, on an invoice of their own."""
+    lines = [add_on_line(sold) for sold in add_ons]
+    return _assembled(
+        lines, subscription, tax=tax, coupons=(), unused=(), currency=add_ons[0].currency
+    )
+
+
+def _assembled(
+    ordered: list[InvoiceLine],
+    subscription: Subscription,
+    *,
+    tax: Tax,
+    coupons: Sequence[Held],
+    unused: Sequence[Unused],
+    currency: str,
+) -> Composed:
+    """Number and tax lines, take coupons off, credit what was unused, and add up."""
+    exponent = money.exponent(currency)
     for position, line in enumerate(ordered, start=1):
         line.position, line.subscription = position, subscription
         line.tax_category, line.tax_rate = tax.category, tax.rate
@@ -97,7 +132,7 @@ def compose(
         taxed.append(Taxed(line.net, own_tax))
     added = totals(taxed, exponent=exponent)
     taxes = [_subtotal(*subtotal) for subtotal in added.subtotals]
-    return Composed(ordered, reduced, taxes, added, version.currency)
+    return Composed(ordered, reduced, taxes, added, currency)
 
 
 def _ahead(served: Served, changes: Changes, exponent: int) -> Iterator[tuple[int, InvoiceLine]]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import chain
 
 from django.db.models import Exists, OuterRef, QuerySet
 
+from billing.add_ons import Sales, claim
 from billing.calculation import Tax
-from billing.composition import Composed, compose
+from billing.composition import Composed, compose, compose_one_off
 from billing.coupons import Spending
 from billing.history import earlier_usage, period_key
 from billing.models import (
@@ -24,6 +25,7 @@ from billing.models import (
     LineKind,
     PeriodCharge,
     Purpose,
+    SoldAddOn,
     TaxSubtotal,
     UsageSnapshot,
 )
@@ -50,6 +52,10 @@ class Draft:
     tax: Tax
     replaces: int | None = None
     """The open invoice that is drawn anew."""
+    one_off: Sequence[SoldAddOn] = ()
+    """The add-ons that are all it charges (R33); then it charges no period."""
+    drawn_at: datetime | None = None
+    """When it was decided to charge just these, and so when it may be issued."""
 
     @property
     def periods(self) -> list[BillingPeriod]:
@@ -77,8 +83,6 @@ class Draft:
     def invoice(self, composed: Composed, *, run_id: int | None) -> Invoice:
         """Return the unsaved invoice over composed lines."""
         payer = payer_of(self.subscription)
-        [first, *_] = self.periods
-        could_close = first.usage_cutoff if self.ended else first.starts_at
         return Invoice(
             issuer=self.issuer,
             customer=payer,
@@ -89,8 +93,16 @@ class Draft:
             net_total=composed.totals.net,
             tax_total=composed.totals.tax,
             total=composed.totals.total,
-            auto_issue_at=None if payer.manual_approval else could_close + AUTO_ISSUE,
+            auto_issue_at=None if payer.manual_approval else self._auto_issue_at,
         )
+
+    @property
+    def _auto_issue_at(self) -> datetime | None:
+        if self.one_off:
+            return self.drawn_at
+        [first, *_] = self.periods
+        could_close = first.usage_cutoff if self.ended else first.starts_at
+        return could_close + AUTO_ISSUE
 
 
 def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
@@ -98,6 +110,10 @@ def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
 
     In a constant number of queries, however many they are.
     """
+    sales = Sales(
+        subscriptions=[draft.subscription.pk for draft in drafts if draft.replaces is None],
+        redrawn=[draft.replaces for draft in drafts if draft.replaces is not None],
+    )
     past = earlier_usage([draft.ended[0].period for draft in drafts if draft.ended])
     ahead = billed_ahead([part for draft in drafts for part in draft.ended])
     subscriptions = {draft.subscription.pk: draft.subscription for draft in drafts}.values()
@@ -105,6 +121,13 @@ def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
     spending, unused = Spending(subscriptions), UnusedFees(subscriptions)
     found = []
     for draft in drafts:
+        if draft.one_off:
+            found.append(
+                compose_one_off(
+                    subscription=draft.subscription, add_ons=draft.one_off, tax=draft.tax
+                )
+            )
+            continue
         composed = compose(
             subscription=draft.subscription,
             ended=[
@@ -119,6 +142,9 @@ def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
                 draft.subscription, day=draft.day, currency=draft.currency, replaces=draft.replaces
             ),
             unused=unused.of(draft.subscription, day=draft.day, replaces=draft.replaces),
+            add_ons=sales.of_invoice(draft.replaces)
+            if draft.replaces is not None
+            else sales.take(draft.subscription.pk, draft.currency),
         )
         unused.record(composed.lines, replaces=draft.replaces)
         spending.record(draft.subscription, composed.allowances, replaces=draft.replaces)
@@ -201,6 +227,7 @@ def attach(composed: Sequence[tuple[Invoice, Composed]]) -> None:
             parts.lines, parts.allowances, parts.taxes
         ):
             part.invoice = invoice
+    claim(line for _, parts in composed for line in parts.lines)
     InvoiceLine.objects.bulk_create(chain.from_iterable(parts.lines for _, parts in composed))
     allowances = chain.from_iterable(parts.allowances for _, parts in composed)
     InvoiceAllowance.objects.bulk_create(allowances)

@@ -4,11 +4,12 @@ from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants
 
 _EVERYTHING = (
     "billingrun billingperiod usagesnapshot periodcharge "
-    "invoice invoiceline taxsubtotal invoicedocument documentsequence"
+    "invoice invoiceline soldaddon taxsubtotal invoicedocument documentsequence"
 )
 _DAILY = [
     *may("view", _EVERYTHING),
     *may("hold recalculate discard", "invoice"),
+    *may("add change", "soldaddon"),
     "add_billingrun",
     "retry_billingperiod",
 ]

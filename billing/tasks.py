@@ -18,6 +18,7 @@ from billing.deliveries import settle_rendered
 from billing.models import BillingRun, RunStatus
 from billing.services import runs
 from billing.services.closing import begin_periods
+from billing.services.one_offs import bill_one_offs
 from config.base.audit import SYSTEM
 from config.base.tasks import deliver_outbox, nudge
 
@@ -67,7 +68,8 @@ def advance_run(run_id: int) -> None:
 def sweep() -> None:
     """Beat, every five minutes: take up runs that halted, and start one if anything is due.
 
-    Subscriptions that only begin get no run, and invoices whose document exists no second try.
+    Subscriptions that only begin get no run, nor do add-ons before they are drafted, and invoices
+    whose document exists no second try.
     """
     now = timezone.now()
     settle_rendered(at=now)
@@ -80,6 +82,7 @@ def sweep() -> None:
     if for_everybody.exists():
         return
     begin_periods(as_of=now)
+    bill_one_offs(as_of=now)
     if runs.anything_due(as_of=now):
         run = runs.start_run(as_of=now, now=now, actor=SYSTEM)
         advance_run.delay(run.pk)

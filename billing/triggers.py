@@ -1,14 +1,18 @@
 """Billing's guards: issued means frozen, snapshots and documents are written once (R28)."""
 
-from billing.models import Invoice
+from billing.models import Invoice, SoldAddOn
 from config.base.guards import Event, Guard, append_only, immutable
 
+_WRITES: tuple[Event, ...] = ("INSERT", "UPDATE")
 _MAY_CHANGE_AFTER_ISSUE = {"status", "voided_at", "reason"}
 _FROZEN = [
     field.column
     for field in Invoice._meta.concrete_fields
     if field.column and field.name not in _MAY_CHANGE_AFTER_ISSUE
 ]
+
+
+_SOLD = [str(SoldAddOn._meta.get_field(name).column) for name in SoldAddOn.TERMS]  # type: ignore[union-attr]
 
 
 def _issued(invoice_id: str) -> str:
@@ -80,6 +84,25 @@ GUARDS = [
     *_frozen_with_its_invoice("line", "billing_invoiceline"),
     *_frozen_with_its_invoice("allowance", "billing_invoiceallowance"),
     *_frozen_with_its_invoice("tax", "billing_taxsubtotal"),
+    Guard("sold_add_on_terms_never_change", "billing_soldaddon", "UPDATE", immutable(*_SOLD)),
+    Guard("sold_add_on_is_never_deleted", "billing_soldaddon", "DELETE", "TRUE"),
+    Guard(
+        "sold_add_on_stays_on_its_issued_invoice",
+        "billing_soldaddon",
+        "UPDATE",
+        f"({immutable('invoice_id')}) AND EXISTS (SELECT 1 FROM billing_invoice i "
+        "WHERE i.id = OLD.invoice_id AND i.status = 'issued')",
+    ),
+    *(
+        Guard(
+            f"line_{event.lower()}_only_of_an_add_on_that_is_its_invoices",
+            "billing_invoiceline",
+            event,
+            "NEW.sold_add_on_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM billing_soldaddon s "
+            "WHERE s.id = NEW.sold_add_on_id AND s.invoice_id = NEW.invoice_id)",
+        )
+        for event in _WRITES
+    ),
     *append_only("billing_usagesnapshot", name="snapshot"),
     *append_only("billing_invoicedocument", name="document"),
 ]

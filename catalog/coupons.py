@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from django.db import transaction
 
-from catalog import money
+from catalog.amounts import amount_errors, amount_in_words
 from catalog.models import Coupon, CouponDuration, CouponStatus
 from catalog.money import plain
 from config.base import records
@@ -69,13 +69,7 @@ def _amount_errors(coupon: Coupon) -> Iterator[Fault]:
         return
     if coupon.amount <= 0:
         yield Fault(("amount",), "out_of_range", "Take off more than 0.")
-    if coupon.currency not in money.CURRENCIES:
-        yield Fault(("currency",), "unknown_currency", "Choose the amount’s currency, such as EUR.")
-        return
-    places = money.exponent(coupon.currency)
-    if money.round_half_up(coupon.amount, places) != coupon.amount:
-        message = f"{coupon.currency} has {places} decimals; {plain(coupon.amount)} has more."
-        yield Fault(("amount",), "too_precise", message)
+    yield from amount_errors("amount", coupon.amount, coupon.currency)
 
 
 def coupon_in_words(coupon: Coupon) -> str:
@@ -84,8 +78,7 @@ def coupon_in_words(coupon: Coupon) -> str:
         what = f"{plain(coupon.percent)} %"
     else:
         assert coupon.amount is not None
-        places = money.exponent(coupon.currency)
-        what = f"{money.round_half_up(coupon.amount, places):,f} {coupon.currency}"
+        what = amount_in_words(coupon.amount, coupon.currency)
     match coupon.duration:
         case CouponDuration.ONCE:
             return f"{what} once"

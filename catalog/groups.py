@@ -2,7 +2,9 @@
 
 from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants, may
 
-_EVERYTHING = "valuemetric metricanswer metricdecision plan planversion price pricetier coupon"
+_EVERYTHING = (
+    "valuemetric metricanswer metricdecision plan planversion price pricetier coupon addon"
+)
 _DRAFTS = [
     *may("view", _EVERYTHING),
     *may("add change", "plan planversion"),
@@ -16,7 +18,7 @@ GRANTS: Grants = {
         *may("add change delete", "valuemetric"),
         "delete_plan",
         "publish_planversion",
-        *may("add change", "coupon"),
+        *may("add change", "coupon addon"),
     ],
     SUPPORT: may("view", _EVERYTHING),
     DEVELOPER: [*may("view", _EVERYTHING), *may("add change", "valuemetric")],

@@ -112,6 +112,18 @@ class CouponStatus(models.TextChoices):
     RETIRED = "retired", "Retired"
 
 
+class AddOnStatus(models.TextChoices):
+    ACTIVE = "active", "On offer"
+    ARCHIVED = "archived", "Archived"
+
+
+class Earned(models.TextChoices):
+    """How what an add-on charges is earned (R37): no usage is counted of it."""
+
+    AT_ONCE = "at_once", "At once"
+    OVER_TIME = "over_time", "Evenly over its service period"
+
+
 class PriceModel(models.TextChoices):
     FLAT = "flat", "Flat fee"
     PER_UNIT = "per_unit", "Per unit"
@@ -780,6 +792,62 @@ class Coupon(models.Model):
                 condition=~Q(duration="until_used_up") | Q(amount__isnull=False),
                 violation_error_message="Only an amount can be used up.",
             ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AddOn(models.Model):
+    """What is sold once, at a price per unit: a set-up fee, a day of onboarding.
+
+    Its terms never change, since customers bought it on them: archive it and make another.
+    """
+
+    DEFINITION = (
+        "key",
+        "name",
+        "description",
+        "unit_amount",
+        "currency",
+        "unit",
+        "unit_plural",
+        "recognition",
+    )
+
+    key = KeyField(unique=True, help_text="Your own name for it; it never changes.")
+    name = models.CharField(max_length=200, help_text="What customers read on their invoice.")
+    description = models.TextField(blank=True, help_text="What it comprises, for whoever sells it.")
+    unit_amount = amount_field(help_text="What one of it costs, before tax.")
+    currency = models.CharField(max_length=3, help_text="Of the amount, such as EUR.")
+    unit = models.CharField(
+        max_length=50, blank=True, help_text="One of it, such as “day”. Empty: just a number."
+    )
+    unit_plural = models.CharField(max_length=50, blank=True, help_text="Several, such as “days”.")
+    recognition = models.CharField(
+        max_length=10,
+        choices=Earned,
+        default=Earned.AT_ONCE,
+        help_text="How your books earn it; customers do not see this.",
+    )
+    status = models.CharField(
+        max_length=10, choices=AddOnStatus, default=AddOnStatus.ACTIVE, editable=False
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "add-on"
+        ordering = ("-id",)
+        constraints = (
+            models.CheckConstraint(name="add_on_costs_something", condition=Q(unit_amount__gt=0)),
+            exactly_when(
+                Q(unit=""),
+                Q(unit_plural=""),
+                name="add_on_names_one_and_several",
+                message="Name one of it and several, or neither.",
+            ),
+            one_of("recognition", Earned, name="add_on_recognition_is_known"),
+            one_of("status", AddOnStatus, name="add_on_status_is_known"),
         )
 
     def __str__(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from catalog.models import Coupon, PlanVersion, ValueMetric
+from catalog.models import AddOn, Coupon, PlanVersion, ValueMetric
 from config.base.guards import Event, Guard, immutable
 
 
@@ -54,6 +54,7 @@ GUARDS = [
         f"({immutable(*ValueMetric.DEFINITION)}) AND {_METRIC_IS_PUBLISHED}",
     ),
     Guard("coupon_terms_never_change", "catalog_coupon", "UPDATE", immutable(*Coupon.DEFINITION)),
+    Guard("add_on_terms_never_change", "catalog_addon", "UPDATE", immutable(*AddOn.DEFINITION)),
     Guard("metric_answer_never_changes", "catalog_metricanswer", "UPDATE", "TRUE"),
     Guard("metric_decision_never_changes", "catalog_metricdecision", "UPDATE", "TRUE"),
     Guard("plan_key_never_changes", "catalog_plan", "UPDATE", immutable("key")),

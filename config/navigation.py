@@ -30,6 +30,7 @@ SECTIONS: dict[str, list[Place]] = {
         Place("Plan versions", "layers", "catalog.planversion", "Prices: drafts, on sale, earlier"),
         Place("Value metrics", "speed", "catalog.valuemetric", "What is measured and charged for"),
         Place("Coupons", "local_offer", "catalog.coupon", "Reductions that you can give"),
+        Place("Add-ons", "add_shopping_cart", "catalog.addon", "What you sell once"),
     ],
     "Customers": [
         Place("Customers", "domain", "customers.customer", "Who buys: terms, usage, invoices"),
@@ -38,6 +39,12 @@ SECTIONS: dict[str, list[Place]] = {
             "autorenew",
             "customers.subscription",
             "Who is on which plan, since when",
+        ),
+        Place(
+            "Sold add-ons",
+            "receipt",
+            "billing.soldaddon",
+            "What was sold once, and what became of it",
         ),
     ],
     "Usage": [

@@ -7,10 +7,13 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
+from billing.models import SoldAddOn
+from billing.services.add_ons import sell_add_on
 from catalog import services as catalog
+from catalog.add_ons import create_add_on
 from catalog.coupons import create_coupon
 from catalog.drafts import PriceDraft
-from catalog.models import Coupon, Plan, PlanVersion, Price, PriceTier, ValueMetric
+from catalog.models import AddOn, Coupon, Plan, PlanVersion, Price, PriceTier, ValueMetric
 from config.base.audit import SYSTEM
 from customers import services as customers
 from customers.models import AppliedCoupon, Customer, Subscription
@@ -115,4 +118,22 @@ def applied_coupon(
 ) -> AppliedCoupon:
     return customers.apply_coupon(
         subscription_id=subscription.pk, coupon=coupon, starts_on=starts_on, at=AT, actor=SYSTEM
+    )
+
+
+def add_on(key: str = "", **fields: Any) -> AddOn:
+    """At 490 EUR a piece, unless told otherwise."""
+    key = key or f"add-on-{next(_number)}"
+    fields = {"name": key.capitalize(), "unit_amount": Decimal(490), "currency": "EUR", **fields}
+    return create_add_on(add_on=AddOn(key=key, **fields), actor=SYSTEM)
+
+
+def sold_add_on(
+    subscription: Subscription, add_on: AddOn | None = None, **fields: Any
+) -> SoldAddOn:
+    terms = {"key": f"sale-{next(_number)}", "quantity": Decimal(1), "at": AT, "actor": SYSTEM}
+    return sell_add_on(
+        subscription_id=subscription.pk,
+        add_on=add_on or globals()["add_on"](),
+        **{**terms, **fields},
     )

@@ -94,10 +94,11 @@ def tag_of(invoice: Invoice) -> str:
 
 def purpose_of(invoice: Invoice) -> str:
     """Say what an invoice charges; load `charges__period`."""
-    return "; ".join(
+    said = "; ".join(
         f"{charge.get_purpose_display()} {span(charge.period.start_date, charge.period.end_date)}"
         for charge in invoice.charges.all()
     )
+    return said or "Add-ons"
 
 
 def page(model: str, pk: Any) -> str:

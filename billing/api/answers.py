@@ -23,6 +23,7 @@ from billing.models import (
     InvoiceLine,
     InvoiceStatus,
     LineKind,
+    Purpose,
     TaxSubtotal,
 )
 from billing.presentation.lines import line_view
@@ -59,8 +60,8 @@ def shown(invoice: Invoice) -> Shown:
 
 
 def purpose_of(invoice: Invoice) -> str | None:
-    """Say why it was drafted."""
-    return next((charge.purpose for charge in invoice.charges.all()), None)
+    """Say why it was drafted; what charges no period charges add-ons alone."""
+    return next((charge.purpose for charge in invoice.charges.all()), Purpose.ONE_OFF.value)
 
 
 def payment_status(invoice: Invoice) -> str | None:
@@ -171,17 +172,22 @@ def _line(line: InvoiceLine, places: int, *, saved: bool, locale: str) -> dict[s
 
 
 def _served(line: InvoiceLine) -> dict[str, str]:
-    """Write the service dates as instants; at its ends, those of the period (R2)."""
-    period = line.period
-    place = zone(period.time_zone)
+    """Write the service dates as instants; at the ends of the period, those of it (R2)."""
+    edges: dict[date, datetime] = {}
+    if line.period:
+        place = zone(line.period.time_zone)
+        edges = {
+            line.period.start_date: line.period.starts_at,
+            line.period.end_date: line.period.ends_at,
+        }
+    else:
+        assert line.sold_add_on
+        place = zone(line.sold_add_on.time_zone)
 
-    def instant(day: date, edge_date: date, edge: datetime) -> str:
-        return written(edge if day == edge_date else first_instant(day, place), place)
+    def instant(day: date) -> str:
+        return written(edges.get(day) or first_instant(day, place), place)
 
-    return {
-        "start": instant(line.service_start, period.start_date, period.starts_at),
-        "end": instant(line.service_end, period.end_date, period.ends_at),
-    }
+    return {"start": instant(line.service_start), "end": instant(line.service_end)}
 
 
 def _explanation(line: InvoiceLine, places: int, locale: str) -> dict[str, Any]:

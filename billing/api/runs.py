@@ -86,11 +86,13 @@ class DraftedSerializer(serializers.Serializer[Invoice]):
     purpose = serializers.ChoiceField(choices=Purpose.values, allow_null=True)
 
     def to_representation(self, instance: Invoice) -> dict[str, Any]:
-        charge = next(iter(instance.charges.all()), None)
+        billed = [row.subscription.key for row in instance.charges.all()] or [
+            row.subscription.key for row in instance.lines.all()
+        ]
         return {
             "id": instance.uuid,
             "status": instance.status,
-            "subscription": charge.subscription.key if charge else None,
+            "subscription": next(iter(billed), None),
             "purpose": purpose_of(instance),
         }
 
@@ -164,7 +166,9 @@ class RunViewSet(mixins.ListModelMixin, ApiViewSet[BillingRun]):
 
     def _answer(self, run: BillingRun, *, status: int = 200) -> Response:
         fresh = self.get_queryset().get(pk=run.pk)
-        drafted = fresh.invoices.prefetch_related("charges__subscription").order_by("pk")
+        drafted = fresh.invoices.prefetch_related(
+            "charges__subscription", "lines__subscription"
+        ).order_by("pk")
         return Response(
             {
                 **RunSerializer(fresh).data,

@@ -60,7 +60,7 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     """
 
     model = serializers.CharField(
-        help_text="The price's model, or `minimum`, `commitment` or `credit`."
+        help_text="The price's model, or `minimum`, `commitment`, `credit` or `add_on`."
     )
     measured = MeasuredSerializer(required=False, help_text="Of usage.")
     negative = serializers.BooleanField(
@@ -94,6 +94,7 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     own_terms_since = serializers.DateField(
         required=False, help_text="The price is the customer's own, agreed from this day on."
     )
+    note = serializers.CharField(required=False, help_text="What was noted when it was sold.")
     trend = PastSerializer(
         many=True,
         required=False,

@@ -96,6 +96,35 @@ PROMOTION: dict[str, Any] = {
 }
 
 
+ADD_ONS: dict[str, dict[str, Any]] = {
+    "onboarding": {
+        "name": "Onboarding with a trainer",
+        "unit_amount": Decimal(900),
+        "currency": "EUR",
+        "unit": "day",
+        "unit_plural": "days",
+    },
+    "data-export": {"name": "Data export", "unit_amount": Decimal(240), "currency": "EUR"},
+}
+
+
+class Sale(NamedTuple):
+    """An add-on that somebody buys."""
+
+    subscription: str
+    add_on: str
+    days_ago: int
+    quantity: int = 1
+    note: str = ""
+    is_at_once: bool = False
+
+
+SALES = (
+    Sale("brenner-scale", "onboarding", 70, 2, "Bremen, for dispatch and invoicing", True),
+    Sale("fernwood-scale", "data-export", 6, note="All events of last year, as CSV"),
+)
+
+
 class Rates(NamedTuple):
     """What the plans cost in one currency, as texts of exact decimals."""
 

@@ -16,14 +16,24 @@ from typing import NamedTuple
 from django.db import transaction
 
 from billing.demo import company, usage
-from billing.demo.company import BUYERS, OFFERS, Buyer, Deal
-from billing.models import BillingRun, Invoice, InvoiceStatus, Purpose, RunStatus
+from billing.demo.company import BUYERS, OFFERS, Buyer, Deal, Sale
+from billing.models import (
+    BillingRun,
+    BillWhen,
+    Invoice,
+    InvoiceStatus,
+    Purpose,
+    RunStatus,
+    SoldAddOn,
+)
 from billing.services import runs
+from billing.services.add_ons import sell_add_on
 from billing.services.closing import to_close
 from billing.services.issuing import hold_for_review, issue_invoices
 from catalog import services as catalog
+from catalog.add_ons import create_add_on
 from catalog.coupons import create_coupon
-from catalog.models import Coupon, Plan, PlanVersion, ValueMetric
+from catalog.models import AddOn, Coupon, Plan, PlanVersion, ValueMetric
 from config.base import audit
 from config.base.audit import SYSTEM, Actor
 from config.base.errors import Refusal
@@ -37,6 +47,7 @@ LOGIN = "demo"
 PERSON = Actor(ActorKind.USER, LOGIN)  # who decides things in the story
 BEGUN, COMPLETE = "began the demo", "completed the demo"
 MORNING = time(10)  # UTC, when everywhere the day before is over and may be closed
+AFTERNOON = time(14)  # UTC, when people buy: after the morning that bills the day before
 LAST_ZONE = "America/Los_Angeles"
 REVIEW_DAYS = 3
 NOTICE_DAYS = 12
@@ -98,6 +109,8 @@ def _found(*, now: datetime, among_others: bool, tell: Tell) -> Told:
     changes = {"reference": [None, now.isoformat()]}
     audit.record(actor=SYSTEM, action=BEGUN, subject=issuer, changes=changes)
     versions = _offer(told)
+    for key, terms in company.ADD_ONS.items():
+        create_add_on(add_on=AddOn(key=key, **terms), actor=PERSON)
     promotion = create_coupon(coupon=Coupon(**company.PROMOTION), actor=PERSON)
     for buyer in BUYERS:
         _subscribe(buyer, issuer, versions, promotion, told.day)
@@ -229,7 +242,10 @@ def _use(day: date, told: Told) -> int:
 
 
 def _decide(day: date, told: Told) -> None:
-    """Let customers add and drop seats, and one of them leave."""
+    """Let customers add and drop seats, buy something once, and one of them leave."""
+    for sale in company.SALES:
+        if day == told.day - timedelta(days=sale.days_ago):
+            _sell(sale, day)
     for buyer in BUYERS:
         for deal in buyer.deals:
             for days_ago, seats in deal.seats_later:
@@ -249,6 +265,23 @@ def _change_seats(subscription: Subscription, seats: int, day: date) -> None:
             quantity=Decimal(seats),
             starts_on=day,
             today=day,
+            actor=PERSON,
+        )
+
+
+def _sell(sale: Sale, day: date) -> None:
+    key = f"{sale.subscription}-{sale.add_on}"
+    if not SoldAddOn.objects.filter(key=key).exists():
+        sell_add_on(
+            subscription_id=Subscription.objects.get(key=sale.subscription).pk,
+            add_on=AddOn.objects.get(key=sale.add_on),
+            key=key,
+            quantity=Decimal(sale.quantity),
+            service_start=day,
+            service_end=day + timedelta(days=sale.quantity),
+            note=sale.note,
+            bill=BillWhen.AT_ONCE if sale.is_at_once else BillWhen.NEXT_INVOICE,
+            at=datetime.combine(day, AFTERNOON, UTC),
             actor=PERSON,
         )
 
@@ -304,7 +337,9 @@ def _approve(at: datetime, told: Told) -> None:
 
 
 def _drawn_on(invoice: Invoice) -> date:
-    [charge] = invoice.charges.all()
+    charge = next(iter(invoice.charges.all()), None)
+    if charge is None:  # over add-ons alone
+        return invoice.created_at.date()
     period = charge.period
     return period.start_date if charge.purpose == Purpose.OPENING else period.end_date
 

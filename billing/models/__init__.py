@@ -1,5 +1,6 @@
-"""Periods, runs and snapshots; number sequences; invoices with lines, allowances, taxes and documents."""
+"""Periods, runs and snapshots; number sequences; invoices with all their parts; sold add-ons."""
 
+from billing.models.add_ons import BillWhen, SaleStatus, SoldAddOn
 from billing.models.invoices import (
     DocumentSequence,
     Invoice,
@@ -24,6 +25,7 @@ from billing.models.periods import (
 )
 
 __all__ = [
+    "BillWhen",
     "BillingPeriod",
     "BillingRun",
     "DocumentSequence",
@@ -38,6 +40,8 @@ __all__ = [
     "Purpose",
     "Recognition",
     "RunStatus",
+    "SaleStatus",
+    "SoldAddOn",
     "TaxCategory",
     "TaxSubtotal",
     "UsageSnapshot",

@@ -35,6 +35,7 @@ class LineKind(models.TextChoices):
     MINIMUM = "minimum", "Minimum charge"
     COMMITMENT = "commitment", "Minimum commitment"
     CREDIT = "credit", "Credit of an unused fee"
+    ADD_ON = "add_on", "Add-on"
 
 
 class TaxCategory(models.TextChoices):
@@ -215,13 +216,22 @@ class InvoiceLine(models.Model):
     subscription = models.ForeignKey(
         Subscription, on_delete=models.PROTECT, related_name="invoice_lines"
     )
-    period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="lines")
+    period = models.ForeignKey(
+        BillingPeriod,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="lines",
+        help_text="An add-on is charged for none, so that no commitment counts it (R16).",
+    )
     price = models.ForeignKey(
         Price,
         on_delete=models.PROTECT,
         null=True,
         related_name="invoice_lines",
-        help_text="Only what a plan as a whole is committed to has none.",
+        help_text="What a plan as a whole is committed to has none, nor has an add-on.",
+    )
+    sold_add_on = models.ForeignKey(
+        "billing.SoldAddOn", on_delete=models.PROTECT, null=True, related_name="lines"
     )
     snapshot = models.ForeignKey(
         UsageSnapshot, on_delete=models.PROTECT, null=True, blank=True, related_name="lines"
@@ -258,7 +268,20 @@ class InvoiceLine(models.Model):
                 Q(kind="usage"), Q(snapshot__isnull=False), name="line_of_usage_has_its_snapshot"
             ),
             exactly_when(
-                Q(kind="commitment"), Q(price__isnull=True), name="line_has_a_price_or_a_commitment"
+                Q(kind__in=["commitment", "add_on"]),
+                Q(price__isnull=True),
+                name="line_has_a_price_or_needs_none",
+            ),
+            exactly_when(
+                Q(kind="add_on"), Q(period__isnull=True), name="line_has_a_period_or_an_add_on"
+            ),
+            exactly_when(
+                Q(kind="add_on"),
+                Q(sold_add_on__isnull=False),
+                name="line_of_an_add_on_has_its_sale",
+            ),
+            models.UniqueConstraint(
+                fields=["invoice", "sold_add_on"], name="line_once_per_sold_add_on"
             ),
             exactly_when(
                 Q(kind="credit"), Q(credited__isnull=False), name="line_of_credit_names_another"

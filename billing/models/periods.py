@@ -39,11 +39,12 @@ class PeriodStatus(models.TextChoices):
 
 
 class Purpose(models.TextChoices):
-    """Why a period is charged (R33)."""
+    """Why an invoice is drafted (R33)."""
 
     OPENING = "opening", "First fee in advance"
     REGULAR = "regular", "Period"
     FINAL = "final", "Last period"
+    ONE_OFF = "one_off", "One-off"
 
 
 class BillingRun(models.Model):
@@ -247,6 +248,9 @@ class PeriodCharge(models.Model):
                 name="period_billed_once_per_purpose",
             ),
             one_of("purpose", Purpose, name="charge_purpose_is_known"),
+            models.CheckConstraint(
+                name="charge_is_of_a_period_not_one_off", condition=~Q(purpose="one_off")
+            ),
             models.CheckConstraint(
                 name="charge_of_a_period_needs_no_cause",
                 condition=~Q(purpose__in=["opening", "regular"]) | Q(cause=""),

@@ -225,7 +225,7 @@ def _period(invoice: Invoice, reader: Reader) -> str:
     """Write the days of the period that it closed, or whose first fee it asks for."""
     charge = next(iter(invoice.charges.all()), None)
     if charge is None:
-        return ""
+        return words.of(reader.tag)["one_off"]
     days = reader.span(charge.period.start_date, charge.period.end_date)
     is_opening = charge.purpose == Purpose.OPENING
     return f"{days} · {words.of(reader.tag)['opening']}" if is_opening else days

@@ -34,7 +34,7 @@ def explained(
     """
     shown = [line for line in lines if is_shown(line)]
     return [
-        _explained(line, view, reader, user=user, zone=zones.get(line.period_id, zone))
+        _explained(line, view, reader, user=user, zone=zones.get(line.period_id or 0, zone))
         for line, view in zip(shown, views, strict=True)
     ]
 
@@ -56,10 +56,12 @@ def _explained(
 def _counted(
     line: InvoiceLine, view: LineView, usage: UsageView | None, reader: Reader
 ) -> Iterator[tuple[str, str]]:
-    """Say from how many events what was billed came, and what of it is included."""
-    if usage is None:
-        return
+    """Say from how many events what was billed came, what of it is included, and what is noted."""
     say = words.of(reader.tag)
+    if usage is None:
+        for note in view.notes:
+            yield say["formula"], note
+        return
     used = reader.units(Decimal(line.explanation["used"]), line.unit, line.unit_plural)
     yield say["counted"], f"{used} · {usage.note}"
     for note in view.notes:

@@ -225,6 +225,7 @@ def _price(line: InvoiceLine, reader: Reader) -> str:
     rule = words.of(reader.tag)["price_in"]
     assert line.price is not None
     [draft] = drafts_of([line.price])
+    assert line.period
     draft, _ = with_own_terms(draft, line.subscription, day=line.period.start_date)
     return further(draft, line, reader) or rule.format(
         currency=reader.currency, sentence=sentence_of(draft, reader)

@@ -215,7 +215,7 @@ def _usage(
     zones = zones_of(invoice)
     default = str(seller.get("time_zone") or "UTC")
     for line in lines:
-        yield usage_view(line, reader, zone=zones.get(line.period_id, default))
+        yield usage_view(line, reader, zone=zones.get(line.period_id or 0, default))
 
 
 def zones_of(invoice: Invoice) -> dict[int, str]:

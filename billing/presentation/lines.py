@@ -202,7 +202,7 @@ def _quantity(line: InvoiceLine, reader: Reader) -> str:
     """Say how much in the line's head: "187,340 calls", "1 month", "16 of 30 days"."""
     if line.kind in _FLOORS:
         return ""
-    if line.unit or line.quantity != 1:
+    if line.unit or line.quantity != 1 or line.kind == LineKind.ADD_ON:
         return reader.units(line.quantity, line.unit, line.unit_plural)
     fraction = line.explanation.get("period_fraction")
     if fraction:
@@ -246,6 +246,8 @@ def _notes(line: InvoiceLine, reader: Reader) -> Iterator[str]:
     if line.kind == LineKind.CREDIT:
         since = reader.long_date(line.service_start)
         yield reader.say("credit_of", invoice=said["invoice"], date=since)
+    if note := clean(said.get("note")):
+        yield note
     if since := said.get("own_terms_since"):
         yield reader.say("own_terms", date=reader.long_date(date.fromisoformat(since)))
 

@@ -9,7 +9,9 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.db.models import Q
 
+from billing.add_ons import give_back
 from billing.calculation import tax_for
 from billing.chunk import Chunk
 from billing.composition import Composed
@@ -24,6 +26,7 @@ from billing.models import (
     PeriodCharge,
     PeriodStatus,
     Purpose,
+    SoldAddOn,
     TaxSubtotal,
     UsageSnapshot,
 )
@@ -31,6 +34,7 @@ from billing.models.invoices import TEMPLATE_VERSION
 from billing.parties import buyer_of, payer_of, seller_of
 from billing.services.closing import draft_of
 from billing.services.guarding import hold_unusual
+from billing.services.one_offs import one_off_draft, sold_alone
 from billing.usage import latest_snapshots, read_snapshots, same_usage
 from catalog.money import plain
 from config.base import audit
@@ -331,7 +335,10 @@ def usage_since(invoice: Invoice, *, at: datetime) -> list[UsageSnapshot]:
 def _lock_subscriptions(invoice_ids: Sequence[int]) -> None:
     """Keep a close from using what is left of a coupon that a redrawn invoice uses too."""
     billed = PeriodCharge.objects.filter(invoice__in=invoice_ids, is_live=True)
-    mine = Subscription.objects.filter(pk__in=billed.values("subscription")).order_by("pk")
+    sold = SoldAddOn.objects.filter(invoice__in=invoice_ids)
+    mine = Subscription.objects.filter(
+        Q(pk__in=billed.values("subscription")) | Q(pk__in=sold.values("subscription"))
+    ).order_by("pk")
     list(mine.select_for_update().values_list("pk"))
 
 
@@ -453,7 +460,12 @@ def _by_issuer(invoices: Iterable[Invoice]) -> dict[int, list[Invoice]]:
 
 
 def _release(invoice: Invoice, *, reopen: bool, at: datetime) -> None:
-    """Give up the invoice's claim on its periods, and open them again or waive them (R33)."""
+    """Give up the invoice's claims, and bill what it charged anew or waive it (R33).
+
+    Add-ons that are waived stay with the invoice, so that no other charges them.
+    """
+    if reopen:
+        give_back(invoice.pk)
     charges = list(PeriodCharge.objects.filter(invoice=invoice, is_live=True))
     purposes = {charge.period_id: charge.purpose for charge in charges}
     for period in BillingPeriod.objects.select_for_update().filter(pk__in=purposes):
@@ -473,8 +485,12 @@ def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
     live = PeriodCharge.objects.filter(invoice__in=invoices, is_live=True)
     for charge in live.select_related("period__phase").order_by("period__number"):
         charges[charge.invoice_id].append(charge)
+    one_offs = sold_alone(invoice.pk for invoice in invoices if invoice.pk not in charges)
     subscriptions = Subscription.objects.with_terms().filter(
-        pk__in=[mine[0].subscription_id for mine in charges.values()]
+        pk__in=[
+            *(mine[0].subscription_id for mine in charges.values()),
+            *(sold[0].subscription_id for sold in one_offs.values()),
+        ]
     )
     chunk = Chunk(list(subscriptions))
     following = _following([mine[-1].period for mine in charges.values()])
@@ -489,6 +505,10 @@ def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
     now = {period_key(period): taken for period, taken in zip(periods, read, strict=True)}
     found = []
     for invoice in invoices:
+        if sold := one_offs.get(invoice.pk):
+            draft = one_off_draft(chunk, sold, at=at, replaces=invoice.pk)
+            found.append(Redraft(invoice, draft, []))
+            continue
         mine = charges[invoice.pk]
         parts = [charge.period for charge in mine]
         opening = mine[0].purpose == Purpose.OPENING

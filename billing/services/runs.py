@@ -23,6 +23,7 @@ from billing.services.issuing import (
     issue_invoices,
     recalculate_invoices,
 )
+from billing.services.one_offs import bill_one_offs
 from config.base import audit
 from config.base.audit import SYSTEM, Actor
 from config.base.errors import Fault, Invalid
@@ -97,6 +98,7 @@ def _finish(run_id: int, *, now: datetime) -> BillingRun:
         periods_closed=run.periods.filter(status="closed").count(),
     )
     if left == 0 and run.status == RunStatus.RUNNING:
+        bill_one_offs(as_of=run.as_of, customer_id=run.customer_id, run_id=run.pk)
         issued = issue_due(as_of=run.as_of, customer_id=run.customer_id)
         # Two finishers share the invoices out, and each adds its own.
         BillingRun.objects.filter(pk=run.pk).update(invoices_issued=F("invoices_issued") + issued)
@@ -143,7 +145,11 @@ def issuable(*, as_of: datetime, customer_id: int | None) -> InvoiceQuerySet:
     """Return the drafts that a run would issue, in order of their making."""
     found = Invoice.objects.to_issue(at=as_of)
     if customer_id is not None:
-        mine = Q(customer=customer_id) | Q(charges__subscription__customer=customer_id)
+        mine = (
+            Q(customer=customer_id)
+            | Q(charges__subscription__customer=customer_id)
+            | Q(sold_add_ons__subscription__customer=customer_id)
+        )
         found = found.filter(mine).distinct()
     return found.order_by("pk")
 

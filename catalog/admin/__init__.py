@@ -1,6 +1,6 @@
-"""The admin of the catalog: metrics, coupons, plans, and versions from draft to retired."""
+"""The admin of the catalog: metrics, coupons, add-ons, plans, and versions from draft to retired."""
 
-from catalog.admin import coupons, metrics, plans, versions
+from catalog.admin import add_ons, coupons, metrics, plans, versions
 from catalog.admin.hooks import PUBLISH_NOTES, SUBSCRIBERS, TYPICAL
 from catalog.admin.metrics import METRIC_PANELS
 
@@ -9,6 +9,7 @@ __all__ = [
     "PUBLISH_NOTES",
     "SUBSCRIBERS",
     "TYPICAL",
+    "add_ons",
     "coupons",
     "metrics",
     "plans",

@@ -1,10 +1,10 @@
-"""How the admin's search finds plans, metrics and coupons."""
+"""How the admin's search finds plans, metrics, coupons and add-ons."""
 
 from __future__ import annotations
 
 from django.urls import reverse
 
-from catalog.models import Coupon, Plan, ValueMetric
+from catalog.models import AddOn, Coupon, Plan, ValueMetric
 from config.base.admin.find import Finder, Hit, any_contains, first
 
 
@@ -44,8 +44,21 @@ def find_coupons(query: str) -> list[Hit]:
     ]
 
 
+def find_add_ons(query: str) -> list[Hit]:
+    return [
+        Hit(
+            add_on.name,
+            add_on.key,
+            reverse("admin:catalog_addon_change", args=(add_on.pk,)),
+            is_exact=add_on.key == query,
+        )
+        for add_on in first(AddOn.objects.filter(any_contains(query, "name", "key")))
+    ]
+
+
 FINDERS = [
     Finder("Plans", "catalog.view_plan", find_plans, "catalog.plan"),
     Finder("Metrics", "catalog.view_valuemetric", find_metrics, "catalog.valuemetric"),
     Finder("Coupons", "catalog.view_coupon", find_coupons, "catalog.coupon"),
+    Finder("Add-ons", "catalog.view_addon", find_add_ons, "catalog.addon"),
 ]

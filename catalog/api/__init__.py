@@ -1,10 +1,11 @@
-"""The catalog's endpoints: metrics, plans, versions, presets, coupons, and the price calculator.
+"""The catalog's endpoints: metrics, plans, versions, presets, coupons, add-ons, and the price calculator.
 
 Bodies become model instances and PriceDrafts; each view calls one service of `catalog.services`.
 """
 
 from django.urls import path
 
+from catalog.api.add_ons import AddOnViewSet
 from catalog.api.calculator import CalculatePrice
 from catalog.api.coupons import CouponViewSet
 from catalog.api.metrics import MetricViewSet
@@ -15,6 +16,7 @@ from catalog.api.versions import VersionViewSet
 routes = [
     ("metrics", MetricViewSet, "metric"),
     ("coupons", CouponViewSet, "coupon"),
+    ("add-ons", AddOnViewSet, "add-on"),
     ("plans", PlanViewSet, "plan"),
     (r"plans/(?P<plan>[^/]+)/versions", VersionViewSet, "version"),
 ]

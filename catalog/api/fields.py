@@ -46,7 +46,8 @@ class KeyOf(KeyString):
         if row is None:
             noun = str(self.model._meta.verbose_name).rpartition(" ")[2]
             raise serializers.ValidationError(
-                f"There is no {noun} with the key “{key}”.", code=f"unknown_{noun}"
+                f"There is no {noun} with the key “{key}”.",
+                code=f"unknown_{noun.replace('-', '_')}",
             )
         return row
 

@@ -62,6 +62,7 @@ NEEDED = {
     "catalog/plan/examples/": "catalog.add_plan",
     "catalog/plan/example/*/": "catalog.add_plan",
     "catalog/coupon/*/retire/": "catalog.change_coupon",
+    "catalog/addon/*/archive/": "catalog.change_addon",
     "customers/customer/*/contacts/*/sign-in-link/": "customers.change_contact",
     "customers/subscription/*/own-price/": "customers.add_priceoverride",
     "customers/subscription/*/end-own-price/": "customers.add_priceoverride",
@@ -78,6 +79,7 @@ NEEDED = {
     "metering/quarantinedevent/group/": "metering.view_quarantinedevent",
     "metering/quarantinedevent/*/fix/": "metering.change_quarantinedevent",
     "metering/quarantinedevent/*/dismiss/": "metering.change_quarantinedevent",
+    "billing/soldaddon/*/withdraw/": "billing.change_soldaddon",
     "billing/invoice/*/pdf/": "billing.view_invoice",
     "billing/invoice/step/*/": "billing.issue_invoice",
     "billing/billingperiod/*/retry/": "billing.retry_billingperiod",
@@ -117,6 +119,7 @@ def _a_row_of_everything() -> Any:
         create_api_key(name="k", scopes=(), expires_at=None, actor=SYSTEM)
         Outbox.objects.create(kind="mail", key="1", due_at=NOW)
         make.coupon()
+        make.sold_add_on(subscription)
         AccessAttempt.objects.create(username="x", ip_address="192.0.2.1", failures_since_start=1)
         yield
 

@@ -424,7 +424,7 @@ class TestLists:
             make.subscription(make.customer(f"c{number}"), ada.phases.get().plan_version)
         run = finance.post(RUNS, {}).json()
         assert len(run["invoices"]) == customers + 1
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(9):
             finance.get(f"{RUNS}/{run['id']}")
         with django_assert_num_queries(2):
             finance.get(RUNS)

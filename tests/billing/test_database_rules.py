@@ -15,17 +15,19 @@ from django.db import IntegrityError, models, transaction
 from billing.models import (
     BillingPeriod,
     BillingRun,
+    BillWhen,
     DocumentSequence,
     Invoice,
     InvoiceAllowance,
     InvoiceDocument,
     InvoiceLine,
     PeriodCharge,
+    SoldAddOn,
     TaxSubtotal,
     UsageSnapshot,
 )
 from billing.triggers import GUARDS
-from customers.models import Issuer
+from customers.models import Issuer, Subscription
 from tests import factories as make
 from tests.billing.months import close
 
@@ -96,6 +98,28 @@ def allowance() -> InvoiceAllowance:
     return november().allowances.get()
 
 
+def sold() -> SoldAddOn:
+    """A sale on a draft of its own."""
+    version = make.published(make.flat("base", "10"))
+    subscription = make.subscription(make.customer(), version)
+    return make.sold_add_on(subscription, bill=BillWhen.AT_ONCE)
+
+
+def sold_and_issued() -> SoldAddOn:
+    found = sold()
+    close(NOV)
+    return found
+
+
+def line_of_a_sale() -> InvoiceLine:
+    return sold().lines.get()
+
+
+def line_of_anothers_sale() -> None:
+    other = make.sold_add_on(sold().subscription)
+    twice(InvoiceLine.objects.get, sold_add_on=other, position=2, uuid=uuid4())()
+
+
 def tax() -> TaxSubtotal:
     return november().taxes.get()
 
@@ -152,7 +176,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "period_number_once_per_subscription": twice(period, uuid=uuid4()),
     "period_status_is_known": change(period, status="x", closed_at=None),
     "period_ends_after_it_starts": change(
-        lambda: november().lines.get(kind="fee").period.subscription.billing_periods.get(number=1),
+        lambda: november().lines.get(kind="fee").subscription.billing_periods.get(number=1),
         end_date=date(2026, 12, 1),
     ),
     "period_lies_in_its_nominal_one": change(period, nominal_end_date=date(2026, 11, 2)),
@@ -165,6 +189,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "snapshot_is_never_deleted": delete(snapshot),
     "period_billed_once_per_purpose": twice(charge),
     "charge_purpose_is_known": change(charge, purpose="x"),
+    "charge_is_of_a_period_not_one_off": change(charge, purpose="one_off"),
     "charge_of_a_period_needs_no_cause": change(charge, cause="x"),
     "sequence_once_per_year": twice(sequence),
     "sequence_counts_from_one": lambda: DocumentSequence.objects.create(
@@ -205,7 +230,26 @@ RULES: dict[str, Callable[[], Any]] = {
     "line_recognition_is_known": change(line(), recognition="x"),
     "line_of_usage_has_its_snapshot": change(line("usage"), snapshot=None),
     "line_of_credit_names_another": change(line("fee"), kind="credit"),
-    "line_has_a_price_or_a_commitment": change(line(), price=None),
+    "line_has_a_price_or_needs_none": change(line(), price=None),
+    "line_has_a_period_or_an_add_on": change(line(), period=None),
+    "line_of_an_add_on_has_its_sale": change(line_of_a_sale, sold_add_on=None),
+    "line_once_per_sold_add_on": twice(line_of_a_sale, position=2, uuid=uuid4()),
+    "line_insert_only_of_an_add_on_that_is_its_invoices": line_of_anothers_sale,
+    "line_update_only_of_an_add_on_that_is_its_invoices": lambda: InvoiceLine.objects.filter(
+        pk=line_of_a_sale().pk
+    ).update(sold_add_on=make.sold_add_on(Subscription.objects.get())),
+    "sold_add_on_of_something": twice(sold, quantity=0, key="x"),
+    "sold_add_on_never_costs_less_than_nothing": twice(sold, unit_amount=-1, key="x"),
+    "sold_add_on_service_ends_after_it_starts": twice(sold, service_end=date(2026, 1, 1), key="x"),
+    "sold_add_on_is_billed_or_withdrawn_not_both": change(
+        sold, withdrawn_at=NOV, withdrawn_because="x"
+    ),
+    "sold_add_on_withdrawn_exactly_with_a_reason": change(sold, withdrawn_because="x"),
+    "sold_add_on_recognition_is_known": twice(sold, recognition="x", key="x"),
+    "sold_add_on_bill_is_known": twice(sold, bill="x", key="x"),
+    "sold_add_on_terms_never_change": change(sold, quantity=2),
+    "sold_add_on_is_never_deleted": delete(lambda: make.sold_add_on(sold().subscription)),
+    "sold_add_on_stays_on_its_issued_invoice": change(sold_and_issued, invoice=None),
     "line_service_ends_after_it_starts": change(line(), service_end=date(2026, 12, 1)),
     "line_insert_only_in_a_draft_invoice": new_line,
     "line_update_only_in_a_draft_invoice": change(lambda: issued().lines.get(), net=9),

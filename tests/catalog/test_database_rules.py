@@ -8,6 +8,7 @@ from django.apps import apps
 from django.db import IntegrityError, models, transaction
 
 from catalog.models import (
+    AddOn,
     Coupon,
     MetricAnswer,
     MetricDecision,
@@ -82,6 +83,11 @@ def decided(**fields: Any) -> MetricDecision:
         "decided_at": make.AT,
     }
     return MetricDecision.objects.create(metric=make.metric(), **{**values, **fields})
+
+
+def add_on(**fields: Any) -> Callable[[], Any]:
+    terms = {"key": "a", "name": "A", "unit_amount": 1, "currency": "EUR", **fields}
+    return lambda: AddOn.objects.create(**terms)
 
 
 def coupon(**fields: Any) -> Callable[[], Any]:
@@ -161,6 +167,13 @@ RULES: dict[str, Callable[[], Any]] = {
     "coupon_used_up_only_by_amount": coupon(duration="until_used_up"),
     "coupon_terms_never_change": lambda: Coupon.objects.filter(pk=make.coupon().pk).update(
         percent=11
+    ),
+    "add_on_costs_something": add_on(unit_amount=0),
+    "add_on_names_one_and_several": add_on(unit="day"),
+    "add_on_recognition_is_known": add_on(recognition="as_used"),
+    "add_on_status_is_known": add_on(status="x"),
+    "add_on_terms_never_change": lambda: AddOn.objects.filter(pk=make.add_on().pk).update(
+        unit_amount=1
     ),
     "version_number_once_per_plan": lambda: PlanVersion.objects.create(
         plan=make.draft().plan, number=1, currency="EUR"
