@@ -145,15 +145,22 @@ def charge_increases(
     own: ServicePeriod,
     changes: Sequence[tuple[date, Decimal]],
     exponent: int,
+    *,
+    billed: Decimal | None = None,
 ) -> Iterator[InvoiceLine]:
     """Charge what was added during a period that was billed in advance, from its day (R13).
 
-    To the end of what was billed, which may be later than the period's.
+    To the end of what was billed, which may be later than the period's. `billed` is how many were,
+    where the quantity was changed on the first day, after that.
     """
-    charged, *added = levels(own.start_date, period.end_date, changes)
-    before = charged.quantity
-    for level in added:
-        if level.start <= period.start_date:  # billed with an earlier period of the same one
+    found = levels(own.start_date, period.end_date, changes)
+    before = found[0].quantity if billed is None else billed
+    for level in found if own.begins_with(period) else found[1:]:
+        if level.quantity <= before:
+            continue
+        if level.start < period.start_date or (
+            level.start == period.start_date and not own.begins_with(period)
+        ):  # billed with an earlier period of the same one
             before = level.quantity
             continue
         part = _part(price, level.start, level.end, own, until=own.end_date)

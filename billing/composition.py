@@ -152,7 +152,10 @@ def _afterwards(
     for price, value, own_since in ended.offer.prices:
         stated, own = changes.get(price.key, []), ended.service_period(price)
         if price.timing == Timing.ADVANCE:
-            lines = charge_increases(price, value, ended.period, own, stated, exponent)
+            billed = ended.billed_units.get(price.key)
+            lines = charge_increases(
+                price, value, ended.period, own, stated, exponent, billed=billed
+            )
         elif not own.ends_with(ended.period):
             continue  # it is charged where its own interval ends (R4)
         elif price.metric:

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import chain
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from billing.add_ons import Sales, claim
 from billing.calculation import Tax
@@ -117,7 +117,8 @@ def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
     past = earlier_usage([draft.ended[0].period for draft in drafts if draft.ended])
     ahead = billed_ahead([part for draft in drafts for part in draft.ended])
     subscriptions = {draft.subscription.pk: draft.subscription for draft in drafts}.values()
-    due = billed_for_another_version([draft.ended[0] for draft in drafts if draft.ended])
+    first_parts = [draft.ended[0] for draft in drafts if draft.ended]
+    due, units = billed_for_another_version(first_parts), billed_units(first_parts)
     spending, unused = Spending(subscriptions), UnusedFees(subscriptions)
     found = []
     for draft in drafts:
@@ -131,7 +132,10 @@ def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
         composed = compose(
             subscription=draft.subscription,
             ended=[
-                part._replace(fee_is_due=True) if part.period.pk in due else part
+                part._replace(
+                    fee_is_due=part.fee_is_due or part.period.pk in due,
+                    billed_units=units.get(part.period.pk, {}),
+                )
                 for part in draft.ended
             ],
             starting=draft.starting,
@@ -186,6 +190,31 @@ def billed_for_another_version(served: Iterable[Served]) -> set[int]:
     for period, version in lines.values_list("period", "price__version"):
         billed[period].add(version)
     return {period for period, found in billed.items() if versions[period] not in found}
+
+
+def billed_units(served: Iterable[Served]) -> dict[int, dict[str, Decimal]]:
+    """Return, by period and price, how many were billed ahead for periods whose count changed that day.
+
+    An increase on the first day of a period, after its fee was billed, is charged at its end (R13).
+    """
+    changed = [
+        one.period.pk
+        for one in served
+        if one.period.pk
+        and any(
+            stated.starts_on == one.period.start_date
+            for stated in one.period.subscription.quantities.all()
+        )
+    ]
+    if not changed:
+        return {}
+    found: dict[int, dict[str, Decimal]] = defaultdict(dict)
+    lines = _billed_before(changed).filter(
+        kind=LineKind.FEE, price__timing=Timing.ADVANCE, service_start=F("period__start_date")
+    )
+    for period, key, quantity in lines.values_list("period", "price__key", "quantity"):
+        found[period][key] = quantity
+    return found
 
 
 def _billed_before(periods: Iterable[int]) -> QuerySet[InvoiceLine]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import copy
 from datetime import date
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -105,13 +106,15 @@ def _looked_at(price: Price) -> list[str]:
 class Served(NamedTuple):
     """A period, the offer it is billed under, and what was measured in it, by metric.
 
-    `fee_is_due` says that its advance fee was not billed ahead, since it began with a change.
+    `fee_is_due` says that its advance fee was not billed ahead, since it began with a change;
+    `billed_units` how many were billed ahead, by the price's key, where that changed on its first day.
     """
 
     period: BillingPeriod
     offer: Offer
     snapshots: Mapping[int, UsageSnapshot] = {}
     fee_is_due: bool = False
+    billed_units: Mapping[str, Decimal] = {}
 
     def service_period(self, price: Price) -> ServicePeriod:
         """Return what a price is charged for in this period, or across it (R4)."""

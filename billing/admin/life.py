@@ -21,10 +21,11 @@ from catalog.admin.examples import every
 from catalog.models import PlanVersion, VersionStatus
 from config.base.admin.audited import AuditedAdmin, Panel
 from config.base.admin.complaints import REFUSED, complaints
-from config.base.admin.theme import action, select
+from config.base.admin.theme import action, date_input, number_input, select
 from config.base.audit import Actor
 from customers.admin.subscriptions import SubscriptionAdmin
 from customers.models import Subscription
+from customers.terms import in_force
 
 Step = Callable[[dict[str, Any], datetime], date]
 """What a page does with what was filled in, at a moment; returns the day it takes effect."""
@@ -69,6 +70,28 @@ class ChangeForm(LifeForm):
         field.queryset = published.select_related("plan")
 
 
+class QuantityForm(LifeForm):
+    price = forms.ChoiceField(widget=select(), label="Of what")
+    quantity = forms.DecimalField(
+        min_value=0, max_digits=20, decimal_places=10, widget=number_input(), label="How many"
+    )
+    starts_on = forms.DateField(
+        widget=date_input(), label="From", help_text="More are charged from this day, fewer from the "
+        "next period on.",
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        phase = in_force(self.subscription, at=timezone.now())
+        self.fields["starts_on"].initial = max(
+            life.today_of(phase, at=timezone.now()), self.subscription.starts_on
+        )
+        field = self.fields["price"]
+        assert isinstance(field, forms.ChoiceField)
+        prices = phase.plan_version.prices.filter(metric=None)
+        field.choices = list(prices.values_list("key", "name"))
+
+
 class LifePages(AuditedAdmin[Subscription]):
     """Pages that change a subscription's terms; each shows first what would follow."""
 
@@ -111,6 +134,33 @@ class LifePages(AuditedAdmin[Subscription]):
             ],
             button="Change the plan",
             done="The plan changes on {day}.",
+        )
+
+    @action(
+        description="Change quantity…", url_path="quantity", permissions=["life"], icon="group_add"
+    )
+    def change_quantity(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask how many there are of what, from when, and show the next invoice."""
+
+        def step(said: dict[str, Any], at: datetime) -> date:
+            return life.change_quantity(
+                subscription_id=int(object_id),
+                price_key=said["price"],
+                quantity=said["quantity"],
+                starts_on=said["starts_on"],
+                at=at,
+                actor=Actor.user(request.user),
+            )
+
+        return self.walk(
+            request,
+            object_id,
+            step,
+            form_class=QuantityForm,
+            title="How many does {subscription} have?",
+            sentences=["Such as seats, or anything else that is counted and not measured."],
+            button="Change it",
+            done="The quantity holds from {day}.",
         )
 
     @action(description="Cancel…", url_path="cancel", permissions=["life"], icon="event_busy")
@@ -197,7 +247,9 @@ class LifePages(AuditedAdmin[Subscription]):
             except REFUSED as refusal:
                 shown = {}
                 for path, message in complaints(refusal):
-                    name = str(path[0]) if path else ""
+                    name = (
+                        {"quantities": "quantity"}.get(str(path[0]), str(path[0])) if path else ""
+                    )
                     form.add_error(name if name in form.fields else None, message)
         names = {"subscription": subscription.key, "day": words.day(subscription.ends_on)}
         return self.confirm(
@@ -256,4 +308,10 @@ admin.site.unregister(Subscription)
 class BilledSubscriptionAdmin(LifePages, SubscriptionAdmin):
     """A subscription's page, with what billing does when its terms change."""
 
-    actions_detail = ("change_plan", "cancel", "reactivate", *SubscriptionAdmin.actions_detail)
+    actions_detail = (
+        "change_plan",
+        "change_quantity",
+        "cancel",
+        "reactivate",
+        *SubscriptionAdmin.actions_detail,
+    )

@@ -20,7 +20,7 @@ from billing.services import life
 from billing.services.life import Next, When
 from catalog.api.fields import Choice, KeyOf
 from catalog.models import Plan
-from config.base.api.fields import WholeNumber, YesNo
+from config.base.api.fields import CalendarDate, KeyString, QuantityString, WholeNumber, YesNo
 from config.base.api.serializers import StrictSerializer
 from config.base.api.views import ApiView
 from customers.api import SubscriptionSerializer
@@ -61,6 +61,16 @@ class ChangePlanSerializer(DryRunSerializer):
         default=None,
         help_text="By default a plan with a lower base fee a year waits for the period's end, and any "
         "other begins at once. A trial runs to its end in any case.",
+    )
+
+
+class ChangeQuantitySerializer(DryRunSerializer):
+    """How many there are of a price without a metric."""
+
+    price = KeyString(help_text="The key of the price, such as seats.")
+    quantity = QuantityString()
+    starts_on = CalendarDate(
+        allow_null=True, default=None, help_text="A day from today on; by default today."
     )
 
 
@@ -152,6 +162,37 @@ class ChangePlan(LifeView):
         return self.carry_out(request, subscription, change, dry=body["dry_run"])
 
 
+class ChangeQuantity(LifeView):
+    """How many seats a subscription has."""
+
+    @extend_schema(
+        operation_id="subscriptions_change_quantity",
+        parameters=[KEY],
+        request=ChangeQuantitySerializer,
+        responses=ChangedSubscriptionSerializer,
+    )
+    def post(self, request: Request, key: str) -> Response:
+        """Say how many there are of a price without a metric, such as seats, from a day on.
+
+        More of them are charged from that day, for the days that are left; fewer from the next
+        period on.
+        """
+        subscription = self.find(key)
+        body = self.read_body(ChangeQuantitySerializer)
+
+        def change(at: datetime) -> date:
+            return life.change_quantity(
+                subscription_id=subscription.pk,
+                price_key=body["price"],
+                quantity=body["quantity"],
+                starts_on=body["starts_on"],
+                at=at,
+                actor=self.actor,
+            )
+
+        return self.carry_out(request, subscription, change, dry=body["dry_run"])
+
+
 class CancelSubscription(LifeView):
     """The end of a subscription."""
 
@@ -199,6 +240,7 @@ class ReactivateSubscription(LifeView):
 
 urlpatterns = [
     path("subscriptions/<str:key>/change-plan", ChangePlan.as_view(), name="change_plan"),
+    path("subscriptions/<str:key>/quantities", ChangeQuantity.as_view(), name="quantities"),
     path("subscriptions/<str:key>/cancel", CancelSubscription.as_view(), name="cancel"),
     path("subscriptions/<str:key>/reactivate", ReactivateSubscription.as_view(), name="reactivate"),
 ]

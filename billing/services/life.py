@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
 from django.db import models, transaction
@@ -134,6 +135,39 @@ def change_plan(
     day = _day_of_change(phase, version, when, today=today)
     customers.change_version(
         subscription_id=subscription_id, version=version, starts_on=day, today=today, actor=actor
+    )
+    _fit(subscription_id, at=at, actor=actor)
+    return day
+
+
+@transaction.atomic
+def change_quantity(
+    *,
+    subscription_id: int,
+    price_key: str,
+    quantity: Decimal,
+    starts_on: date | None,
+    at: datetime,
+    actor: Actor,
+) -> date:
+    """Say how many of a price without a metric there are, such as seats, from a day on (R13).
+
+    By default from today. Returns that day.
+
+    :raises SubscriptionEnded: if it has ended already.
+    :raises PeriodParked: if the running period is held back.
+    :raises Invalid: for a day that is over or has no service, or a quantity that can't be.
+    """
+    subscription = lock_subscription(subscription_id)
+    today = today_of(in_force(subscription, at=at), at=at)
+    day = starts_on or max(today, subscription.starts_on)
+    customers.change_quantity(
+        subscription_id=subscription_id,
+        price_key=price_key,
+        quantity=quantity,
+        starts_on=day,
+        today=today,
+        actor=actor,
     )
     _fit(subscription_id, at=at, actor=actor)
     return day

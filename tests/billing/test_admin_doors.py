@@ -69,6 +69,7 @@ NEEDED = {
     "customers/subscription/*/apply-coupon/": "customers.add_appliedcoupon",
     "customers/subscription/*/end-coupon/": "customers.add_appliedcoupon",
     "customers/subscription/*/change-plan/": "customers.change_subscription",
+    "customers/subscription/*/quantity/": "customers.change_subscription",
     "customers/subscription/*/cancel/": "customers.change_subscription",
     "customers/subscription/*/reactivate/": "customers.change_subscription",
     "metering/usageevent/usage/*/": "metering.view_usageevent",
