@@ -100,8 +100,8 @@ WORDS: dict[str, dict[str, str]] = {
         "shown": "You see your usage day by day before an invoice is issued.",
         "invoice": "Your invoice",
         "commitment": "All charges for a period together come to at least {amount} before tax; what "
-        "is lacking is charged as “Minimum commitment”. In a part of a period it is multiplied by "
-        "the same fraction.",
+        "is lacking is charged as “Minimum commitment”. What you buy once, beside this plan, does "
+        "not count toward it. In a part of a period it is multiplied by the same fraction.",
         "line rounding": "Every line is rounded once, halves up, to the smallest coin of its "
         "currency; the steps above are exact. Every line shows how it came about.",
         "tax": "Prices are before tax. Tax is calculated once per rate, on the sum of its lines.",
@@ -239,8 +239,9 @@ WORDS: dict[str, dict[str, str]] = {
         "shown": "Sie sehen Ihre Nutzung Tag für Tag, bevor eine Rechnung ausgestellt wird.",
         "invoice": "Ihre Rechnung",
         "commitment": "Alle Posten eines Zeitraums betragen zusammen mindestens {amount} vor Steuern; "
-        "was fehlt, wird als „Mindestabnahme“ berechnet. In einem Teil eines Zeitraums wird sie mit "
-        "demselben Bruchteil multipliziert.",
+        "was fehlt, wird als „Mindestabnahme“ berechnet. Was Sie einmalig neben diesem Tarif kaufen, "
+        "zählt dazu nicht. In einem Teil eines Zeitraums wird sie mit demselben Bruchteil "
+        "multipliziert.",
         "line rounding": "Jeder Posten wird einmal kaufmännisch auf die kleinste Münze der Währung "
         "gerundet; die Schritte davor sind exakt. Jeder Posten zeigt, wie er zustande kam.",
         "tax": "Preise verstehen sich vor Steuern. Steuer wird je Satz einmal auf die Summe der "

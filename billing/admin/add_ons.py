@@ -53,7 +53,9 @@ class SaleForm(forms.ModelForm[SoldAddOn]):
 
     key = forms.CharField(widget=forms.HiddenInput())
     add_on = AddOnChoice(
-        AddOn.objects.filter(status=AddOnStatus.ACTIVE).order_by("name"), widget=select()
+        AddOn.objects.filter(status=AddOnStatus.ACTIVE).order_by("name"),
+        widget=select(),
+        label="Add-on",
     )
     unit_amount = forms.DecimalField(
         required=False, max_digits=19, decimal_places=4, widget=number_input(),
@@ -65,7 +67,7 @@ class SaleForm(forms.ModelForm[SoldAddOn]):
     )  # fmt: skip
     last_day = forms.DateField(
         required=False, widget=date_input(), label="Last day",
-        help_text="Empty: the first day. Its tax is that of this day.",
+        help_text="Empty: the first day.",
     )  # fmt: skip
 
     class Meta:
@@ -133,6 +135,13 @@ class SoldAddOnAdmin(AuditedAdmin[SoldAddOn]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SoldAddOn]:
         return super().get_queryset(request).select_related(*self.list_select_related)
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        if obj is not None:  # only read, so the plain form will do
+            kwargs |= {"form": forms.ModelForm, "fields": []}
+        return super().get_form(request, obj, change=change, **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
@@ -248,8 +257,10 @@ class SoldAddOnAdmin(AuditedAdmin[SoldAddOn]):
         )
 
     @display(description="Customer", ordering="subscription__customer__name")
-    def customer(self, sold: SoldAddOn) -> str:
-        return short(str(sold.subscription.customer))
+    def customer(self, sold: SoldAddOn) -> SafeString:
+        customer = sold.subscription.customer
+        url = words.page("customers_customer", customer.pk)
+        return format_html('<a href="{}" class="text-link">{}</a>', url, short(str(customer)))
 
     @display(description="Subscription")
     def subscription_page(self, sold: SoldAddOn) -> SafeString:
@@ -279,10 +290,10 @@ class SoldAddOnAdmin(AuditedAdmin[SoldAddOn]):
     def state(self, sold: SoldAddOn) -> str:
         return str(status_of(sold).label)
 
-    @display(description="Invoice", empty_value="none yet")
-    def invoice_page(self, sold: SoldAddOn) -> SafeString | None:
+    @display(description="Invoice")
+    def invoice_page(self, sold: SoldAddOn) -> str:
         if sold.invoice is None:
-            return None
+            return "none" if sold.withdrawn_at else "none yet"
         url, name = words.page("billing_invoice", sold.invoice.pk), words.name_of(sold.invoice)
         return format_html('<a href="{}" class="text-link">{}</a>', url, name)
 

@@ -11,6 +11,7 @@ from django.urls import reverse
 from billing.admin import words
 from billing.models import Invoice, UsageSnapshot
 from billing.presentation import present
+from billing.services.add_ons import sale_in_words
 from billing.services.issuing import usage_since
 from config.base.admin.complaints import REFUSED, complaints
 from config.base.admin.trail import entry_rows
@@ -65,6 +66,10 @@ def _facts(invoice: Invoice) -> Iterator[tuple[str, str, str]]:
         period = charge.period
         text = f"{charge.get_purpose_display()}, {words.span(period.start_date, period.end_date)}"
         yield "Charges", text, words.page("billing_billingperiod", period.pk)
+    for line in invoice.lines.all():
+        if sold := line.sold_add_on:
+            text = f"{sold}, {sale_in_words(sold)}"
+            yield "Add-on", text, words.page("billing_soldaddon", sold.pk)
     subscriptions = {line.subscription_id: line.subscription for line in invoice.lines.all()}
     for pk, subscription in subscriptions.items():
         yield "Subscription", subscription.key, words.page("customers_subscription", pk)
