@@ -18,6 +18,7 @@ class BillingConfig(AppConfig):
             life,
             overview,
         )
+        from billing.books import BOOKS  # noqa: PLC0415
         from billing.groups import GRANTS  # noqa: PLC0415
         from billing.settlement import unsettled  # noqa: PLC0415
         from billing.triggers import GUARDS  # noqa: PLC0415
@@ -37,6 +38,7 @@ class BillingConfig(AppConfig):
         TYPICAL.append(typical_usage)
         PlanVersionAdmin.panels.insert(0, for_customers.for_customers_panel)
         UNSETTLED.append(unsettled)
+        INVARIANTS.extend(BOOKS)
         STEPS.append(overview.billing_steps)
         NEEDS.append(overview.billing_needs)
         COMING.append(overview.billing_coming)

@@ -1,0 +1,333 @@
+"""What must always hold of invoices and periods; `manage.py audit` looks for what contradicts it.
+
+Amounts are computed here once more, from the rows alone and not with what wrote them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from functools import reduce
+from itertools import pairwise
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q
+
+from billing.documents import document_path
+from billing.models import (
+    BillingPeriod,
+    DocumentSequence,
+    Invoice,
+    InvoiceDocument,
+    InvoiceLine,
+    InvoiceStatus,
+    LineKind,
+    PeriodCharge,
+    PeriodStatus,
+    Purpose,
+    UsageSnapshot,
+)
+from billing.models.invoices import NUMBERED
+from billing.services.issuing import RENDER
+from catalog.models import Price
+from catalog.money import EXACT, ZERO, exponent, round_half_up
+from config.base.invariants import Finding, Invariant
+from config.base.models import Outbox
+
+CHUNK = 500  # invoices in memory at once
+LATE = timedelta(days=1)
+"""How long after its cutoff a period may be open: workers sweep every few minutes."""
+_UNDONE = (InvoiceStatus.VOID, InvoiceStatus.DISCARDED)
+
+
+def _add(amounts: Iterable[Decimal]) -> Decimal:
+    return reduce(EXACT.add, amounts, ZERO)
+
+
+def _differ(id: str, what: str, expected: Decimal, actual: Decimal) -> Iterator[Finding]:
+    if expected != actual:
+        difference = f"{EXACT.subtract(actual, expected):f}"
+        yield Finding(f"{id}, {what}", f"{expected:f}", f"{actual:f}", difference)
+
+
+def _whole() -> Iterator[Invoice]:
+    found = Invoice.objects.prefetch_related("lines", "allowances", "taxes").order_by("pk")
+    return found.iterator(chunk_size=CHUNK)
+
+
+def _totals_that_differ(at: datetime) -> Iterator[Finding]:
+    for invoice in _whole():
+        who = f"invoice {invoice.uuid}"
+        charged = _add(line.net for line in invoice.lines.all())
+        taken_off = _add(allowance.amount for allowance in invoice.allowances.all())
+        yield from _differ(who, "net", EXACT.subtract(charged, taken_off), invoice.net_total)
+        tax = _add(subtotal.amount for subtotal in invoice.taxes.all())
+        yield from _differ(who, "tax", tax, invoice.tax_total)
+        yield from _differ(who, "total", EXACT.add(invoice.net_total, tax), invoice.total)
+
+
+def _taxes_that_differ(at: datetime) -> Iterator[Finding]:
+    for invoice in _whole():
+        bases: dict[tuple[str, Decimal], Decimal] = defaultdict(lambda: ZERO)
+        for line in invoice.lines.all():
+            key = (line.tax_category, line.tax_rate)
+            bases[key] = EXACT.add(bases[key], line.net)
+        for allowance in invoice.allowances.all():
+            key = (allowance.tax_category, allowance.tax_rate)
+            bases[key] = EXACT.subtract(bases[key], allowance.amount)
+        for subtotal in invoice.taxes.all():
+            who = f"invoice {invoice.uuid}, {subtotal.category} {subtotal.rate:f} %"
+            base = bases.pop((subtotal.category, subtotal.rate), ZERO)
+            yield from _differ(who, "base", base, subtotal.base)
+            tax = Fraction(base) * Fraction(subtotal.rate) / 100
+            due = round_half_up(tax, exponent(invoice.currency))
+            yield from _differ(who, "tax", due, subtotal.amount)
+        for (category, rate), base in bases.items():
+            where = f"invoice {invoice.uuid}, {category} {rate:f} %"
+            yield Finding(where, f"the tax on {base:f}", "none")
+
+
+def _lines_unlike_their_rows(at: datetime) -> Iterator[Finding]:
+    """Find charges that are not what their printed rows come to (R17, R34)."""
+    explained = InvoiceLine.objects.filter(kind__in=[LineKind.FEE, LineKind.USAGE])
+    for line in explained.select_related("invoice").order_by("pk").iterator(chunk_size=CHUNK):
+        who, said = f"line {line.uuid}", line.explanation
+        exact = _add(Decimal(step["amount"]) for step in said["steps"])
+        yield from _differ(who, "rows", exact, Decimal(said["exact"]))
+        rounded = EXACT.add(exact, Decimal(said["rounding"]))
+        yield from _differ(who, "rows and rounding", rounded, line.net)
+        cents = round_half_up(exact, exponent(line.invoice.currency))
+        yield from _differ(who, "rounded once", cents, line.net)
+
+
+def _usage_unlike_its_snapshot(at: datetime) -> Iterator[Finding]:
+    """Find usage that is charged from the snapshot of another period or metric, or by no price."""
+    theirs = UsageSnapshot.objects.filter(
+        pk=OuterRef("snapshot"), period=OuterRef("period"), metric=OuterRef("price__metric")
+    )
+    astray = InvoiceLine.objects.filter(kind=LineKind.USAGE).exclude(Exists(theirs))
+    for line in astray.order_by("pk").iterator():
+        expected = "what was measured for its period and metric"
+        yield Finding(f"line {line.uuid}", expected, f"snapshot {line.snapshot_id}")
+
+
+def _parts_of_others(at: datetime) -> Iterator[Finding]:
+    """Find lines and charges whose parts belong to different subscriptions or currencies (R37)."""
+    lines = InvoiceLine.objects.exclude(period__subscription=F("subscription"))
+    for line in lines.order_by("pk").iterator():
+        yield Finding(f"line {line.uuid}", f"a period of subscription {line.subscription_id}",
+                      f"period {line.period_id}")  # fmt: skip
+    foreign = InvoiceLine.objects.filter(price__isnull=False).exclude(
+        price__version__currency=F("invoice__currency")
+    )
+    for line in foreign.select_related("invoice", "price__version").order_by("pk").iterator():
+        assert line.price is not None
+        sold = line.price.version.currency
+        yield Finding(f"line {line.uuid}", f"a price in {line.invoice.currency}", f"in {sold}")
+    for charge in PeriodCharge.objects.exclude(period__subscription=F("subscription")).iterator():
+        yield Finding(f"charge {charge.pk}", f"a period of subscription {charge.subscription_id}",
+                      f"period {charge.period_id}")  # fmt: skip
+
+
+def _numbers_with_gaps(at: datetime) -> Iterator[Finding]:
+    """Find series whose numbers are not 1, 2, … up to the counter's last (R27)."""
+    series = ("issuer_id", "kind", "series", "year")
+    numbered = Invoice.objects.filter(status__in=NUMBERED).order_by().values(*series)
+    spent = {
+        tuple(row[name] for name in series): (row["count"], row["first"], row["last"])
+        for row in numbered.annotate(count=Count("pk"), first=Min("sequence"), last=Max("sequence"))
+    }
+    for counter in DocumentSequence.objects.order_by("pk"):
+        key = tuple(getattr(counter, name) for name in series)
+        last = counter.next_number - 1
+        expected = (last, 1, last) if last else (0, None, None)
+        found = spent.pop(key, (0, None, None))
+        if found != expected:
+            yield Finding(f"series {counter}", f"numbers 1 to {last}", _told(found))
+    for key, found in spent.items():
+        yield Finding(f"series {key}", "a counter", _told(found))
+
+
+def _told(found: tuple[int, Any, Any]) -> str:
+    count, first, last = found
+    return f"{count} numbers from {first} to {last}"
+
+
+def _dates_that_fall(at: datetime) -> Iterator[Finding]:
+    """Find invoices that are dated before one with a lower number of the same series (R27)."""
+    last: dict[tuple[int, str, str], tuple[str, date]] = {}
+    rows = Invoice.objects.filter(status__in=NUMBERED).order_by("year", "sequence")
+    columns = ("issuer_id", "kind", "series", "number", "issue_date")
+    for *series, number, day in rows.values_list(*columns).iterator():
+        key = (series[0], series[1], series[2])
+        before, latest = last.get(key, (number, day))
+        if day < latest:
+            yield Finding(f"invoice {number}", f"{latest} or later, as {before}", f"{day}")
+        last[key] = (number, max(day, latest))
+
+
+def _periods_that_do_not_touch(at: datetime) -> Iterator[Finding]:
+    """Find gaps and overlaps between the periods of a subscription, and before its first (R1)."""
+    subscription: int | None = None
+    rows: list[Any] = []
+    columns = ("subscription_id", "number", "start_date", "end_date", "starts_at", "ends_at",
+               "subscription__starts_on")  # fmt: skip
+    found = BillingPeriod.objects.order_by("subscription_id", "number").values_list(*columns)
+    for row in found.iterator(chunk_size=CHUNK):
+        if row[0] != subscription:
+            yield from _untouched(rows)
+            subscription, rows = row[0], []
+        rows.append(row)
+    yield from _untouched(rows)
+
+
+def _untouched(rows: list[Any]) -> Iterator[Finding]:
+    for pk, number, start, _, _, _, begun in rows[:1]:
+        if (number, start) != (0, begun):
+            who = f"subscription {pk}, first period"
+            yield Finding(who, f"number 0 from {begun}", f"number {number} from {start}")
+    for before, after in pairwise(rows):
+        expected = (before[1] + 1, before[3], before[5])
+        actual = (after[1], after[2], after[4])
+        if expected != actual:
+            who = f"subscription {after[0]}, period {after[1]}"
+            yield Finding(who, " ".join(map(str, expected)), " ".join(map(str, actual)))
+
+
+def _periods_not_billed_once(at: datetime) -> Iterator[Finding]:
+    """Find closed periods with usage to charge that no invoice took, or that two did (R33)."""
+    live = Q(charges__is_live=True, charges__purpose__in=[Purpose.REGULAR, Purpose.FINAL])
+    twice = BillingPeriod.objects.annotate(bills=Count("charges", filter=live)).filter(bills__gt=1)
+    for period in twice.order_by("pk").iterator():
+        yield Finding(f"period {period.uuid}, {period}", "one invoice", f"{period.bills} invoices")  # type: ignore[attr-defined]
+    closed = BillingPeriod.objects.filter(status=PeriodStatus.CLOSED, is_trial=False)
+    unbilled = closed.filter(
+        Exists(Price.objects.filter(version=OuterRef("phase__plan_version"), metric__isnull=False))
+    ).exclude(
+        Exists(PeriodCharge.objects.filter(period=OuterRef("pk")))
+        | Exists(InvoiceLine.objects.filter(period=OuterRef("pk")))
+    )
+    for period in unbilled.select_related("subscription").order_by("pk").iterator():
+        yield Finding(f"period {period.uuid}, {period}", "an invoice", "none")
+
+
+def _charges_unlike_their_invoice(at: datetime) -> Iterator[Finding]:
+    """Find claims of periods that outlive their invoice, or are gone before it (R33)."""
+    is_undone = Q(invoice__status__in=_UNDONE)
+    astray = PeriodCharge.objects.filter(
+        is_undone & Q(is_live=True) | ~is_undone & Q(is_live=False)
+    )
+    for charge in astray.select_related("invoice").order_by("pk").iterator():
+        state = charge.invoice.get_status_display().lower()
+        is_live = "a claim" if charge.is_live else "no claim"
+        yield Finding(f"charge {charge.pk}", f"as the {state} invoice", is_live)
+
+
+def _periods_that_wait(at: datetime) -> Iterator[Finding]:
+    """Find periods that should have been closed long ago; what is parked waits for a person."""
+    waiting = BillingPeriod.objects.filter(
+        status=PeriodStatus.OPEN, usage_cutoff__lte=at - LATE
+    ).select_related("subscription")
+    for period in waiting.order_by("pk").iterator():
+        cutoff = f"{period.usage_cutoff:%Y-%m-%d %H:%M} UTC"
+        yield Finding(f"period {period.uuid}, {period}", f"closed after {cutoff}", "open")
+
+
+def _documents_that_differ(at: datetime) -> Iterator[Finding]:
+    """Find issued invoices without their document, and files that are not what was issued (R28)."""
+    waiting = set(
+        Outbox.objects.filter(kind=RENDER).exclude(status="done").values_list("key", flat=True)
+    )
+    numbered = Invoice.objects.filter(status__in=NUMBERED, documents=None)
+    for uuid, number in numbered.order_by("pk").values_list("uuid", "number").iterator():
+        if str(uuid) not in waiting:
+            yield Finding(f"invoice {number}", "a document, or a message to make it", "neither")
+    known = set()
+    for document in InvoiceDocument.objects.order_by("pk").iterator():
+        known.add(document.sha256)
+        path = document_path(document.sha256)
+        if not path.exists():
+            yield Finding(f"document {document.sha256}", "its file", "none")
+        elif (found := hashlib.sha256(path.read_bytes()).hexdigest()) != document.sha256:
+            yield Finding(f"document {document.sha256}", document.sha256, found)
+    folder = settings.DATA_DIR / "documents"
+    for path in sorted(folder.glob("*/*.pdf")):
+        if path.stem not in known and _is_old(path.stat().st_mtime, at):
+            yield Finding(f"file {path.name}", "a document of that hash", "none")
+
+
+def _is_old(modified: float, at: datetime) -> bool:
+    """Say whether a file is no longer one that is about to get its row."""
+    return modified < (at - LATE).timestamp()
+
+
+BOOKS = [
+    Invariant(
+        "invoices_add_up",
+        "An invoice's net is its lines less its allowances, its tax that of its categories, its "
+        "total the two together.",
+        _totals_that_differ,
+    ),
+    Invariant(
+        "taxes_follow_from_lines",
+        "The tax of each category and rate is rounded once, on its lines less its allowances.",
+        _taxes_that_differ,
+    ),
+    Invariant(
+        "lines_are_what_their_rows_come_to",
+        "The printed rows of a line add up to its exact amount, and rounded once to its net.",
+        _lines_unlike_their_rows,
+    ),
+    Invariant(
+        "usage_is_charged_from_its_snapshot",
+        "A line of usage is charged from what was measured for its own period and metric.",
+        _usage_unlike_its_snapshot,
+    ),
+    Invariant(
+        "invoices_are_of_one_subscription_and_currency",
+        "Lines and charges are of a period of their subscription, and prices in the invoice's "
+        "currency.",
+        _parts_of_others,
+    ),
+    Invariant(
+        "numbers_have_no_gap",
+        "The numbers of a series run from 1 to its counter's last, and each is an invoice's.",
+        _numbers_with_gaps,
+    ),
+    Invariant(
+        "numbers_and_dates_rise_together",
+        "No invoice is dated before one with a lower number of its series.",
+        _dates_that_fall,
+    ),
+    Invariant(
+        "periods_touch",
+        "The periods of a subscription run from its start without gap or overlap.",
+        _periods_that_do_not_touch,
+    ),
+    Invariant(
+        "periods_are_billed_once",
+        "Every closed period with metered prices is on one invoice, and no period on two.",
+        _periods_not_billed_once,
+    ),
+    Invariant(
+        "charges_live_with_their_invoice",
+        "An invoice claims its periods until it is void or discarded.",
+        _charges_unlike_their_invoice,
+    ),
+    Invariant(
+        "periods_close_in_time",
+        "No period is open a day after it could be closed.",
+        _periods_that_wait,
+    ),
+    Invariant(
+        "documents_are_as_issued",
+        "Every issued invoice has its document, or a message to make it, and every file is what "
+        "was issued, by its SHA-256.",
+        _documents_that_differ,
+    ),
+]
