@@ -185,17 +185,21 @@ def _below_cost(one: _Linted) -> Iterator[Fault]:
     metric = one.draft.price.metric
     if metric is None or not metric.unit_cost or one.draft.price.model == PriceModel.PERCENTAGE:
         return
+    discount = one.value.discount_percent
+    kept = EXACT.subtract(100, discount).scaleb(-2)
+    less = f", less the discount of {number(discount, LOCALE)} %," if discount else ""
     for path, unit_amount, _ in _unit_amounts(one):
-        if unit_amount < metric.unit_cost:
+        earned = EXACT.multiply(unit_amount, kept)
+        if earned < metric.unit_cost:
             cost, price = (
                 amount(EXACT.multiply(value, 1000), one.exponent, LOCALE)
-                for value in (metric.unit_cost, unit_amount)
+                for value in (metric.unit_cost, earned)
             )
             yield Fault(
                 path,
                 "below_cost",
-                f"1,000 {metric.unit_plural} are sold for {price} {one.currency}, and cost you "
-                f"{cost}.",
+                f"1,000 {metric.unit_plural} are sold for {price} {one.currency}{less} and cost "
+                f"you {cost}.",
             )
 
 
@@ -213,6 +217,8 @@ def _unit_amounts(one: _Linted) -> Iterator[tuple[tuple[str | int, ...], Decimal
         case PriceModel.MATRIX:
             for i, row in enumerate(price.rows):
                 yield (*one.path, "rows", i, "unit_amount"), Decimal(row["unit_amount"]), MANY
+            if price.unit_amount is not None:  # of what no row covers
+                yield (*one.path, "unit_amount"), price.unit_amount, MANY
         case PriceModel.GRADUATED | PriceModel.VOLUME:
             yield from _tier_amounts(one, one.draft.tiers)
 

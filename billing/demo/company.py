@@ -76,6 +76,26 @@ METRICS: dict[str, dict[str, Any]] = {
     },
 }
 
+REVIEWED: dict[str, int] = {"documents": 9}
+"""In how many days a metric's worksheet is to be looked at again."""
+
+CANDIDATE: dict[str, Any] = {
+    "key": "decisions",
+    "name": "Decisions automated",
+    "internal_name": "auto-approved documents",
+    "unit": "decision",
+    "unit_plural": "decisions",
+    "kind": "outcome",
+    "event_type": "decision.made",
+    "aggregation": "count",
+    "rounding_scale": 0,
+}
+ANSWERS: dict[str, tuple[str, str]] = {
+    "measurable": ("unsure", "Customers overrule some of them days later."),
+    "value": ("yes", "Six of eight customers named it as what they pay for."),
+    "understandable": ("yes", "Procurement asked for it in two tenders."),
+}
+
 PLANS = {
     "scale": (
         "Scale",

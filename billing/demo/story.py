@@ -33,7 +33,8 @@ from billing.services.issuing import hold_for_review, issue_invoices
 from catalog import services as catalog
 from catalog.add_ons import create_add_on
 from catalog.coupons import create_coupon
-from catalog.models import AddOn, Coupon, Plan, PlanVersion, ValueMetric
+from catalog.models import AddOn, Answer, Coupon, Plan, PlanVersion, Question, ValueMetric
+from catalog.worksheet import Answered, answer_questions
 from config.base import audit
 from config.base.audit import SYSTEM, Actor
 from config.base.errors import Refusal
@@ -132,9 +133,12 @@ def _issuer() -> Issuer:
 def _offer(told: Told) -> dict[tuple[str, str, bool], PlanVersion]:
     """Publish every offer; return the versions by plan, currency and whether they have a trial."""
     metrics = {
-        key: catalog.create_metric(metric=ValueMetric(key=key, **details), actor=SYSTEM)
+        key: catalog.create_metric(
+            metric=ValueMetric(key=key, review_on=_review_on(key, told), **details), actor=PERSON
+        )
         for key, details in company.METRICS.items()
     }
+    _weigh(told)
     plans = {
         key: catalog.create_plan(
             plan=Plan(key=key, name=name, description=description), actor=SYSTEM
@@ -156,6 +160,21 @@ def _offer(told: Told) -> dict[tuple[str, str, bool], PlanVersion]:
         version = catalog.publish_version(version_id=draft.pk, at=at, actor=PERSON)
         versions[offer.plan, offer.currency, bool(offer.trial_days)] = version
     return versions
+
+
+def _review_on(metric: str, told: Told) -> date | None:
+    days = company.REVIEWED.get(metric)
+    return told.day + timedelta(days=days) if days else None
+
+
+def _weigh(told: Told) -> None:
+    """Have a metric that nobody is charged by yet, with what is known of it."""
+    candidate = catalog.create_metric(metric=ValueMetric(**company.CANDIDATE), actor=PERSON)
+    answers = {
+        Question(question): Answered(Answer(answer), evidence)
+        for question, (answer, evidence) in company.ANSWERS.items()
+    }
+    answer_questions(metric_id=candidate.pk, answers=answers, at=told.reference, actor=PERSON)
 
 
 def _subscribe(
