@@ -41,6 +41,8 @@ class Chunk:
     def offer(self, period: BillingPeriod) -> Offer:
         """Return the plan version a period is billed under, with the customer's own terms (R22)."""
         offer = self._offers[period.phase.plan_version_id]
+        if period.phase.is_paused:
+            return offer.paused()
         subscription = self.subscriptions[period.subscription_id]
         return offer.to(subscription, day=period.start_date)
 
@@ -84,7 +86,7 @@ class Chunk:
         elsewhere: dict[int, tuple[Stretch, ...]] = {}
         for other in self._neighbours[subscription.customer_id]:
             if other.pk < subscription.pk:
-                for phase in other.phases.all():
+                for phase in _in_service(other):
                     stretch = _stretch(other, phase)
                     for metric in self._offers[phase.plan_version_id].metrics:
                         elsewhere[metric.pk] = (*elsewhere.get(metric.pk, ()), stretch)
@@ -99,6 +101,10 @@ def _neighbours(subscriptions: Sequence[Subscription]) -> dict[int, list[Subscri
     for other in Subscription.objects.filter(customer__in=customers).prefetch_related("phases"):
         found[other.customer_id].append(other)
     return found
+
+
+def _in_service(subscription: Subscription) -> list[SubscriptionPhase]:
+    return [phase for phase in subscription.phases.all() if not phase.is_paused]
 
 
 def _stretch(subscription: Subscription, phase: SubscriptionPhase) -> Stretch:

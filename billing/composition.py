@@ -180,7 +180,7 @@ def _commitment(
 ) -> Iterator[InvoiceLine]:
     """Charge what a period lacks of the plan's minimum commitment (R16), for its share of days."""
     least, period = ended.offer.version.minimum_commitment, ended.period
-    if not least:
+    if not least or period.phase.is_paused:
         return
     days = (period.end_date - period.start_date).days
     part = DayFraction(days, (period.nominal_end_date - period.nominal_start_date).days)

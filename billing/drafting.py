@@ -174,22 +174,30 @@ def billed_for_another_version(served: Iterable[Served]) -> set[int]:
     """Return the periods whose advance fee was billed under a version that they changed from.
 
     That is so where the plan changed on a period's first day, after its fee was billed: all of that
-    is credited (R21a), and the fee of its version is due at its end like that of a part (R20).
+    is credited (R21a), and the fee of its version is due at its end like that of a part (R20). So is
+    that of a period on whose first day service was resumed, of which nothing was billed.
     """
-    versions = {
-        one.period.pk: one.period.phase.plan_version_id
+    begun = [
+        one.period
         for one in served
         if one.period.pk
         and one.period.number
         and one.period.phase.starts_on == one.period.start_date
-    }
-    if not versions:
+    ]
+    if not begun:
         return set()
-    billed: dict[int, set[int]] = defaultdict(set)
+    versions = {period.pk: period.phase.plan_version_id for period in begun}
+    billed: dict[int, set[int]] = {period.pk: set() for period in begun if _is_resumed(period)}
     lines = _billed_before(versions).filter(kind=LineKind.FEE, price__timing=Timing.ADVANCE)
     for period, version in lines.values_list("period", "price__version"):
-        billed[period].add(version)
+        billed.setdefault(period, set()).add(version)
     return {period for period, found in billed.items() if versions[period] not in found}
+
+
+def _is_resumed(period: BillingPeriod) -> bool:
+    """Say whether the phase of a period follows a pause."""
+    phases = period.subscription.phases.all()
+    return any(one.is_paused and one.ends_on == period.phase.starts_on for one in phases)
 
 
 def billed_units(served: Iterable[Served]) -> dict[int, dict[str, Decimal]]:

@@ -50,6 +50,14 @@ class Offer:
             own.prices.append(Offered(draft.price, price_value(priced), since))
         return own
 
+    def paused(self) -> Offer:
+        """Return the offer while service rests: nothing is measured, nothing charged."""
+        nothing = copy(self)
+        nothing.__dict__.pop("metrics", None)
+        nothing.__dict__.pop("readings", None)
+        nothing.prices = []
+        return nothing
+
     @property
     def metered(self) -> list[Price]:
         """The prices of what is used, in order."""

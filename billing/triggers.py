@@ -70,7 +70,7 @@ GUARDS = [
         "phase_terms_frozen_once_billed",
         "customers_subscriptionphase",
         "UPDATE",
-        f"({immutable('plan_version_id', 'alignment', 'anchor_on')}) AND EXISTS (SELECT 1 "
+        f"({immutable('plan_version_id', 'alignment', 'anchor_on', 'is_paused')}) AND EXISTS (SELECT 1 "
         "FROM billing_billingperiod p WHERE p.phase_id = OLD.id AND p.status <> 'open')",
     ),
     Guard(

@@ -179,7 +179,8 @@ def _served_until(line: InvoiceLine, subscription: Subscription) -> date | None:
     assert line.price is not None
     version, day = line.price.version, line.service_start
     for phase in subscription.phases.all():
-        if phase.plan_version_id == version.pk and phase.starts_on <= day:
+        is_served = phase.plan_version_id == version.pk and not phase.is_paused
+        if is_served and phase.starts_on <= day:
             if phase.ends_on is None:
                 return None
             day = max(day, phase.ends_on)

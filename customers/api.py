@@ -215,6 +215,7 @@ class PhaseSerializer(serializers.Serializer[SubscriptionPhase]):
     alignment = Choice(PeriodAlignment)
     anchor_on = serializers.DateField(allow_null=True)
     time_zone = serializers.CharField()
+    is_paused = serializers.BooleanField(help_text="No service: no fee, usage is not billed.")
 
 
 class TermsAt(NamedTuple):

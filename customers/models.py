@@ -331,6 +331,9 @@ class SubscriptionPhase(models.Model):
         help_text="Periods are counted from this date. Empty: from the start.",
     )
     time_zone = models.CharField(max_length=64, help_text="Where its days begin.")
+    is_paused = models.BooleanField(
+        default=False, help_text="No service: no fee, and usage is not billed."
+    )
 
     class Meta:
         ordering = ("subscription_id", "starts_on")

@@ -40,7 +40,7 @@ GUARDS = [
         "customers_subscriptionphase",
         "UPDATE",
         f"({immutable('subscription_id', 'starts_on', 'time_zone')}) OR "
-        f"({immutable('plan_version_id', 'alignment', 'anchor_on')}) AND "
+        f"({immutable('plan_version_id', 'alignment', 'anchor_on', 'is_paused')}) AND "
         f"EXISTS (SELECT 1 {_OTHERS.format(row='OLD')} AND p.starts_on > OLD.starts_on)",
     ),
     Guard(

@@ -24,7 +24,7 @@ from config.base.admin.complaints import REFUSED, complaints
 from config.base.admin.theme import action, date_input, number_input, select
 from config.base.audit import Actor
 from customers.admin.subscriptions import SubscriptionAdmin
-from customers.models import Subscription
+from customers.models import Subscription, SubscriptionPhase
 from customers.terms import in_force
 
 Step = Callable[[dict[str, Any], datetime], date]
@@ -99,11 +99,11 @@ class LifePages(AuditedAdmin[Subscription]):
         return request.user.has_perm("customers.change_subscription")
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Offer what fits the state: to cancel what goes on, to take back what was cancelled."""
+        """Offer what fits the state: to pause what is in service, to resume what is paused, …"""
         offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
-        found = Subscription.objects.filter(pk=object_id).first()
-        is_cancelled = bool(found and found.ends_on)
-        hidden = {"cancel"} if is_cancelled else {"reactivate"}
+        last = SubscriptionPhase.objects.filter(subscription=object_id).last()
+        hidden = {"cancel" if last and last.ends_on else "reactivate"}
+        hidden.add("pause" if last and last.is_paused else "resume")
         return [one for one in offered if one.path not in hidden]
 
     @action(
@@ -191,22 +191,76 @@ class LifePages(AuditedAdmin[Subscription]):
             danger=True,
         )
 
-    @action(description="Reactivate…", url_path="reactivate", permissions=["life"], icon="undo")
-    def reactivate(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Take a cancellation back."""
+    @action(description="Pause…", url_path="pause", permissions=["life"], icon="pause")
+    def pause(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask when service rests, and show the next invoice."""
 
         def step(said: dict[str, Any], at: datetime) -> date:
-            return life.keep(subscription_id=int(object_id), at=at, actor=Actor.user(request.user))
+            return life.pause(
+                subscription_id=int(object_id),
+                when=When(said["when"]),
+                at=at,
+                actor=Actor.user(request.user),
+            )
+
+        return self.walk(
+            request,
+            object_id,
+            step,
+            form_class=CancelForm,
+            title="Pause {subscription}?",
+            sentences=[
+                "Until it is resumed no fee is charged and usage is not billed. What was paid in "
+                "advance for days of the pause is credited on the next invoice.",
+            ],
+            button="Pause it",
+            done="Service rests from {day}.",
+        )
+
+    @action(description="Resume…", url_path="resume", permissions=["life"], icon="play_arrow")
+    def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Let service go on."""
+
+        def step(said: dict[str, Any], at: datetime) -> date:
+            return life.resume(
+                subscription_id=int(object_id), at=at, actor=Actor.user(request.user)
+            )
 
         return self.walk(
             request,
             object_id,
             step,
             form_class=LifeForm,
-            title="Take the cancellation of {subscription} back?",
-            sentences=["Service goes on after {day} as if it had never been cancelled."],
+            title="Resume {subscription}?",
+            sentences=[
+                "Service goes on from today; a pause that is still to come doesn’t begin. The fee for "
+                "the days that are left of the running period is charged when it ends.",
+            ],
+            button="Resume it",
+            done="Service goes on from {day}.",
+        )
+
+    @action(description="Reactivate…", url_path="reactivate", permissions=["life"], icon="undo")
+    def reactivate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Take a cancellation back."""
+
+        def step(said: dict[str, Any], at: datetime) -> date:
+            return life.reactivate(
+                subscription_id=int(object_id), at=at, actor=Actor.user(request.user)
+            )
+
+        return self.walk(
+            request,
+            object_id,
+            step,
+            form_class=LifeForm,
+            title="Let {subscription} go on?",
+            sentences=[
+                "Before {day}, as if it had never been cancelled; once it has ended, from today, under "
+                "its last plan, with today as the anchor of its periods.",
+            ],
             button="Let it go on",
-            done="Service goes on beyond {day}.",
+            done="Service goes on from {day}.",
         )
 
     def walk(
@@ -311,6 +365,8 @@ class BilledSubscriptionAdmin(LifePages, SubscriptionAdmin):
     actions_detail = (
         "change_plan",
         "change_quantity",
+        "pause",
+        "resume",
         "cancel",
         "reactivate",
         *SubscriptionAdmin.actions_detail,

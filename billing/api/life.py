@@ -228,19 +228,69 @@ class ReactivateSubscription(LifeView):
         responses=ChangedSubscriptionSerializer,
     )
     def post(self, request: Request, key: str) -> Response:
-        """Take back a cancellation that is still to come: service goes on."""
+        """Let a cancelled subscription go on.
+
+        Before its end, as if it had never been cancelled. After it, from today, under its last plan;
+        the day is the anchor of its periods.
+        """
         subscription = self.find(key)
         body = self.read_body(DryRunSerializer)
 
-        def keep(at: datetime) -> date:
-            return life.keep(subscription_id=subscription.pk, at=at, actor=self.actor)
+        def reactivate(at: datetime) -> date:
+            return life.reactivate(subscription_id=subscription.pk, at=at, actor=self.actor)
 
-        return self.carry_out(request, subscription, keep, dry=body["dry_run"])
+        return self.carry_out(request, subscription, reactivate, dry=body["dry_run"])
+
+
+class PauseSubscription(LifeView):
+    """A subscription that rests."""
+
+    @extend_schema(
+        operation_id="subscriptions_pause",
+        parameters=[KEY],
+        request=CancelSerializer,
+        responses=ChangedSubscriptionSerializer,
+    )
+    def post(self, request: Request, key: str) -> Response:
+        """Pause a subscription until it is resumed: no fee, and usage is not billed.
+
+        What was paid in advance for days of the pause is credited on the next invoice.
+        """
+        subscription = self.find(key)
+        body = self.read_body(CancelSerializer)
+        when = When(body["when"])
+
+        def pause(at: datetime) -> date:
+            return life.pause(subscription_id=subscription.pk, when=when, at=at, actor=self.actor)
+
+        return self.carry_out(request, subscription, pause, dry=body["dry_run"])
+
+
+class ResumeSubscription(LifeView):
+    """A subscription that is in service again."""
+
+    @extend_schema(
+        operation_id="subscriptions_resume",
+        parameters=[KEY],
+        request=DryRunSerializer,
+        responses=ChangedSubscriptionSerializer,
+    )
+    def post(self, request: Request, key: str) -> Response:
+        """Resume a paused subscription from today, or take back a pause that is still to come."""
+        subscription = self.find(key)
+        body = self.read_body(DryRunSerializer)
+
+        def resume(at: datetime) -> date:
+            return life.resume(subscription_id=subscription.pk, at=at, actor=self.actor)
+
+        return self.carry_out(request, subscription, resume, dry=body["dry_run"])
 
 
 urlpatterns = [
     path("subscriptions/<str:key>/change-plan", ChangePlan.as_view(), name="change_plan"),
     path("subscriptions/<str:key>/quantities", ChangeQuantity.as_view(), name="quantities"),
     path("subscriptions/<str:key>/cancel", CancelSubscription.as_view(), name="cancel"),
+    path("subscriptions/<str:key>/pause", PauseSubscription.as_view(), name="pause"),
+    path("subscriptions/<str:key>/resume", ResumeSubscription.as_view(), name="resume"),
     path("subscriptions/<str:key>/reactivate", ReactivateSubscription.as_view(), name="reactivate"),
 ]

@@ -93,6 +93,24 @@ def _subscription(
     }
 
 
+def _changes(
+    subscription: Subscription, version: PlanVersion, reader: Reader, *, today_: Any
+) -> Iterator[str]:
+    """Say that it is paused, and what is to come: another plan, a pause or its end."""
+    say, before = words.of(reader.tag), version.pk
+    was_paused = False
+    for phase in subscription.phases.all():
+        is_over = phase.ends_on is not None and phase.ends_on <= today_
+        date = reader.long_date(phase.starts_on)
+        if phase.is_paused and not is_over:
+            yield say["paused_from"].format(date=date)
+        elif phase.starts_on > today_ and was_paused:
+            yield say["resumed_from"].format(date=date)
+        elif phase.starts_on > today_ and phase.plan_version_id != before:
+            yield say["plan_then"].format(date=date, plan=clean(phase.plan_version.plan.name))
+        before, was_paused = phase.plan_version_id, phase.is_paused
+
+
 def _facts(
     subscription: Subscription, version: PlanVersion, reader: Reader, *, today_: Any
 ) -> Iterator[str]:
@@ -104,6 +122,7 @@ def _facts(
         yield say["every_many"].format(count=number, interval=say[f"{version.interval}s"])
     begins = "plan_from" if subscription.starts_on > today_ else "plan_since"
     yield say[begins].format(date=reader.long_date(subscription.starts_on))
+    yield from _changes(subscription, version, reader, today_=today_)
     if subscription.ends_on:
         yield say["plan_until"].format(date=reader.last_day(subscription.ends_on))
     if version.minimum_commitment:

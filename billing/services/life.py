@@ -173,6 +173,79 @@ def change_quantity(
     return day
 
 
+@transaction.atomic
+def pause(*, subscription_id: int, when: When, at: datetime, actor: Actor) -> date:
+    """Let service rest until it is resumed: today is the last day before, or that of what is paid.
+
+    A trial runs to its end in any case. Returns the first day without service, from which unused
+    advance fees are credited (R21a).
+
+    :raises SubscriptionEnded: if it has ended already.
+    :raises SubscriptionPaused: if it is paused already.
+    :raises PeriodParked: if the running period is held back.
+    :raises Invalid: for a day without service.
+    """
+    phase = in_force(lock_subscription(subscription_id), at=at)
+    today = today_of(phase, at=at)
+    day = today + timedelta(days=1)
+    if _is_trial(phase, today) or when == When.AT_PERIOD_END:
+        day = paid_until(phase, day=today)
+    customers.pause_subscription(
+        subscription_id=subscription_id, starts_on=day, today=today, actor=actor
+    )
+    _fit(subscription_id, at=at, actor=actor)
+    return day
+
+
+@transaction.atomic
+def resume(*, subscription_id: int, at: datetime, actor: Actor) -> date:
+    """Let service go on from today, or take back a pause that is still to come; return today.
+
+    The fee for the days that are left of a running period is charged at its end.
+
+    :raises SubscriptionEnded: if it has ended already.
+    :raises SubscriptionNotPaused: if there is no pause.
+    :raises PeriodParked: if the running period is held back.
+    """
+    today = today_of(in_force(lock_subscription(subscription_id), at=at), at=at)
+    customers.resume_subscription(subscription_id=subscription_id, today=today, actor=actor)
+    _fit(subscription_id, at=at, actor=actor)
+    return today
+
+
+@transaction.atomic
+def reactivate(*, subscription_id: int, at: datetime, actor: Actor) -> date:
+    """Let a cancelled subscription go on: as if nothing was said, or from today once it has ended.
+
+    Returns the day from which it goes on.
+
+    :raises SubscriptionNotCancelled: if it doesn't end.
+    :raises PeriodParked: if the running period is held back.
+    """
+    subscription = lock_subscription(subscription_id)
+    today = today_of(in_force(subscription, at=at), at=at)
+    if subscription.ends_on is None or subscription.ends_on > today:
+        return keep(subscription_id=subscription_id, at=at, actor=actor)
+    customers.take_up_again(subscription_id=subscription_id, today=today, actor=actor)
+    _begin_after(subscription_id)
+    return today
+
+
+def _begin_after(subscription_id: int) -> None:
+    """Begin the period after the last one that was billed, so that billing goes on.
+
+    Of one that begins with service, the fee is billed as a first one is (R21).
+    """
+    last = BillingPeriod.objects.filter(subscription=subscription_id).order_by("-number").first()
+    if last is None or last.status not in (PeriodStatus.CLOSED, PeriodStatus.WAIVED):
+        return
+    subscription = Subscription.objects.with_terms().get(pk=subscription_id)
+    following = Chunk([subscription]).following(subscription, last)
+    assert following is not None
+    following.needs_opening = not following.phase.is_paused
+    following.save()
+
+
 def preview(do: Callable[[], Done], *, subscription_id: int, at: datetime) -> tuple[Done, Next]:
     """Say what something would do to a subscription, and undo it. What refuses it is raised."""
     with transaction.atomic():
@@ -207,11 +280,15 @@ def _day_of_change(
     if when is None:
         is_lower = base_fee_per_year(version) < base_fee_per_year(before)
         when = When.AT_PERIOD_END if whole or is_lower else When.IMMEDIATE
-    terms = phase_terms(phase)
     if today < phase.starts_on and when == When.IMMEDIATE:
         return phase.starts_on
-    is_trial = terms.trial_days and today < terms.paid_from
-    return paid_until(phase, day=today) if is_trial or when == When.AT_PERIOD_END else today
+    waits = _is_trial(phase, today) or when == When.AT_PERIOD_END
+    return paid_until(phase, day=today) if waits else today
+
+
+def _is_trial(phase: SubscriptionPhase, today: date) -> bool:
+    terms = phase_terms(phase)
+    return bool(terms.trial_days) and today < terms.paid_from
 
 
 def _fit(subscription_id: int, *, at: datetime, actor: Actor) -> None:

@@ -284,12 +284,16 @@ def _subscription_row(subscription: Subscription, today: date) -> dict[str, Any]
 
 
 def state_of(subscription: Subscription, today: date) -> str:
-    """Say whether a subscription is in service: "Active", "Starts later", "Ended"."""
+    """Say whether a subscription is in service: "Active", "Paused", "Starts later", "Ended".
+
+    Load `with_terms`.
+    """
     if subscription.starts_on > today:
         return "Starts later"
     if subscription.ends_on is not None and subscription.ends_on <= today:
         return "Ended"
-    return "Active"
+    begun = [phase for phase in subscription.phases.all() if phase.starts_on <= today]
+    return "Paused" if begun and begun[-1].is_paused else "Active"
 
 
 def next_boundary(subscription: Subscription, today: date) -> str:

@@ -81,6 +81,7 @@ def phases_panel(request: HttpRequest, subscription: Subscription) -> Panel:
                     "on_calendar": phase.alignment == PeriodAlignment.CALENDAR,
                     "anchor_on": phase.anchor_on,
                     "time_zone": phase.time_zone,
+                    "is_paused": phase.is_paused,
                 }
                 for phase in subscription.phases.all()
             ],
@@ -277,7 +278,7 @@ class SubscriptionAdmin(OverridePages, CouponPages, AuditedAdmin[Subscription]):
 
     @display(
         description="State",
-        label={"Active": "success", "Starts later": "info", "Ended": ""},
+        label={"Active": "success", "Paused": "warning", "Starts later": "info", "Ended": ""},
     )
     def state(self, subscription: Subscription) -> str:
         return state_of(subscription, timezone.localdate())

@@ -2,6 +2,7 @@
 
 from customers.services.changing_plan import (
     PlanUnchanged,
+    SubscriptionPaused,
     change_version,
     has_whole_prices,
 )
@@ -13,6 +14,13 @@ from customers.services.ending import (
 )
 from customers.services.locking import SubscriptionEnded
 from customers.services.overriding import OverrideEnded, agree_price, end_override, price_on
+from customers.services.pausing import (
+    SubscriptionNotEnded,
+    SubscriptionNotPaused,
+    pause_subscription,
+    resume_subscription,
+    take_up_again,
+)
 from customers.services.signing_in import make_sign_in_link
 from customers.services.subscribing import (
     CurrencyInUse,
@@ -35,6 +43,9 @@ __all__ = [
     "PlanUnchanged",
     "SubscriptionEnded",
     "SubscriptionNotCancelled",
+    "SubscriptionNotEnded",
+    "SubscriptionNotPaused",
+    "SubscriptionPaused",
     "VersionNotOffered",
     "add_contact",
     "agree_price",
@@ -52,6 +63,9 @@ __all__ = [
     "keep_subscription",
     "make_sign_in_link",
     "offered_version",
+    "pause_subscription",
     "price_on",
+    "resume_subscription",
     "subscribe",
+    "take_up_again",
 ]

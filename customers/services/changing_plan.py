@@ -19,6 +19,12 @@ from customers.services.subscribing import VersionNotOffered
 from customers.terms import phase_terms
 
 
+class SubscriptionPaused(Refusal):
+    """It is paused, so its plan can't change."""
+
+    code = "subscription_paused"
+
+
 class PlanUnchanged(Refusal):
     """It is under this version already, and stays."""
 
@@ -37,12 +43,16 @@ def change_version(
     :raises SubscriptionEnded: if it has ended already.
     :raises VersionNotOffered: if the version is a draft or retired.
     :raises PlanUnchanged: if it is under this version on that day, and nothing else is to come.
+    :raises SubscriptionPaused: on a day of a pause.
     :raises Invalid: for another currency, or a day without service.
     """
     subscription, phases = lock_served(subscription_id, today)
     version.refresh_from_db(fields=["status"])
     _check(subscription, version, starts_on)
-    before = [phase for phase in phases if phase.starts_on <= starts_on][-1]
+    phases_until = [phase for phase in phases if phase.starts_on <= starts_on]
+    before = phases_until[-1]
+    if before.is_paused:
+        raise SubscriptionPaused(f"{subscription} is paused: resume it first.")
     later = [phase for phase in phases if phase.starts_on > starts_on]
     if before.plan_version_id == version.pk and not later:
         raise PlanUnchanged(f"{subscription} is under {version} already.")
@@ -52,7 +62,7 @@ def change_version(
         before.ends_on = subscription.ends_on
         before.save(update_fields=["ends_on"])
     else:
-        _begin(phases, version, starts_on, ends_on=subscription.ends_on)
+        begin_phase(phases_until, version, starts_on, ends_on=subscription.ends_on)
     audit.record(
         actor=actor,
         action="changed plan",
@@ -101,31 +111,39 @@ def _check(subscription: Subscription, version: PlanVersion, starts_on: date) ->
         raise Invalid([Fault(("when",), "out_of_range", message)])
 
 
-def _begin(
-    phases: Sequence[SubscriptionPhase], version: PlanVersion, day: date, *, ends_on: date | None
+def begin_phase(
+    phases: Sequence[SubscriptionPhase],
+    version: PlanVersion,
+    day: date,
+    *,
+    ends_on: date | None,
+    is_paused: bool = False,
 ) -> None:
-    """Let a phase under a version begin on a day; one that began on it already becomes it."""
+    """Let a phase under a version begin on a day; one that began on it already becomes it.
+
+    `phases` are those that begin on that day or before, in order.
+    """
     earlier = [phase for phase in phases if phase.starts_on < day]
     today = [phase for phase in phases if phase.starts_on == day]
-    if today and earlier and _goes_on(earlier[-1], version) and _dropped(today[0]):
+    if today and earlier and _goes_on(earlier[-1], version, is_paused) and _dropped(today[0]):
         earlier[-1].ends_on = ends_on
         earlier[-1].save(update_fields=["ends_on"])
         return
     if not earlier:  # nothing was served yet, so the calendar stays as it was agreed
         [first] = today
-        first.plan_version, first.ends_on = version, ends_on
-        first.save(update_fields=["plan_version", "ends_on"])
+        first.plan_version, first.ends_on, first.is_paused = version, ends_on, is_paused
+        first.save(update_fields=["plan_version", "ends_on", "is_paused"])
         return
     begun = today[0] if today else SubscriptionPhase(subscription=earlier[-1].subscription)
     begun.plan_version, begun.starts_on, begun.ends_on = version, day, ends_on
-    begun.time_zone = earlier[-1].time_zone
+    begun.time_zone, begun.is_paused = earlier[-1].time_zone, is_paused
     begun.alignment, begun.anchor_on = _calendar(earlier[-1], version)
     cut_phases(earlier, day)
     begun.save()
 
 
-def _goes_on(phase: SubscriptionPhase, version: PlanVersion) -> bool:
-    return phase.plan_version_id == version.pk
+def _goes_on(phase: SubscriptionPhase, version: PlanVersion, is_paused: bool) -> bool:
+    return (phase.plan_version_id, phase.is_paused) == (version.pk, is_paused)
 
 
 def _dropped(phase: SubscriptionPhase) -> bool:

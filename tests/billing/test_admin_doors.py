@@ -70,6 +70,8 @@ NEEDED = {
     "customers/subscription/*/end-coupon/": "customers.add_appliedcoupon",
     "customers/subscription/*/change-plan/": "customers.change_subscription",
     "customers/subscription/*/quantity/": "customers.change_subscription",
+    "customers/subscription/*/pause/": "customers.change_subscription",
+    "customers/subscription/*/resume/": "customers.change_subscription",
     "customers/subscription/*/cancel/": "customers.change_subscription",
     "customers/subscription/*/reactivate/": "customers.change_subscription",
     "metering/usageevent/usage/*/": "metering.view_usageevent",
