@@ -14,7 +14,7 @@ from config.base.api import pages
 from customers import api as customers
 from metering import api as metering
 
-MODULES: tuple[ModuleType, ...] = (pages, catalog, customers, metering, billing)
+MODULES: tuple[ModuleType, ...] = (metering, pages, catalog, customers, billing)
 
 router = SimpleRouter(trailing_slash=False)
 for module in MODULES:

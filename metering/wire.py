@@ -101,6 +101,7 @@ psycopg.adapters.register_dumper(Array, _ArrayDumper)
 @contextmanager
 def server_cursor() -> Iterator[psycopg.Cursor[Any]]:
     """Give a cursor on PostgreSQL, in the current transaction, that sends parameters apart."""
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         yield cursor

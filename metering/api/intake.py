@@ -6,12 +6,14 @@ The one endpoint outside the framework, whose parsing and checks cost as much as
 from __future__ import annotations
 
 import re
+import time
 from datetime import datetime
+from math import inf
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from rest_framework.exceptions import APIException, ParseError, UnsupportedMediaType
@@ -35,6 +37,7 @@ from metering.services import Report
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 PLAIN = "application/json"
+TRUSTED_FOR = 1.0  # seconds
 
 _HEADER = "HTTP_CE_"
 _NAMING = ("HTTP_CE_SPECVERSION", "HTTP_CE_ID", "HTTP_CE_SOURCE", "HTTP_CE_TYPE")
@@ -46,12 +49,14 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 def take_in(request: HttpRequest, *, lago_batch: bool = False) -> HttpResponse:
     """Answer a POST of events; see the endpoint's description."""
     try:
+        _trust_connection()
         require_scope(request, "events:write")
         envelope = _read(request, lago_batch=lago_batch)
         at = timezone.now()
         report = services.ingest(envelope.items, received_at=at)
     except (APIException, DatabaseError) as refusal:
         return as_problem(refusal, request)
+    _note_connection()
     tasks.nudge_folding(accepted=report.accepted)
     if report.invalid:
         return _some_are_invalid(report)
@@ -62,6 +67,24 @@ def take_in(request: HttpRequest, *, lago_batch: bool = False) -> HttpResponse:
     answer = HttpResponse(status=204, headers=_counted(report))
     del answer["Content-Type"]  # there is no content
     return answer
+
+
+_well_at = -inf
+
+
+def _trust_connection() -> None:
+    """Let a call ask the database for what it needs, and not first whether it is there.
+
+    Only within a second of a call that it answered: a round trip saved where calls come by the
+    hundred. If it was lost since, the call is answered as whenever the database is away.
+    """
+    if time.monotonic() - _well_at < TRUSTED_FOR:
+        connection.health_check_done = True  # type: ignore[attr-defined]
+
+
+def _note_connection() -> None:
+    global _well_at  # noqa: PLW0603
+    _well_at = time.monotonic()
 
 
 def _read(request: HttpRequest, *, lago_batch: bool) -> Envelope:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -10,6 +10,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from metering.api import intake
 from metering.models import EventKey, QuarantinedEvent, UsageEvent, UsagePiece
 from metering.services import alone, memory
 from tests import factories as make
@@ -135,3 +136,38 @@ def test_what_is_not_usual_takes_the_longer_way(change: dict[str, Any], outcome:
 def test_what_a_transaction_surrounds_takes_the_longer_way() -> None:
     with transaction.atomic():
         assert not alone.take_alone(event(), received_at=NOW)
+
+
+def test_a_connection_lost_within_a_second_of_the_last_call_is_answered_as_such(
+    caller: Callable[..., Any],
+) -> None:
+    """A moment later, or once that call was answered, it is made anew."""
+    client = caller("events:write")
+    other = connection.copy()
+
+    def post(name: str) -> int:
+        answer = client.post("/api/v1/events", body(id=name, data={"calls": 1, "model": "l"}))
+        connection.close_at = None
+        connection.close_if_unusable_or_obsolete()  # as at the end of every request
+        return int(answer.status_code)
+
+    def lose() -> None:
+        with other.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(%s, 5000)", (connection.connection.info.backend_pid,)
+            )
+
+    connection.health_check_enabled = True  # type: ignore[attr-defined]
+    try:
+        assert post("a") == 204
+        lose()
+        assert [post("b"), post("b")] == [503, 204]
+        lose()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(intake, "TRUSTED_FOR", 0.0)
+            assert post("c") == 204
+    finally:
+        other.close()
+        connection.health_check_enabled = False  # type: ignore[attr-defined]
+    stored = UsageEvent.objects.exclude(event_id__startswith="evt-")
+    assert sorted(stored.values_list("event_id", flat=True)) == ["a", "b", "c"]

@@ -36,17 +36,20 @@ def append_pieces(
     before.
     """
     few: list[tuple[Any, ...]] = []
+    many: list[tuple[Any, ...]] = []
     for type_, occurrences in events.items():
         counting = rollups.get(type_, ())
         arrays: _Arrays = {}
         found = pieces([definition for _, definition in counting], occurrences)
         for (rollup_id, _), columns in zip(counting, found, strict=True):
             if connection.vendor == "postgresql" and len(columns.events) >= WORTH_A_BATCH:
-                _insert_batch(rollup_id, columns, received_at, arrays)
+                many.append((rollup_id, received_at, *_as_arrays(columns, arrays)))
             else:
                 few += ((rollup_id, *piece) for piece in zip(*columns, strict=True))
     if few:
         _insert(few, received_at)
+    if many:
+        _insert_batches(many)
 
 
 _Arrays = dict[int, tuple[Sequence[Any], Any]]
@@ -72,22 +75,28 @@ def _insert(rows: Sequence[tuple[Any, ...]], received_at: datetime) -> None:
         )
 
 
-def _insert_batch(rollup_id: int, found: Pieces, received_at: datetime, arrays: _Arrays) -> None:
+def _as_arrays(found: Pieces, arrays: _Arrays) -> list[Any]:
     values = []
     for column, made in zip(found, _MADE, strict=True):
         known = arrays.get(id(column))
         if known is None:
             known = arrays[id(column)] = column, made(column)
         values.append(known[1])
+    return values
+
+
+def _insert_batches(rows: Sequence[tuple[Any, ...]]) -> None:
+    marks = (
+        "(%s, %s, %s::bigint[], %s::bigint[], %s::jsonb[], %s::timestamptz[], %s::timestamptz[], "
+        "%s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], "
+        "%s::timestamptz[], %s::timestamptz[], %s::bigint[])"
+    )
     with wire.server_cursor() as cursor:
         cursor.execute(
             "INSERT INTO metering_piecebatch (rollup_id, last_received_at, customer_ids, "
             "subscription_ids, keys, starts, ends, events, totals, highests, areas, last_values, "
-            "first_times, last_times, last_ids) "
-            "VALUES (%s, %s, %s::bigint[], %s::bigint[], %s::jsonb[], %s::timestamptz[], "
-            "%s::timestamptz[], %s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], "
-            "%s::numeric[], %s::timestamptz[], %s::timestamptz[], %s::bigint[])",
-            (rollup_id, received_at, *values),
+            f"first_times, last_times, last_ids) VALUES {', '.join([marks] * len(rows))}",
+            [value for row in rows for value in row],
             prepare=True,
         )
 
