@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from django.db import models, transaction
 
 from billing.chunk import Chunk
-from billing.models import BillingPeriod, Invoice, PeriodStatus
+from billing.models import BillingPeriod, Invoice, InvoiceLine, PeriodStatus
 from billing.models.invoices import UNISSUED
 from billing.services.issuing import recalculate_invoices
 from billing.services.upcoming import Running, running_periods
@@ -296,6 +296,11 @@ def _fit(subscription_id: int, *, at: datetime, actor: Actor) -> None:
 
     A draft that charged it in advance, but is not issued, charges what is served (R21).
     """
+    # Invoices before periods, as whoever discards one locks them.
+    lines = InvoiceLine.objects.filter(
+        subscription=subscription_id, invoice__status__in=UNISSUED
+    ).values("invoice")
+    list(Invoice.objects.select_for_update().filter(pk__in=lines).order_by("pk").values("pk"))
     mine = BillingPeriod.objects.select_for_update().filter(subscription=subscription_id)
     last = mine.order_by("-number").first()
     if last is None or last.status in (PeriodStatus.CLOSED, PeriodStatus.WAIVED):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from billing.models import BillingPeriod, Invoice, PeriodCharge
-from billing.services import issuing, life
+from billing.services import closing, issuing, life
 from billing.services.life import When
 from catalog.models import PlanVersion, ValueMetric
 from config.base.audit import SYSTEM
@@ -339,3 +342,55 @@ def test_a_look_ahead_is_what_is_billed(ada: Subscription, large: PlanVersion) -
     drawn = [(line.description, f"{line.net:.2f}") for line in found.running.composed.lines]
     change(ada, large, at(4, 15))
     assert (day, drawn) == (date(2026, 4, 15), invoiced(at(5, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        pytest.param([2], id="the second day"),
+        pytest.param([30], id="the last day"),
+        pytest.param([2, 3, 4], id="three days running"),
+        pytest.param([5, 17, 18, 29], id="four changes"),
+    ],
+)
+def test_parts_touch_and_sum_to_the_whole_period(
+    ada: Subscription, small: PlanVersion, large: PlanVersion, days: list[int]
+) -> None:
+    for number, day in enumerate(days):
+        change(ada, small if number % 2 else large, at(4, day), "immediate")
+    close(at(5, 1, 1))
+    parts = list(BillingPeriod.objects.filter(status="closed").order_by("number"))
+    assert sum((part.end_date - part.start_date).days for part in parts) == 30
+    assert [part.start_date.day for part in parts] == [1, *days]
+    assert all(after.starts_at == part.ends_at for part, after in pairwise(parts))
+    last = Invoice.objects.with_lines().latest("pk")
+    fees = [line.net for line in last.lines.all() if line.kind in ("fee", "credit")]
+    whole = [100 if number % 2 else 200 for number, _ in enumerate(days)]
+    ends = [*days[1:], 31]
+    own = [D(fee) * (end - day) / 30 for fee, day, end in zip(whole, days, ends, strict=True)]
+    credit = D(100) * (31 - days[0]) / 30
+    next_fee = 100 if len(days) % 2 == 0 else 200
+    assert abs(sum(fees) - (next_fee + sum(own) - credit)) <= D("0.03")
+
+
+def test_a_close_costs_the_same_queries_however_many_changed(
+    small: PlanVersion, large: PlanVersion
+) -> None:
+    def begun(count: int, year: int) -> list[int]:
+        ids = []
+        for _ in range(count):
+            one = make.subscription(version=small, starts_on=date(year, 4, 1))
+            closing.close_subscriptions(subscription_ids=[one.pk], as_of=at(4, 1, year=year))
+            issue(at(4, 1, year=year))
+            change(one, large, at(4, 15, year=year))
+            ids.append(one.pk)
+        return ids
+
+    counts = []
+    for count, year in ((2, 2025), (6, 2026)):
+        ids = begun(count, year)
+        with CaptureQueriesContext(connection) as captured:
+            closed = closing.close_subscriptions(subscription_ids=ids, as_of=at(5, 1, 1, year=year))
+        assert closed == count * 2
+        counts.append(len(captured))
+    assert counts[0] == counts[1]
