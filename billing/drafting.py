@@ -118,7 +118,7 @@ def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
     ahead = billed_ahead([part for draft in drafts for part in draft.ended])
     subscriptions = {draft.subscription.pk: draft.subscription for draft in drafts}.values()
     first_parts = [draft.ended[0] for draft in drafts if draft.ended]
-    due, units = billed_for_another_version(first_parts), billed_units(first_parts)
+    due, units = begun_with_a_change(first_parts), billed_units(first_parts)
     spending, unused = Spending(subscriptions), UnusedFees(subscriptions)
     found = []
     for draft in drafts:
@@ -170,34 +170,27 @@ def billed_ahead(served: Iterable[Served]) -> dict[int, Decimal]:
     return dict(sums.values_list("period", "net"))
 
 
-def billed_for_another_version(served: Iterable[Served]) -> set[int]:
-    """Return the periods whose advance fee was billed under a version that they changed from.
+def begun_with_a_change(served: Iterable[Served]) -> set[int]:
+    """Return the periods whose advance fee no invoice before the one that closes them ever charged.
 
-    That is so where the plan changed on a period's first day, after its fee was billed: all of that
-    is credited (R21a), and the fee of its version is due at its end like that of a part (R20). So is
-    that of a period on whose first day service was resumed, of which nothing was billed.
+    That is so where the plan changed, or service was resumed, on a period's first day, after what
+    is in advance was billed: their fee is due at their end, like that of a part (R20).
     """
-    begun = [
-        one.period
+    begun = {
+        one.period.pk
         for one in served
         if one.period.pk
         and one.period.number
         and one.period.phase.starts_on == one.period.start_date
-    ]
+    }
     if not begun:
         return set()
-    versions = {period.pk: period.phase.plan_version_id for period in begun}
-    billed: dict[int, set[int]] = {period.pk: set() for period in begun if _is_resumed(period)}
-    lines = _billed_before(versions).filter(kind=LineKind.FEE, price__timing=Timing.ADVANCE)
-    for period, version in lines.values_list("period", "price__version"):
-        billed.setdefault(period, set()).add(version)
-    return {period for period, found in billed.items() if versions[period] not in found}
-
-
-def _is_resumed(period: BillingPeriod) -> bool:
-    """Say whether the phase of a period follows a pause."""
-    phases = period.subscription.phases.all()
-    return any(one.is_paused and one.ends_on == period.phase.starts_on for one in phases)
+    billed = _not_by_its_close(begun).filter(
+        kind=LineKind.FEE,
+        price__timing=Timing.ADVANCE,
+        price__version=F("period__phase__plan_version"),
+    )
+    return begun - set(billed.values_list("period", flat=True))
 
 
 def billed_units(served: Iterable[Served]) -> dict[int, dict[str, Decimal]]:
@@ -227,11 +220,15 @@ def billed_units(served: Iterable[Served]) -> dict[int, dict[str, Decimal]]:
 
 def _billed_before(periods: Iterable[int]) -> QuerySet[InvoiceLine]:
     """Return the lines of these periods on live invoices, without those of the one that closes each."""
+    dead = [InvoiceStatus.VOID, InvoiceStatus.DISCARDED]
+    return _not_by_its_close(periods).exclude(invoice__status__in=dead)
+
+
+def _not_by_its_close(periods: Iterable[int]) -> QuerySet[InvoiceLine]:
     closes_it = PeriodCharge.objects.filter(
         invoice=OuterRef("invoice"), period=OuterRef("period")
     ).exclude(purpose=Purpose.OPENING)
-    lines = InvoiceLine.objects.filter(~Exists(closes_it), period__in=list(periods))
-    return lines.exclude(invoice__status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED])
+    return InvoiceLine.objects.filter(~Exists(closes_it), period__in=list(periods))
 
 
 def write_drafts(drafts: Sequence[tuple[Draft, Composed]], *, run_id: int | None) -> list[Invoice]:

@@ -80,6 +80,12 @@ class DraftOutdated(Refusal):
     code = "draft_outdated"
 
 
+class InvoiceCredited(Refusal):
+    """Another invoice credits a fee of it (R32)."""
+
+    code = "invoice_credited"
+
+
 class TaxPeriodOver(Refusal):
     """The invoice belongs to a month whose tax may be declared already (R32)."""
 
@@ -267,6 +273,7 @@ def void_invoice(
     """Declare an issued invoice void; it keeps its number, and its period is billed anew or waived.
 
     :raises InvoiceNotIssued: if it is not issued.
+    :raises InvoiceCredited: if another invoice credits a fee of it.
     :raises TaxPeriodOver: after the month of its issue date, where the issuer is (R32).
     :raises Invalid: without a reason.
     """
@@ -313,10 +320,16 @@ def check_voidable(invoice: Invoice, *, at: datetime) -> None:
     """Refuse to void what is not issued, or was in another month where the issuer is (R32).
 
     :raises InvoiceNotIssued: if it is not issued.
+    :raises InvoiceCredited: if another invoice credits a fee of it.
     :raises TaxPeriodOver: after the month of its issue date.
     """
     if invoice.status != InvoiceStatus.ISSUED:
         raise InvoiceNotIssued(f"{invoice} is not issued: only issued invoices can be voided.")
+    crediting = Invoice.objects.filter(lines__credited__invoice=invoice).exclude(
+        status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED]
+    )
+    if found := crediting.first():
+        raise InvoiceCredited(f"“{found}” credits a fee of {invoice}: undo that one first.")
     today = local_date(at, zone(invoice.seller["time_zone"]))
     assert invoice.issue_date is not None
     if (today.year, today.month) != (invoice.issue_date.year, invoice.issue_date.month):

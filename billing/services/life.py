@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from django.db import models, transaction
 
 from billing.chunk import Chunk
-from billing.models import BillingPeriod, Invoice, InvoiceLine, PeriodStatus
+from billing.models import BillingPeriod, Invoice, InvoiceLine, InvoiceStatus, PeriodStatus
 from billing.models.invoices import UNISSUED
 from billing.services.issuing import recalculate_invoices
 from billing.services.upcoming import Running, running_periods
@@ -36,6 +36,7 @@ _FITTED = (
     "nominal_end_date",
     "ends_at",
     "usage_cutoff",
+    "is_trial",
 )
 
 
@@ -60,6 +61,12 @@ class NotProrated(Refusal):
     """A price of the plan is never prorated, so the plan changes where a period ends (R15)."""
 
     code = "not_prorated"
+
+
+class FirstFeeBilled(Refusal):
+    """Its plan can't be replaced on its first day, since that is billed already."""
+
+    code = "first_fee_billed"
 
 
 class Next(NamedTuple):
@@ -127,12 +134,16 @@ def change_plan(
     :raises VersionNotOffered: if the version is a draft or retired.
     :raises PlanUnchanged: if it is under this version already.
     :raises NotProrated: at once, where a price is never prorated.
+    :raises FirstFeeBilled: on the first day of service, where that can't be redrawn.
     :raises PeriodParked: if the running period is held back.
     :raises Invalid: for another currency, or once it is cancelled to an earlier day.
     """
-    phase = in_force(lock_subscription(subscription_id), at=at)
+    subscription = lock_subscription(subscription_id)
+    phase = in_force(subscription, at=at)
     today = today_of(phase, at=at)
     day = _day_of_change(phase, version, when, today=today)
+    if day == subscription.starts_on:
+        _check_first_day(subscription, version)
     customers.change_version(
         subscription_id=subscription_id, version=version, starts_on=day, today=today, actor=actor
     )
@@ -286,6 +297,22 @@ def _day_of_change(
     return paid_until(phase, day=today) if waits else today
 
 
+def _check_first_day(subscription: Subscription, version: PlanVersion) -> None:
+    """Refuse to replace the plan of the first day once an invoice for it is issued.
+
+    Or drawn at all, where the new plan begins with a trial.
+    """
+    live = Invoice.objects.filter(lines__subscription=subscription).exclude(
+        status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED]
+    )
+    found = live.first() if version.trial_days else live.exclude(status__in=UNISSUED).first()
+    if found:
+        raise FirstFeeBilled(
+            f"“{found}” bills its first day already: undo that invoice and let the day be billed "
+            "anew, or change the plan tomorrow."
+        )
+
+
 def _is_trial(phase: SubscriptionPhase, today: date) -> bool:
     terms = phase_terms(phase)
     return bool(terms.trial_days) and today < terms.paid_from
@@ -312,9 +339,10 @@ def _fit(subscription_id: int, *, at: datetime, actor: Actor) -> None:
     fresh = Chunk([subscription]).following(subscription, before)
     assert fresh is not None
     assert fresh.start_date == last.start_date
+    last.needs_opening = last.needs_opening and not fresh.is_trial
     for name in _FITTED:
         setattr(last, name, getattr(fresh, name))
-    last.save(update_fields=_FITTED)
+    last.save(update_fields=[*_FITTED, "needs_opening"])
     drafts = Invoice.objects.filter(lines__period=last, status__in=UNISSUED).distinct()
     if ids := list(drafts.values_list("pk", flat=True)):
         recalculate_invoices(invoice_ids=ids, at=at, actor=actor)

@@ -394,3 +394,53 @@ def test_a_close_costs_the_same_queries_however_many_changed(
         assert closed == count * 2
         counts.append(len(captured))
     assert counts[0] == counts[1]
+
+
+def test_an_invoice_whose_fee_is_credited_is_not_voided(
+    ada: Subscription, large: PlanVersion
+) -> None:
+    change(ada, large, at(4, 15))
+    opening = Invoice.objects.get()
+    close(at(5, 1, 1))
+    with pytest.raises(issuing.InvoiceCredited, match="undo that one first"):
+        issuing.void_invoice(
+            invoice_id=opening.pk, reason="x", reopen=True, at=at(4, 30), actor=SYSTEM
+        )
+
+
+def test_a_year_s_fee_is_changed_on_the_first_day_of_a_month(calls: ValueMetric) -> None:
+    def yearly(base: str) -> PlanVersion:
+        usage = make.graduated(calls, "rest @ 1", key="calls", interval="month")
+        return make.published(make.flat("base", base), usage, interval="year")
+
+    yan = make.subscription(make.customer("yan"), yearly("365"), starts_on=date(2026, 1, 1))
+    for month in (1, 2, 3):
+        close(at(month, 1, 1))
+        issue(at(month, 1, 2))
+    change(yan, yearly("730"), at(3, 1), "immediate")
+    assert invoiced(at(4, 1, 1)) == [
+        ("Base", "612.00"),  # 730 × 306/365
+        ("Calls", "0.00"),
+        ("Base", "-306.00"),
+    ]
+
+
+def test_a_first_day_that_is_billed_is_undone_first(
+    small: PlanVersion, large: PlanVersion, calls: ValueMetric
+) -> None:
+    trial = priced(calls, "200", 900, "1", trial_days=14)
+    eve = make.subscription(make.customer("eve"), small, starts_on=date(2026, 4, 1))
+    [opening] = close(at(4, 1, 0))
+    with pytest.raises(life.FirstFeeBilled):
+        change(eve, trial, at(4, 1), "immediate")
+    change(eve, large, at(4, 1), "immediate")
+    assert lines(Invoice.objects.get()) == [("Base", "200.00")]
+    issue(at(4, 1))
+    with pytest.raises(life.FirstFeeBilled):
+        change(eve, small, at(4, 1), "immediate")
+    issuing.void_invoice(
+        invoice_id=opening.pk, reason="another plan", reopen=True, at=at(4, 1), actor=SYSTEM
+    )
+    change(eve, trial, at(4, 1), "immediate")
+    assert len(close(at(4, 2))) == 1
+    assert invoiced(at(4, 15, 1)) == [("Base", "200.00")]
