@@ -25,6 +25,7 @@ from billing.usage import read_snapshots
 from config.base import audit
 from config.base.audit import Actor
 from config.base.errors import Refusal
+from config.base.rows import update_rows
 from customers.models import Subscription
 from customers.querysets import SubscriptionQuerySet
 
@@ -149,7 +150,7 @@ def _advance(subscription_ids: Sequence[int], *, as_of: datetime, run_id: int | 
     for period in over:
         period.status, period.closed_at, period.run_id = PeriodStatus.CLOSED, as_of, run_id
     changed = ["needs_opening", "status", "closed_at", "run"]
-    BillingPeriod.objects.bulk_update([*opening, *over], changed)
+    update_rows([*opening, *over], changed)
     return len(over)
 
 

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from billing.add_ons import give_back
 from billing.calculation import tax_for
@@ -21,6 +21,7 @@ from billing.models import (
     BillingPeriod,
     DocumentSequence,
     Invoice,
+    InvoiceAllowance,
     InvoiceLine,
     InvoiceStatus,
     PeriodCharge,
@@ -40,6 +41,7 @@ from catalog.money import plain
 from config.base import audit
 from config.base.audit import Actor
 from config.base.errors import Fault, Invalid, Refusal
+from config.base.rows import update_rows
 from config.base.services import outbox
 from customers.models import Issuer, Subscription
 from customers.periods import local_date, zone
@@ -128,10 +130,10 @@ def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor)
     _check_taxes(invoices, issuers)
     for issuer_id in sorted(by_issuer):
         _number(issuers[issuer_id], by_issuer[issuer_id], as_of=as_of)
-    Invoice.objects.bulk_update(invoices, FROZEN)
-    for invoice in invoices:
-        outbox.put(kind=RENDER, key=str(invoice.uuid), payload={"id": invoice.pk}, due_at=as_of)
-        audit.record(actor=actor, action="issued", subject=invoice)
+    update_rows(invoices, FROZEN)
+    payloads = {str(invoice.uuid): {"id": invoice.pk} for invoice in invoices}
+    outbox.put_all(kind=RENDER, payloads=payloads, due_at=as_of)
+    audit.record_all(actor=actor, action="issued", subjects=invoices)
     return invoices
 
 
@@ -206,13 +208,17 @@ def recalculate_invoices(
     subscriptions = set()  # an invoice that comes after one of these has another past now
     drafts = _redrafted(invoices, at=at)
     telling_otherwise = _with_another_past(drafts)
+    taxes = _by_invoice(TaxSubtotal.objects.filter(invoice__in=invoices), "category", "rate")
+    allowances = _by_invoice(
+        InvoiceAllowance.objects.filter(invoice__in=invoices), "applied", "amount"
+    )
     for invoice, draft, changed in drafts:
         past_changed = invoice.pk in telling_otherwise or draft.subscription.pk in subscriptions
         if only_if_changed and not (
             changed
             or past_changed
-            or _outdated(invoice, draft)
-            or _reduced_otherwise(invoice, draft)
+            or _outdated(invoice, draft, taxes[invoice.pk])
+            or _reduced_otherwise(draft, allowances[invoice.pk])
         ):
             continue
         UsageSnapshot.objects.bulk_create(draft.snapshots)
@@ -377,18 +383,23 @@ def _check_taxes(invoices: Sequence[Invoice], issuers: Mapping[int, Issuer]) -> 
             )
 
 
-def _outdated(invoice: Invoice, draft: Draft) -> bool:
+def _by_invoice(rows: QuerySet[Any], *columns: str) -> dict[int, set[tuple[Any, ...]]]:
+    found: dict[int, set[tuple[Any, ...]]] = defaultdict(set)
+    for invoice_id, *values in rows.values_list("invoice_id", *columns):
+        found[invoice_id].add(tuple(values))
+    return found
+
+
+def _outdated(invoice: Invoice, draft: Draft, drawn: set[tuple[Any, ...]]) -> bool:
     """Say whether parties or tax changed since the invoice was drawn (R21)."""
-    drawn = set(invoice.taxes.values_list("category", "rate"))
     parties = (draft.issuer.pk, payer_of(draft.subscription).pk)
     return parties != (invoice.issuer_id, invoice.customer_id) or drawn != {
         (draft.tax.category, draft.tax.rate)
     }
 
 
-def _reduced_otherwise(invoice: Invoice, draft: Draft) -> bool:
+def _reduced_otherwise(draft: Draft, drawn: set[tuple[Any, ...]]) -> bool:
     """Say whether coupons take something else off now than when the invoice was drawn."""
-    drawn = set(invoice.allowances.values_list("applied", "amount"))
     if not drawn and not draft.subscription.applied_coupons.all():
         return False
     [composed] = compose_all([draft])

@@ -65,6 +65,13 @@ def record(
     return written
 
 
+def record_all(*, actor: Actor, action: str, subjects: Iterable[models.Model]) -> None:
+    """Write that `actor` did `action` to each of these; call it inside the change's transaction."""
+    AuditEntry.objects.bulk_create(
+        entry(actor=actor, action=action, subject=subject) for subject in subjects
+    )
+
+
 def entry(
     *,
     actor: Actor,

@@ -203,8 +203,10 @@ def _write(ids: Sequence[int], *, first_number: int) -> None:
     )
     from catalog.models import Price  # noqa: PLC0415
     from config.base.models import AuditEntry, Outbox  # noqa: PLC0415
+    from customers.models import Issuer  # noqa: PLC0415
 
     prices = list(Price.objects.select_related("metric").order_by("pk"))
+    [issuer] = Issuer.objects.all()
     periods = list(BillingPeriod.objects.filter(pk__in=ids).select_related("subscription"))
     sums = _sums([period.subscription.customer_id for period in periods])
     following = [
@@ -227,7 +229,7 @@ def _write(ids: Sequence[int], *, first_number: int) -> None:
     party = {"name": "Somebody", "legal_name": "Somebody", "line1": "", "time_zone": "UTC"}
     invoices = Invoice.objects.bulk_create(
         Invoice(
-            issuer_id=period.subscription.issuer_id or issuer_id(),
+            issuer=issuer,
             customer_id=period.subscription.customer_id,
             status="issued",
             year=2026,
@@ -313,12 +315,6 @@ def _write(ids: Sequence[int], *, first_number: int) -> None:
         )
         for one in invoices
     )
-
-
-def issuer_id() -> int:
-    from customers.models import Issuer  # noqa: PLC0415
-
-    return Issuer.objects.values_list("pk", flat=True)[0]
 
 
 def _sums(customers: Sequence[int]) -> dict[tuple[int, int], Decimal]:

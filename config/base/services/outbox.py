@@ -43,8 +43,17 @@ def handles(kind: str) -> Callable[[Handler], Handler]:
 
 def put(*, kind: str, key: str, payload: Mapping[str, Any], due_at: datetime) -> None:
     """Add a message, in the transaction of its cause; one of this kind and key stays as it is."""
+    put_all(kind=kind, payloads={key: payload}, due_at=due_at)
+
+
+def put_all(*, kind: str, payloads: Mapping[str, Mapping[str, Any]], due_at: datetime) -> None:
+    """Add messages as `put` does, their payloads by key."""
     Outbox.objects.bulk_create(
-        [Outbox(kind=kind, key=key, payload=dict(payload), due_at=due_at)], ignore_conflicts=True
+        (
+            Outbox(kind=kind, key=key, payload=dict(payload), due_at=due_at)
+            for key, payload in payloads.items()
+        ),
+        ignore_conflicts=True,
     )
 
 
