@@ -96,6 +96,7 @@ def _read(request: HttpRequest, *, lago_batch: bool) -> Envelope:
         sent = request.META.get("CONTENT_TYPE", "")
         raise UnsupportedMediaType(sent, f"Send {PLAIN}, {STRUCTURED} or {BATCH}.")
     body = read_body(request, limit=BYTES_LIMIT)
+    request._body = b""  # a request lies about until the garbage is collected: megabytes must not
     try:
         if lago_batch:
             return read_lago_batch(body)

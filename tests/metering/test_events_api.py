@@ -84,6 +84,12 @@ def test_what_is_stored_is_answered_so_though_it_could_not_be_folded(
     assert UsageEvent.objects.count() == 1
 
 
+def test_a_body_is_not_kept_once_it_is_read(gateway: APIClient) -> None:
+    """Django's requests refer to themselves, so a worker would hold hundreds of megabytes."""
+    response = post(gateway, [body()])
+    assert (response.json()["accepted"], response.wsgi_request.body) == (1, b"")
+
+
 def test_a_time_of_any_length_is_read_and_only_usual_ones_are_remembered(
     gateway: APIClient,
 ) -> None:
