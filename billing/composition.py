@@ -178,12 +178,15 @@ def _kept(part: Served, ahead: Mapping[int, Decimal], unused: Sequence[Unused]) 
 def _commitment(
     ended: Served, lines: Sequence[InvoiceLine], ahead: Decimal, exponent: int
 ) -> Iterator[InvoiceLine]:
-    """Charge what a period lacks of the plan's minimum commitment (R16), for its share of days."""
+    """Charge what an interval of the plan that ends lacks of its minimum commitment (R16).
+
+    For its share of days. `ahead` is what other invoices charge for it, `lines` hold the rest.
+    """
     least, period = ended.offer.version.minimum_commitment, ended.period
-    if not least or period.phase.is_paused:
+    if not least or period.phase.is_paused or not (own := ended.plan_period).ends_with(period):
         return
-    days = (period.end_date - period.start_date).days
-    part = DayFraction(days, (period.nominal_end_date - period.nominal_start_date).days)
+    days = (own.end_date - own.start_date).days
+    part = DayFraction(days, (own.nominal_end_date - own.nominal_start_date).days)
     floor = money.round_half_up(money.times(least, part.value), exponent)
     of_the_period = (line.net for line in lines if line.period is period)
     charged = money.round_half_up(money.exact_sum([ahead, *of_the_period]), exponent)
@@ -203,8 +206,8 @@ def _commitment(
         kind=LineKind.COMMITMENT,
         description=LineKind.COMMITMENT.label,
         period=period,
-        service_start=period.start_date,
-        service_end=period.end_date,
+        service_start=own.start_date,
+        service_end=own.end_date,
         quantity=Decimal(1),
         net=lacking,
         recognition=Recognition.OVER_TIME,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -33,9 +33,11 @@ from billing.offers import Served
 from billing.parties import buyer_of, payer_of, seller_of
 from billing.unused import UnusedFees
 from catalog.models import Timing
+from catalog.money import EXACT, ZERO
 from config.base.fields import ExactSum
 from customers.models import Issuer, Subscription
 
+_UNDONE = (InvoiceStatus.VOID, InvoiceStatus.DISCARDED)
 AUTO_ISSUE = timedelta(hours=24)  # after the close could start (R26)
 
 
@@ -159,15 +161,51 @@ def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
 def billed_ahead(served: Iterable[Served]) -> dict[int, Decimal]:
     """Return, by period, what invoices before the one that closes it charge for it: its fee.
 
-    Of periods under a plan with a minimum commitment, which it counts towards (R16).
+    Of periods under a plan with a minimum commitment, which it counts towards (R16). Where one ends
+    an interval of the plan that began earlier, with all that was charged for the periods before it.
     """
-    committed = [
-        one.period.pk for one in served if one.period.pk and one.offer.version.minimum_commitment
-    ]
+    committed = {
+        one.period.pk: one
+        for one in served
+        if one.period.pk and one.offer.version.minimum_commitment
+    }
     if not committed:
         return {}
     sums = _billed_before(committed).order_by().values("period").annotate(net=ExactSum("net"))
-    return dict(sums.values_list("period", "net"))
+    found: dict[int, Decimal] = dict(sums.values_list("period", "net"))
+    for pk, net in _billed_since(committed):
+        found[pk] = EXACT.add(found.get(pk, ZERO), net)
+    return found
+
+
+def _billed_since(committed: Mapping[int, Served]) -> Iterator[tuple[int, Decimal]]:
+    """Yield what is charged for earlier periods of the plan's interval that each of these ends."""
+    spanning: dict[int, list[tuple[int, date, date]]] = defaultdict(list)
+    for pk, one in committed.items():
+        own, period = one.plan_period, one.period
+        if own.ends_with(period) and not own.begins_with(period):
+            spanning[period.subscription_id].append((pk, own.start_date, period.start_date))
+    if not spanning:
+        return
+    first = min(since for spans in spanning.values() for _, since, _ in spans)
+    closing = PeriodCharge.objects.filter(period__in=committed, is_live=True)
+    closed_by = dict(
+        closing.exclude(purpose=Purpose.OPENING).values_list("period_id", "invoice_id")
+    )
+    lines = InvoiceLine.objects.exclude(invoice__status__in=_UNDONE).exclude(
+        kind=LineKind.COMMITMENT
+    )
+    nets = (
+        lines.filter(subscription__in=spanning, period__start_date__gte=first)
+        .order_by()
+        .values("subscription_id", "period__start_date", "invoice_id")
+        .annotate(net=ExactSum("net"))
+    )
+    for row in nets:
+        for pk, since, start in spanning[row["subscription_id"]]:
+            is_earlier = since <= row["period__start_date"] < start
+            if is_earlier and row["invoice_id"] != closed_by.get(pk):
+                yield pk, row["net"]
 
 
 def begun_with_a_change(served: Iterable[Served]) -> set[int]:
@@ -220,7 +258,7 @@ def billed_units(served: Iterable[Served]) -> dict[int, dict[str, Decimal]]:
 
 def _billed_before(periods: Iterable[int]) -> QuerySet[InvoiceLine]:
     """Return the lines of these periods on live invoices, without those of the one that closes each."""
-    dead = [InvoiceStatus.VOID, InvoiceStatus.DISCARDED]
+    dead = _UNDONE
     return _not_by_its_close(periods).exclude(invoice__status__in=dead)
 
 

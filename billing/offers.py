@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from billing.history import PastKey
 from billing.models import BillingPeriod, UsageSnapshot
-from billing.service_periods import ServicePeriod, service_period
+from billing.service_periods import ServicePeriod, plan_period, service_period
 from billing.usage import Reading
 from catalog import money, pricing
 from catalog.drafts import drafts_of, price_value
@@ -127,3 +127,8 @@ class Served(NamedTuple):
     def service_period(self, price: Price) -> ServicePeriod:
         """Return what a price is charged for in this period, or across it (R4)."""
         return service_period(price, self.period, self.offer.version)
+
+    @property
+    def plan_period(self) -> ServicePeriod:
+        """What the plan's minimum commitment is compared over: an interval of the plan (R16)."""
+        return plan_period(self.period, self.offer.version)

@@ -46,7 +46,21 @@ def service_period(price: Price, period: BillingPeriod, version: PlanVersion) ->
 
     The period's subscription is loaded `with_terms`.
     """
-    interval, count = interval_of(price, version)
+    return _around(period, version, *interval_of(price, version))
+
+
+def plan_period(period: BillingPeriod, version: PlanVersion) -> ServicePeriod:
+    """Return the interval of the plan in which a billing period lies, which may be one of several.
+
+    A plan of a year with prices of a month is billed twelve times in it. The period's subscription
+    is loaded `with_terms`.
+    """
+    return _around(period, version, version.interval, version.interval_count)
+
+
+def _around(
+    period: BillingPeriod, version: PlanVersion, interval: str, count: int
+) -> ServicePeriod:
     is_usual = (interval, count) == (version.billing_interval, version.billing_interval_count)
     if is_usual or period.is_trial:
         return ServicePeriod(

@@ -13,6 +13,7 @@ from billing.services import issuing
 from catalog.models import PlanVersion
 from config.base.audit import SYSTEM
 from customers.models import Subscription
+from customers.services import end_subscription
 from tests import factories as make
 from tests.billing.months import close, lines, use
 from tests.conftest import Caller
@@ -103,3 +104,72 @@ def test_the_api_says_floor_and_what_was_charged(caller: Caller) -> None:
     assert (line["kind"], line["metric"], line["net"]) == ("commitment", None, "40.00")
     said = line["explanation"]
     assert (said["floor"], said["charged"], said["amount"]) == ("50.00", "10.00", "40.00")
+
+
+class TestOfAYearBilledByTheMonth:
+    """A plan of a year whose usage is charged every month is committed to once a year."""
+
+    def version(self, least: str = "200") -> PlanVersion:
+        fee = make.flat("base", "60", timing="advance")
+        calls = make.graduated(make.metric("calls"), "rest @ 1", key="calls", interval="month")
+        return make.published(fee, calls, interval="year", minimum_commitment=D(least))
+
+    def committed(self) -> list[tuple[str, date, date]]:
+        found = InvoiceLine.objects.filter(kind="commitment").order_by("pk")
+        return [(f"{one.net:.2f}", one.service_start, one.service_end) for one in found]
+
+    def test_what_the_year_lacks_is_charged_once_at_its_end(self) -> None:
+        subscription = ada(self.version())
+        for month, day in ((11, 20), (12, 20)):
+            use(subscription, at(month, day), calls=15)
+        use(subscription, at(10, 31, year=2027), calls=30)
+        close(at(10, 2, year=2027))
+        assert self.committed() == []
+        close(at(11, 2, year=2027))  # 200 less 60, 15, 15 and 30
+        assert self.committed() == [("80.00", date(2026, 11, 1), date(2027, 11, 1))]
+        close(at(11, 2, year=2028))  # and again of the next, which had its fee alone
+        assert [net for net, _, _ in self.committed()] == ["80.00", "140.00"]
+
+    def test_redrawn_it_is_the_same_and_what_is_void_does_not_count(self) -> None:
+        version = self.version()
+        subscription = make.subscription(
+            make.customer("ada", manual_approval=True), version, starts_on=date(2026, 11, 1)
+        )
+        use(subscription, at(12, 20), calls=15)
+        *_, last = close(at(11, 2, year=2027))
+        assert [net for net, _, _ in self.committed()] == ["125.00"]
+        issuing.recalculate_invoices(invoice_ids=[last.pk], at=at(11, 2, year=2027), actor=SYSTEM)
+        assert [net for net, _, _ in self.committed()] == ["125.00"]
+        december = InvoiceLine.objects.get(kind="usage", net=15).invoice
+        issuing.discard_invoice(
+            invoice_id=december.pk, reason="x", reopen=False, at=at(11, 2, year=2027), actor=SYSTEM
+        )
+        issuing.recalculate_invoices(invoice_ids=[last.pk], at=at(11, 2, year=2027), actor=SYSTEM)
+        assert [net for net, _, _ in self.committed()] == ["140.00"]
+
+    def test_a_year_cut_short_is_committed_to_its_share_of_days(self) -> None:
+        subscription = ada(self.version("365"), starts_on=date(2026, 11, 1))
+        close(at(11, 2))
+        end_subscription(
+            subscription_id=subscription.pk,
+            ends_on=date(2027, 1, 1),
+            today=date(2026, 11, 2),
+            actor=SYSTEM,
+        )
+        *_, last = close(at(1, 2, year=2027))
+        line = last.lines.get(kind="commitment")
+        assert (line.explanation["floor"], line.explanation["period_fraction"]) == (
+            "61.00",
+            "61/365",
+        )
+
+    def test_ten_customers_cost_no_more_queries_than_one(
+        self, django_assert_max_num_queries: Any
+    ) -> None:
+        version = self.version()
+        for _ in range(10):
+            make.subscription(make.customer(), version, starts_on=date(2026, 11, 1))
+        close(at(10, 2, year=2027))
+        with django_assert_max_num_queries(95):
+            close(at(11, 1, year=2027))
+        assert len(self.committed()) == 10
