@@ -48,7 +48,10 @@ def plan_terms(version: PlanVersion, *, language: str, contact: str = "") -> lis
     drafts = drafts_of(list(version.prices.all()))
     return [
         Section(say["periods"], tuple(_periods(version, say, tag))),
-        *(_price(draft, version, say, tag) for draft in drafts),
+        *(
+            _price(draft, version, say, tag, before=drafts[:place])
+            for place, draft in enumerate(drafts)
+        ),
         Section(say["parts"], tuple(_parts(version, drafts, say))),
         Section(say["usage"], tuple(_usage(drafts, say))),
         Section(say["invoice"], tuple(_invoice(version, say, tag))),
@@ -68,15 +71,29 @@ def _periods(version: PlanVersion, say: Mapping[str, str], tag: str) -> Iterator
         yield say["trial"].format(days=number(Decimal(version.trial_days), tag))
 
 
-def _price(draft: PriceDraft, version: PlanVersion, say: Mapping[str, str], tag: str) -> Section:
+def _price(
+    draft: PriceDraft,
+    version: PlanVersion,
+    say: Mapping[str, str],
+    tag: str,
+    *,
+    before: Sequence[PriceDraft],
+) -> Section:
     price, value = draft.price, price_value(draft)
     exponent = money.exponent(version.currency)
     unit, units = _names(price, say)
     sentences = [*(_counted(price.metric, say, tag) if price.metric else ())]
     if price.filters:
         sentences.append(say["only where"].format(conditions=_conditions(price.filters, say)))
+    if earlier := _taken_before(price, before):
+        names = say["and"].join(say["quoted"].format(name=name) for name in earlier)
+        sentences.append(say["not taken"].format(names=names))
     rule = describe(value, unit=unit, unit_plural=units, exponent=exponent, locale=tag)
     sentences.append(say["costs"].format(rule=rule, currency=version.currency))
+    if price.model == PriceModel.MATRIX:
+        sentences.append(say["first fits"])
+        if value.included:
+            sentences.append(say["included in order"])
     if price.metric is None:
         sentences.append(say["quantity"])
     sentences.append(_timing(price, version, say, tag))
@@ -84,6 +101,13 @@ def _price(draft: PriceDraft, version: PlanVersion, say: Mapping[str, str], tag:
         sentences.append(say[f"policy {OveragePolicy(price.overage_policy)}"])
     example, rows, total = _example(draft, version.currency, say, tag)
     return Section(price.name, tuple(sentences), example, rows, total)
+
+
+def _taken_before(price: Price, before: Sequence[PriceDraft]) -> list[str]:
+    """Name the prices that usage of the same metric belongs to first (R13)."""
+    if price.metric is None:
+        return []
+    return [other.name for other, _ in before if other.metric_id == price.metric_id]
 
 
 def _counted(metric: ValueMetric, say: Mapping[str, str], tag: str) -> Iterator[str]:
@@ -151,7 +175,13 @@ def _usage(drafts: Sequence[PriceDraft], say: Mapping[str, str]) -> Iterator[str
 def _invoice(version: PlanVersion, say: Mapping[str, str], tag: str) -> Iterator[str]:
     if version.minimum_commitment:
         least = amount(version.minimum_commitment, money.exponent(version.currency), tag)
-        yield say["commitment"].format(amount=f"{least} {version.currency}")
+        lasts = _interval(version.interval, version.interval_count, say, tag)
+        if version.interval_count == 1:
+            lasts = say["one"].format(interval=lasts)
+        billed = (version.billing_interval, version.billing_interval_count)
+        is_usual = billed == (version.interval, version.interval_count)
+        key = "commitment" if is_usual else "commitment of several"
+        yield say[key].format(amount=f"{least} {version.currency}", interval=lasts)
     yield say["line rounding"]
     yield say["tax"]
     yield say["frozen"]
@@ -183,7 +213,8 @@ def _told(usage: pricing.Usage, draft: PriceDraft, say: Mapping[str, str], tag: 
     if isinstance(usage, pricing.Payments):
         return say["payments"].format(count=number(Decimal(len(list(usage.amounts))), tag))
     if isinstance(usage, pricing.Cells):
-        return say["each combination"].format(units=_names(draft.price, say)[1])
+        each = number(usage.cells[0].quantity, tag)
+        return say["each combination"].format(count=each, units=_names(draft.price, say)[1])
     if draft.price.model == PriceModel.FLAT:
         return say["one period"]
     return counted_text(usage, draft, tag)

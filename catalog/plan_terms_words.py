@@ -39,6 +39,10 @@ WORDS: dict[str, dict[str, str]] = {
         "(by “{property}”). We multiply each level by the hours it holds: 10 for two hours counts 20 "
         "{units}.",
         "only where": "Only usage counts for which {conditions}.",
+        "not taken": "Usage that is charged under {names} is not charged here again.",
+        "quoted": "“{name}”",
+        "first fits": "Where several of these prices fit a unit, the first of them is its price.",
+        "included in order": "What is included covers units in the order of these prices.",
         "filter eq": "“{name}” is {values}",
         "filter in": "“{name}” is one of {values}",
         "filter not_in": "“{name}” is none of {values}, or missing",
@@ -102,6 +106,10 @@ WORDS: dict[str, dict[str, str]] = {
         "commitment": "All charges for a period together come to at least {amount} before tax; what "
         "is lacking is charged as “Minimum commitment”. What you buy once, beside this plan, does "
         "not count toward it. In a part of a period it is multiplied by the same fraction.",
+        "commitment of several": "All charges for {interval} of your plan together come to at least "
+        "{amount} before tax; once it is over, what is lacking is charged as “Minimum commitment”. "
+        "What you buy once, beside this plan, does not count toward it. If your service covers only "
+        "a part of it, it is multiplied by that part, counted in whole days.",
         "line rounding": "Every line is rounded once, halves up, to the smallest coin of its "
         "currency; the steps above are exact. Every line shows how it came about.",
         "tax": "Prices are before tax. Tax is calculated once per rate, on the sum of its lines.",
@@ -115,7 +123,7 @@ WORDS: dict[str, dict[str, str]] = {
         "explained or corrected.",
         "example": "Example: {used}",
         "payments": "{count} payments of 100 each",
-        "each combination": "100 {units} of each kind",
+        "each combination": "{count} {units} of each kind",
         "one period": "one whole period",
         "unit": "unit",
         "units": "units",
@@ -173,6 +181,10 @@ WORDS: dict[str, dict[str, str]] = {
         "einen Stand (um „{property}“). Wir multiplizieren jeden Stand mit den Stunden, in denen er "
         "gilt: 10 für zwei Stunden zählt 20 {units}.",
         "only where": "Es zählt nur Nutzung, für die gilt: {conditions}.",
+        "not taken": "Nutzung, die unter {names} berechnet wird, wird hier nicht noch einmal berechnet.",
+        "quoted": "„{name}“",
+        "first fits": "Passen mehrere dieser Preise auf eine Einheit, gilt der erste davon.",
+        "included in order": "Was enthalten ist, deckt Einheiten in der Reihenfolge dieser Preise ab.",
         "filter eq": "„{name}“ ist {values}",
         "filter in": "„{name}“ ist eines von {values}",
         "filter not_in": "„{name}“ ist keines von {values} oder fehlt",
@@ -242,6 +254,11 @@ WORDS: dict[str, dict[str, str]] = {
         "was fehlt, wird als „Mindestabnahme“ berechnet. Was Sie einmalig neben diesem Tarif kaufen, "
         "zählt dazu nicht. In einem Teil eines Zeitraums wird sie mit demselben Bruchteil "
         "multipliziert.",
+        "commitment of several": "Sobald {interval} Ihres Tarifs vorbei ist, werden alle Posten dafür "
+        "zusammengezählt: Sie betragen mindestens {amount} vor Steuern; was fehlt, wird als "
+        "„Mindestabnahme“ berechnet. Was Sie einmalig neben diesem Tarif kaufen, zählt dazu nicht. "
+        "Umfasst Ihr Vertrag nur einen Teil davon, wird sie mit diesem Teil, in ganzen Tagen "
+        "gezählt, multipliziert.",
         "line rounding": "Jeder Posten wird einmal kaufmännisch auf die kleinste Münze der Währung "
         "gerundet; die Schritte davor sind exakt. Jeder Posten zeigt, wie er zustande kam.",
         "tax": "Preise verstehen sich vor Steuern. Steuer wird je Satz einmal auf die Summe der "
@@ -258,7 +275,7 @@ WORDS: dict[str, dict[str, str]] = {
         "Posten wird erklärt oder berichtigt.",
         "example": "Beispiel: {used}",
         "payments": "{count} Zahlungen zu je 100",
-        "each combination": "je 100 {units} jeder Art",
+        "each combination": "je {count} {units} jeder Art",
         "one period": "ein ganzer Zeitraum",
         "unit": "Einheit",
         "units": "Einheiten",

@@ -13,11 +13,11 @@ from typing import Literal, NamedTuple
 
 from catalog import money
 from catalog.calculator import rated_in_whole
-from catalog.drafts import PriceDraft, interval_of
+from catalog.drafts import PriceDraft, interval_of, price_value
 from catalog.models import PlanVersion, PriceModel
 from catalog.money import EXACT, ZERO
 from catalog.pricing import Cell, Cells, Payments, Rated, Usage
-from catalog.worked import sensible_usage
+from catalog.worked import sensible_cell, sensible_usage
 from config.base.errors import Fault
 
 MOST_EVENTS = 10_000
@@ -89,8 +89,9 @@ def questions_of(draft: PriceDraft, typical: Typical | None = None) -> list[Ques
             ]
         case PriceModel.MATRIX:
             matches = [row["match"] for row in draft.price.rows]
+            each = sensible_cell(price_value(draft))
             return [
-                Question(f"{key}/{place}", "cell", draft, Decimal(100), match)
+                Question(f"{key}/{place}", "cell", draft, each, match)
                 for place, match in enumerate([*matches, {}], start=1)
             ]
     usual = sensible_usage(draft)

@@ -6,8 +6,10 @@ Terms, the live example of a draft and the plan's calculator all print these row
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
 from catalog import money, pricing
@@ -79,8 +81,8 @@ def sensible_usage(draft: PriceDraft) -> pricing.Usage:
         case pricing.Percentage(free_events=free):
             return pricing.Payments([Decimal(100)] * (min(free, MOST_FREE) + 2))
         case pricing.Matrix(rows=rows):
-            matches = [*(row.match for row in rows), {}]
-            return pricing.Cells([pricing.Cell(match, Decimal(100)) for match in matches])
+            matches, each = [*(row.match for row in rows), {}], sensible_cell(value)
+            return pricing.Cells([pricing.Cell(match, each) for match in matches])
         case pricing.Flat():
             return Decimal(1)
         case pricing.Graduated(tiers) | pricing.Volume(tiers):
@@ -95,6 +97,13 @@ def sensible_usage(draft: PriceDraft) -> pricing.Usage:
     if metric is None or metric.rounding_scale == 0:
         quantity = money.round_up(quantity, 0)
     return quantity
+
+
+def sensible_cell(price: pricing.Price) -> Decimal:
+    """Choose a quantity of each row of a matrix, so that all together are beyond the allowance."""
+    assert isinstance(price.model, pricing.Matrix)
+    share = Fraction(price.included) / (len(price.model.rows) + 1) / 100
+    return Decimal(100 * (math.ceil(share) + 1))
 
 
 def counted_text(quantity: Decimal, draft: PriceDraft, locale: str) -> str:

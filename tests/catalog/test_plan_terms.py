@@ -139,3 +139,51 @@ def test_every_model_has_an_example_that_adds_up(
     assert section.total.replace(",", ".") == f"{total} EUR"
     amounts = [D(row.amount.replace(",", ".")) for row in section.rows]
     assert sum(amounts, D(0)) == D(total)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "Usage that is charged under “Cards” is not charged here again."),
+        ("de", "Nutzung, die unter „Cards“ berechnet wird, wird hier nicht noch einmal berechnet."),
+    ],
+)
+def test_what_an_earlier_price_takes_is_not_charged_twice(language: str, words: str) -> None:
+    metric = make.metric("calls", dimensions=["region"])
+    cards = PriceDraft(
+        Price(
+            key="c", name="Cards", model="per_unit", metric=metric, timing="arrears",
+            unit_amount=D(2), filters=[{"property": "region", "operator": "in", "values": ["eu"]}],
+        )
+    )  # fmt: skip
+    found = sections(cards, price(metric, unit_amount=D(1)), language=language)
+    assert words in of(found, "Usage")
+    assert words not in of(found, "Cards")
+
+
+def test_a_matrix_says_which_price_fits_what_is_included_and_what_goes_beyond() -> None:
+    metric = make.metric("calls", dimensions=["region"])
+    rows = [{"match": {"region": "eu"}, "unit_amount": "0.5"}]
+    matrix = price(
+        metric, "matrix", dimensions=["region"], rows=rows, unit_amount=D(1),
+        included_quantity=D(1000),
+    )  # fmt: skip
+    found = sections(matrix)
+    assert "the first of them is its price" in of(found, "Usage")
+    assert "What is included covers units in the order of these prices." in of(found, "Usage")
+    [section] = [one for one in found if one.title == "Usage"]
+    assert section.example == "Example: 600 calls of each kind"
+    assert [(row.quantity, row.amount) for row in section.rows] == [
+        ("1,000", "0.00"),
+        ("200", "200.00"),
+    ]
+
+
+def test_a_commitment_says_over_which_time_it_is_compared() -> None:
+    yearly = make.flat(amount="60")
+    monthly = make.graduated(make.metric("calls"), "rest @ 1", interval="month")
+    said = of(sections(yearly, monthly, interval="year", minimum_commitment=D(200)), "Your invoice")
+    assert "All charges for one year of your plan together come to at least 200.00 EUR" in said
+    said = of(sections(make.flat(), minimum_commitment=D(200)), "Your invoice")
+    assert "All charges for a period together come to at least 200.00 EUR" in said
+    assert "What you buy once, beside this plan, does not count toward it." in said
