@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from billing.models import InvoiceLine
+from billing.models import Invoice, InvoiceLine
 from billing.services import issuing
 from catalog.models import PlanVersion
 from config.base.audit import SYSTEM
@@ -140,6 +140,9 @@ class TestOfAYearBilledByTheMonth:
         assert [net for net, _, _ in self.committed()] == ["125.00"]
         issuing.recalculate_invoices(invoice_ids=[last.pk], at=at(11, 2, year=2027), actor=SYSTEM)
         assert [net for net, _, _ in self.committed()] == ["125.00"]
+        drafts = list(Invoice.objects.order_by("pk"))
+        foreseen = issuing.redrawing(drafts, at=at(11, 2, year=2027))
+        assert [one.totals.net for _, one in foreseen] == [draft.net_total for draft in drafts]
         december = InvoiceLine.objects.get(kind="usage", net=15).invoice
         issuing.discard_invoice(
             invoice_id=december.pk, reason="x", reopen=False, at=at(11, 2, year=2027), actor=SYSTEM
