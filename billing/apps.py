@@ -51,7 +51,8 @@ class BillingConfig(AppConfig):
             customer_panels.invoices_panel,
         ]
         SUBSCRIPTION_PANELS.insert(1, customer_panels.subscription_running_panel)
-        SUBSCRIPTION_PANELS.insert(2, life.waiting_panel)
+        SUBSCRIPTION_PANELS.insert(1, life.life_panel)
+        SUBSCRIPTION_PANELS.insert(3, life.waiting_panel)
         SUBSCRIPTION_PANELS.insert(-1, coupons_panel.coupons_panel)
         SUBSCRIPTION_PANELS.insert(-1, add_ons.sold_add_ons_panel)
         FINDERS.extend(finders.FINDERS)

@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin import words
@@ -24,8 +25,18 @@ from config.base.admin.complaints import REFUSED, complaints
 from config.base.admin.theme import action, date_input, number_input, select
 from config.base.audit import Actor
 from customers.admin.subscriptions import SubscriptionAdmin
-from customers.models import Subscription, SubscriptionPhase
+from customers.models import Subscription
 from customers.terms import in_force
+
+STEPS = {
+    "change_plan": "Change plan…",
+    "change_quantity": "Change quantity…",
+    "pause": "Pause…",
+    "resume": "Resume…",
+    "cancel": "Cancel…",
+    "reactivate": "Reactivate…",
+}
+PATHS = {"change-plan", "quantity", "pause", "resume", "cancel", "reactivate"}
 
 Step = Callable[[dict[str, Any], datetime], date]
 """What a page does with what was filled in, at a moment; returns the day it takes effect."""
@@ -99,15 +110,15 @@ class LifePages(AuditedAdmin[Subscription]):
         return request.user.has_perm("customers.change_subscription")
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Offer what fits the state: to pause what is in service, to resume what is paused, …"""
+        """Leave what changes its terms to the panel that says which of it fits."""
         offered: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
-        last = SubscriptionPhase.objects.filter(subscription=object_id).last()
-        hidden = {"cancel" if last and last.ends_on else "reactivate"}
-        hidden.add("pause" if last and last.is_paused else "resume")
-        return [one for one in offered if one.path not in hidden]
+        return [one for one in offered if one.path not in PATHS]
 
     @action(
-        description="Change plan…", url_path="change-plan", permissions=["life"], icon="swap_horiz"
+        description=STEPS["change_plan"],
+        url_path="change-plan",
+        permissions=["life"],
+        icon="swap_horiz",
     )
     def change_plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Choose the plan and when, and see the next invoice."""
@@ -137,7 +148,10 @@ class LifePages(AuditedAdmin[Subscription]):
         )
 
     @action(
-        description="Change quantity…", url_path="quantity", permissions=["life"], icon="group_add"
+        description=STEPS["change_quantity"],
+        url_path="quantity",
+        permissions=["life"],
+        icon="group_add",
     )
     def change_quantity(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask how many there are of what, from when, and show the next invoice."""
@@ -163,7 +177,7 @@ class LifePages(AuditedAdmin[Subscription]):
             done="The quantity holds from {day}.",
         )
 
-    @action(description="Cancel…", url_path="cancel", permissions=["life"], icon="event_busy")
+    @action(description=STEPS["cancel"], url_path="cancel", permissions=["life"], icon="event_busy")
     def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask when service ends, and show the last invoice."""
 
@@ -191,7 +205,7 @@ class LifePages(AuditedAdmin[Subscription]):
             danger=True,
         )
 
-    @action(description="Pause…", url_path="pause", permissions=["life"], icon="pause")
+    @action(description=STEPS["pause"], url_path="pause", permissions=["life"], icon="pause")
     def pause(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask when service rests, and show the next invoice."""
 
@@ -217,7 +231,7 @@ class LifePages(AuditedAdmin[Subscription]):
             done="Service rests from {day}.",
         )
 
-    @action(description="Resume…", url_path="resume", permissions=["life"], icon="play_arrow")
+    @action(description=STEPS["resume"], url_path="resume", permissions=["life"], icon="play_arrow")
     def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Let service go on."""
 
@@ -240,7 +254,9 @@ class LifePages(AuditedAdmin[Subscription]):
             done="Service goes on from {day}.",
         )
 
-    @action(description="Reactivate…", url_path="reactivate", permissions=["life"], icon="undo")
+    @action(
+        description=STEPS["reactivate"], url_path="reactivate", permissions=["life"], icon="undo"
+    )
     def reactivate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Take a cancellation back."""
 
@@ -333,6 +349,27 @@ def _shown(form: forms.Form, day: date, found: Next) -> dict[str, Any]:
         }
     asked = "; ".join(f"{name}={value}" for name, value in form.cleaned_data.items())
     return {**said, "seen": f"{asked}; {said['day']}; {said['total']}"}
+
+
+def life_panel(request: HttpRequest, subscription: Subscription) -> Panel | None:
+    """Offer what fits the state: to pause what is in service, to resume what is paused, …"""
+    if not request.user.has_perm("customers.change_subscription"):
+        return None
+    last = list(subscription.phases.all())[-1]
+    today = life.today_of(last, at=timezone.now())
+    if subscription.ends_on and subscription.ends_on <= today:
+        names = ["reactivate"]
+    else:
+        names = ["change_plan", "change_quantity", "resume" if last.is_paused else "pause"]
+        names.append("reactivate" if subscription.ends_on else "cancel")
+    steps = [
+        {
+            "name": STEPS[name],
+            "url": reverse(f"admin:customers_subscription_{name}", args=(subscription.pk,)),
+        }
+        for name in names
+    ]
+    return Panel("Change it", "admin/billing/life_panel.html", {"steps": steps})
 
 
 def waiting_panel(request: HttpRequest, subscription: Subscription) -> Panel | None:
