@@ -14,7 +14,14 @@ from datetime import datetime
 from django.db import OperationalError, transaction
 from django.db.models import F, Q
 
-from billing.models import BillingPeriod, BillingRun, Invoice, InvoiceStatus, RunStatus
+from billing.models import (
+    BillingPeriod,
+    BillingRun,
+    Invoice,
+    InvoiceStatus,
+    PeriodCharge,
+    RunStatus,
+)
 from billing.querysets import InvoiceQuerySet
 from billing.services.closing import close_subscriptions, to_close
 from billing.services.issuing import (
@@ -71,9 +78,14 @@ def chunks(run: BillingRun) -> Iterator[list[int]]:
 
 
 def close_chunk(*, run_id: int, subscription_ids: list[int], now: datetime) -> BillingRun:
-    """Close some of a run's subscriptions; with the last of them, issue what is due and finish."""
+    """Close some of a run's subscriptions and issue what is due of them; with the last, finish.
+
+    So workers that share a run issue beside each other; only the numbers are spent one by one.
+    """
     run = BillingRun.objects.get(pk=run_id)
     close_subscriptions(subscription_ids=subscription_ids, as_of=run.as_of, run_id=run.pk)
+    theirs = PeriodCharge.objects.filter(subscription__in=subscription_ids, is_live=True)
+    _issue_all(run, Invoice.objects.filter(pk__in=theirs.values("invoice")))
     return finish_if_done(run_id=run_id, now=now)
 
 
@@ -99,12 +111,23 @@ def _finish(run_id: int, *, now: datetime) -> BillingRun:
     )
     if left == 0 and run.status == RunStatus.RUNNING:
         bill_one_offs(as_of=run.as_of, customer_id=run.customer_id, run_id=run.pk)
-        issued = issue_due(as_of=run.as_of, customer_id=run.customer_id)
-        # Two finishers share the invoices out, and each adds its own.
-        BillingRun.objects.filter(pk=run.pk).update(invoices_issued=F("invoices_issued") + issued)
+        _issue_all(run, issuable(as_of=run.as_of, customer_id=run.customer_id))
         _end(run_id, RunStatus.FINISHED, now=now)
     run.refresh_from_db()
     return run
+
+
+def _issue_all(run: BillingRun, invoices: InvoiceQuerySet) -> None:
+    """Issue those of these whose time has come, redrawn once if usage came in since (R26).
+
+    One that can't be issued is held for review, with its reason. Workers that share them out add
+    their own count each.
+    """
+    issued = 0
+    due = invoices.to_issue(at=run.as_of).order_by("pk").values_list("pk", flat=True)
+    while ids := list(due[:CHUNK]):
+        issued += _issue(ids, as_of=run.as_of)
+    BillingRun.objects.filter(pk=run.pk).update(invoices_issued=F("invoices_issued") + issued)
 
 
 def give_up(*, run_id: int, now: datetime) -> None:
@@ -116,19 +139,6 @@ def note_trouble(*, run_id: int, trouble: Exception) -> None:
     """Keep what stopped a run for now, without ending it."""
     said = "".join(traceback.format_exception(trouble))
     BillingRun.objects.filter(pk=run_id).update(last_error=said)
-
-
-def issue_due(*, as_of: datetime, customer_id: int | None = None) -> int:
-    """Issue the drafts whose time has come, redrawn once if usage came in since (R26).
-
-    One that can't be issued is held for review, with its reason in the audit trail.
-    """
-    issued = 0
-    while ids := list(
-        issuable(as_of=as_of, customer_id=customer_id).values_list("pk", flat=True)[:CHUNK]
-    ):
-        issued += _issue(ids, as_of=as_of)
-    return issued
 
 
 def anything_due(*, as_of: datetime) -> bool:

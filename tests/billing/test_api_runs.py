@@ -128,7 +128,7 @@ class TestWithoutABroker:
         self, finance: APIClient, ada: Subscription, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(runs, "issue_due", lambda **_: 1 / 0)
+            patched.setattr(runs, "issuable", lambda **_: 1 / 0)
             halted = finance.post(RUNS, {}).json()
         assert (halted["status"], halted["progress"]) == ("running", {"done": 1, "total": 1})
         assert "ZeroDivisionError" in BillingRun.objects.get().last_error

@@ -416,3 +416,18 @@ def test_a_chunk_costs_the_same_queries_whatever_its_size(
     with django_assert_max_num_queries(45):  # type: ignore[operator]
         closing.close_subscriptions(subscription_ids=ids, as_of=at(12, 1, 1))
     assert Invoice.objects.count() == 2 * customers
+
+
+def test_a_chunk_issues_what_is_due_of_it_and_leaves_the_rest_to_others(
+    ada: Subscription, plan: PlanVersion
+) -> None:
+    bob = make.subscription(make.customer("bob"), plan, key="bob", starts_on=date(2026, 11, 1))
+    moment = at(12, 2, 1)
+    run = runs.start_run(as_of=moment, now=moment, actor=SYSTEM)
+    run = runs.close_chunk(run_id=run.pk, subscription_ids=[ada.pk], now=moment)
+    assert (run.status, run.invoices_issued) == ("running", 2)
+    numbers = Invoice.objects.order_by("sequence").values_list("number", "customer__key")
+    assert list(numbers.all()) == [("INV-2026-000001", "ada"), ("INV-2026-000002", "ada")]
+    run = runs.close_chunk(run_id=run.pk, subscription_ids=[bob.pk], now=moment)
+    assert (run.status, run.invoices_issued) == ("finished", 4)
+    assert list(numbers.all())[2:] == [("INV-2026-000003", "bob"), ("INV-2026-000004", "bob")]

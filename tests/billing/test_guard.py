@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from billing.models import Invoice
-from billing.services import guarding, issuing, runs
+from billing.services import guarding, issuing
 from config.base.audit import SYSTEM
 from config.base.models import AuditEntry
 from customers.models import Subscription
@@ -94,7 +94,7 @@ def test_what_a_person_released_passes() -> None:
     issuing.return_to_draft(invoice_id=last.pk, actor=SYSTEM)
     last.refresh_from_db()
     assert (last.status, last.reason) == ("draft", "")
-    runs.issue_due(as_of=month(6))
+    close(month(6))
     last.refresh_from_db()
     assert (last.status, last.reason) == ("issued", "")
 
@@ -115,7 +115,7 @@ def test_usage_that_comes_in_before_the_issue_is_seen_too() -> None:
     draft = Invoice.objects.latest("pk")
     assert draft.status == "draft"
     use(subscription, month(4, 6), calls=100_000)
-    assert runs.issue_due(as_of=datetime(2026, 5, 3, tzinfo=UTC)) == 0
+    close(datetime(2026, 5, 3, tzinfo=UTC))
     draft.refresh_from_db()
     assert (draft.status, draft.net_total) == ("review", Decimal(100_100))
     assert "100,100.00 EUR net is more than 10 times 100.00 EUR" in draft.reason
