@@ -258,8 +258,7 @@ def billed_units(served: Iterable[Served]) -> dict[int, dict[str, Decimal]]:
 
 def _billed_before(periods: Iterable[int]) -> QuerySet[InvoiceLine]:
     """Return the lines of these periods on live invoices, without those of the one that closes each."""
-    dead = _UNDONE
-    return _not_by_its_close(periods).exclude(invoice__status__in=dead)
+    return _not_by_its_close(periods).exclude(invoice__status__in=_UNDONE)
 
 
 def _not_by_its_close(periods: Iterable[int]) -> QuerySet[InvoiceLine]:
