@@ -44,6 +44,7 @@ class BillingConfig(AppConfig):
         COMING.append(overview.billing_coming)
         PANELS.append(overview.billed_panels)
         WAITING["billing.invoice"] = overview.invoices_waiting
+        WAITING["billing.lateusage"] = overview.late_usage_held
         WAITING["billing.billingperiod"] = overview.periods_parked
         WAITING["billing.billingperiod.due"] = overview.periods_due
         CUSTOMER_PANELS += [

@@ -12,7 +12,8 @@ from billing.models import BillingPeriod
 from billing.offers import Offer
 from billing.parties import issuer_of, payer_of
 from billing.usage import Stretch, Wanted
-from catalog.models import PlanVersion
+from catalog.drafts import interval_of
+from catalog.models import PlanVersion, ValueMetric
 from customers.models import Issuer, Subscription, SubscriptionPhase
 from customers.periods import Period, first_instant, zone
 from customers.terms import periods
@@ -75,6 +76,18 @@ class Chunk:
         if period.end < period.nominal_end:
             *_, last = [period, *takewhile(period.is_cut_from, (other for _, other in coming))]
         return _billing_period(subscription, phase, period, before, whole_until=last.end)
+
+    def reach(self, version_id: int, metric_id: int) -> tuple[ValueMetric, bool]:
+        """Return a metric of a plan version, and whether what came before a period may matter to it.
+
+        It does where the last value is carried over, or a price spans several periods (R4).
+        """
+        offer = self._offers[version_id]
+        [metric] = [one for one in offer.metrics if one.pk == metric_id]
+        version = offer.version
+        usual = (version.billing_interval, version.billing_interval_count)
+        own = {interval_of(one, version) for one in offer.metered if one.metric_id == metric_id}
+        return metric, metric.carry_over or own != {usual}
 
     def wanted(self, period: BillingPeriod) -> Wanted:
         """Say which metrics to measure for a period.

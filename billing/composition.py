@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from billing.add_ons import add_on_line
 from billing.calculation import Tax, Taxed, Totals, add_up, totals
@@ -20,13 +19,14 @@ from billing.charging import (
     charge_usage,
     owned,
 )
+from billing.commitment import charge_commitment
 from billing.coupons import Held, allowances
 from billing.history import Past, PastKey
+from billing.late_usage.lines import carried
 from billing.models import (
     InvoiceAllowance,
     InvoiceLine,
     LineKind,
-    Recognition,
     SoldAddOn,
     TaxSubtotal,
 )
@@ -35,7 +35,6 @@ from billing.unused import Unused, credits
 from catalog import money
 from catalog.models import Timing
 from catalog.money import EXACT, ZERO
-from catalog.pricing import DayFraction
 from customers.models import Subscription
 
 Changes = Mapping[str, Sequence[tuple[date, Decimal]]]
@@ -61,20 +60,23 @@ def compose(
     past: Mapping[PastKey, Sequence[Past]],
     ahead: Mapping[int, Decimal],
     tax: Tax,
+    currency: str,
     coupons: Sequence[Held] = (),
     unused: Sequence[Unused] = (),
     add_ons: Sequence[SoldAddOn] = (),
+    late: Sequence[tuple[InvoiceLine, Tax]] = (),
 ) -> Composed:
     """Charge the period that ended in arrears and the one that starts in advance (R21).
 
     `ended` has the parts of the period that ended, several where the plan changed within it (R20).
     `past` is what was billed before it, which each line tells beside its own; `ahead`, by period,
     what earlier invoices charged for its parts; and `coupons` what reduces the lines, in this order.
-    `add_ons` are charged once besides, and `unused` fees are credited below all that, as far as the
-    total bears it (R32a). An opening has no period that ended, a last invoice none that starts.
+    `add_ons` are charged once besides. Below all that come what is `late` of earlier periods, each
+    line with its own tax, and credits of `unused` fees, as far as the total bears them (R32a). An
+    opening has no period that ended, a last invoice none that starts, and one over nothing but late
+    usage neither.
     """
-    version = (starting or ended[-1]).offer.version
-    exponent = money.exponent(version.currency)
+    exponent = money.exponent(currency)
     changes = _changes(subscription)
     charges: list[tuple[int, InvoiceLine]] = []
     if starting:
@@ -86,7 +88,10 @@ def compose(
     ordered = [line for _, line in sorted(charges, key=lambda charge: charge[0])]
     for part in ended:
         kept = _kept(part, ahead, unused)
-        ordered += _commitment(part, ordered, kept, exponent)
+        of_the_part = [line.net for line in ordered if line.period is part.period]
+        of_the_interval = [line.net for line, _ in late if _is_of(line, part)]
+        charged = add_up([kept, *of_the_part, *of_the_interval])
+        ordered += charge_commitment(part, money.round_half_up(charged, exponent))
     ordered += map(add_on_line, add_ons)
     return _assembled(
         ordered,
@@ -94,7 +99,8 @@ def compose(
         tax=tax,
         coupons=coupons,
         unused=unused,
-        currency=version.currency,
+        late=late,
+        currency=currency,
     )
 
 
@@ -104,7 +110,7 @@ def compose_one_off(
     """Charge add-ons, one or more of one currency, on an invoice of their own."""
     lines = [add_on_line(sold) for sold in add_ons]
     return _assembled(
-        lines, subscription, tax=tax, coupons=(), unused=(), currency=add_ons[0].currency
+        lines, subscription, tax=tax, coupons=(), unused=(), late=(), currency=add_ons[0].currency
     )
 
 
@@ -115,9 +121,10 @@ def _assembled(
     tax: Tax,
     coupons: Sequence[Held],
     unused: Sequence[Unused],
+    late: Sequence[tuple[InvoiceLine, Tax]],
     currency: str,
 ) -> Composed:
-    """Number and tax lines, take coupons off, credit what was unused, and add up."""
+    """Number and tax lines, take coupons off, settle what is late or unused, and add up."""
     exponent = money.exponent(currency)
     for position, line in enumerate(ordered, start=1):
         line.position, line.subscription = position, subscription
@@ -125,7 +132,7 @@ def _assembled(
     reduced = list(allowances(ordered, coupons, exponent=exponent))
     nets = [*(line.net for line in ordered), *(-allowance.amount for allowance in reduced)]
     taxed = [Taxed(net, tax) for net in nets]
-    for line, own_tax in credits(unused, taxed, exponent=exponent):
+    for line, own_tax in _below(late, unused, taxed, exponent=exponent):
         ordered.append(line)
         line.position, line.subscription = len(ordered), subscription
         line.tax_category, line.tax_rate = own_tax.category, own_tax.rate
@@ -168,6 +175,12 @@ def _afterwards(
             yield price.position, owned(line, own_since)
 
 
+def _is_of(late: InvoiceLine, part: Served) -> bool:
+    """Whether late usage counts towards the commitment of an interval that a part ends (R16)."""
+    own = part.plan_period
+    return late.kind == LineKind.LATE and own.start_date <= late.service_start < own.end_date
+
+
 def _kept(part: Served, ahead: Mapping[int, Decimal], unused: Sequence[Unused]) -> Decimal:
     """Return what was charged ahead for a part of a period, less what is credited of it."""
     pk = part.period.pk
@@ -175,44 +188,18 @@ def _kept(part: Served, ahead: Mapping[int, Decimal], unused: Sequence[Unused]) 
     return EXACT.subtract(ahead.get(pk, ZERO), credited)
 
 
-def _commitment(
-    ended: Served, lines: Sequence[InvoiceLine], ahead: Decimal, exponent: int
-) -> Iterator[InvoiceLine]:
-    """Charge what an interval of the plan that ends lacks of its minimum commitment (R16).
-
-    For its share of days. `ahead` is what other invoices charge for it, `lines` hold the rest.
-    """
-    least, period = ended.offer.version.minimum_commitment, ended.period
-    if not least or period.phase.is_paused or not (own := ended.plan_period).ends_with(period):
-        return
-    days = (own.end_date - own.start_date).days
-    part = DayFraction(days, (own.nominal_end_date - own.nominal_start_date).days)
-    floor = money.round_half_up(money.times(least, part.value), exponent)
-    of_the_period = (line.net for line in lines if line.period is period)
-    charged = money.round_half_up(money.exact_sum([ahead, *of_the_period]), exponent)
-    if floor <= charged:
-        return
-    lacking = money.EXACT.subtract(floor, charged)
-    said: dict[str, Any] = {
-        "model": "commitment",
-        "floor": f"{floor:f}",
-        "charged": f"{charged:f}",
-        "amount": f"{lacking:f}",
-        "steps": [],
-    }
-    if not part.is_whole:
-        said["period_fraction"] = str(part)
-    yield InvoiceLine(
-        kind=LineKind.COMMITMENT,
-        description=LineKind.COMMITMENT.label,
-        period=period,
-        service_start=own.start_date,
-        service_end=own.end_date,
-        quantity=Decimal(1),
-        net=lacking,
-        recognition=Recognition.OVER_TIME,
-        explanation=said,
-    )
+def _below(
+    late: Sequence[tuple[InvoiceLine, Tax]],
+    unused: Sequence[Unused],
+    taxed: Sequence[Taxed],
+    *,
+    exponent: int,
+) -> Iterator[tuple[InvoiceLine, Tax]]:
+    """Yield what is late of earlier periods, then credits, each with its tax and as far as there is room."""
+    lines = list(carried(late, taxed, exponent=exponent))
+    yield from lines
+    room = [*taxed, *(Taxed(line.net, tax) for line, tax in lines)]
+    yield from credits(unused, room, exponent=exponent)
 
 
 def _changes(subscription: Subscription) -> dict[str, list[tuple[date, Decimal]]]:

@@ -16,6 +16,7 @@ from billing.calculation import Tax
 from billing.composition import Composed, compose, compose_one_off
 from billing.coupons import Spending
 from billing.history import earlier_usage, period_key
+from billing.late_usage.finding import Late
 from billing.models import (
     BillingPeriod,
     Invoice,
@@ -58,10 +59,15 @@ class Draft:
     """The add-ons that are all it charges (R33); then it charges no period."""
     drawn_at: datetime | None = None
     """When it was decided to charge just these, and so when it may be issued."""
+    late: Sequence[Late] = ()
+    """What came after earlier closes; charged beside the rest, or on its own (R31)."""
 
     @property
     def periods(self) -> list[BillingPeriod]:
-        """The periods it charges (R33): the parts of the one that ended, or at an opening the first."""
+        """The periods it charges (R33): the parts of the one that ended, or at an opening the first.
+
+        None where late usage is all that it charges.
+        """
         if self.purpose == Purpose.OPENING:
             assert self.starting is not None
             return [self.starting.period]
@@ -72,15 +78,21 @@ class Draft:
         return [taken for part in self.ended for taken in part.snapshots.values()]
 
     @property
+    def _served(self) -> Served:
+        if self.purpose == Purpose.LATE:
+            return self.late[-1].served
+        return self.starting or self.ended[-1]
+
+    @property
     def day(self) -> date:
         """The first day after what it charges in arrears, which is that of what is in advance."""
         if self.starting:
             return self.starting.period.start_date
-        return self.ended[-1].period.end_date
+        return self._served.period.end_date
 
     @property
     def currency(self) -> str:
-        return (self.starting or self.ended[-1]).offer.version.currency
+        return self._served.offer.version.currency
 
     def invoice(self, composed: Composed, *, run_id: int | None) -> Invoice:
         """Return the unsaved invoice over composed lines."""
@@ -102,6 +114,8 @@ class Draft:
     def _auto_issue_at(self) -> datetime | None:
         if self.one_off:
             return self.drawn_at
+        if self.purpose == Purpose.LATE:
+            return self.late[-1].snapshot.taken_at + AUTO_ISSUE
         [first, *_] = self.periods
         could_close = first.usage_cutoff if self.ended else first.starts_at
         return could_close + AUTO_ISSUE
@@ -144,6 +158,8 @@ def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
             past=past[period_key(draft.ended[0].period)] if draft.ended else {},
             ahead=ahead,
             tax=draft.tax,
+            currency=draft.currency,
+            late=[(line, tax) for late in draft.late for line, tax in late.to_bill],
             coupons=spending.held(
                 draft.subscription, day=draft.day, currency=draft.currency, replaces=draft.replaces
             ),
@@ -278,17 +294,40 @@ def write_drafts(drafts: Sequence[tuple[Draft, Composed]], *, run_id: int | None
         draft.invoice(composed, run_id=run_id) for draft, composed in written
     )
     attach(list(zip(invoices, (composed for _, composed in written), strict=True)))
-    PeriodCharge.objects.bulk_create(
+    paired = list(zip(invoices, written, strict=True))
+    charges = [
         PeriodCharge(
             subscription=draft.subscription,
             period=period,
             purpose=draft.purpose,
             invoice=invoice,
         )
-        for invoice, (draft, _) in zip(invoices, written, strict=True)
+        for invoice, (draft, _) in paired
         for period in draft.periods
-    )
+    ]
+    charges += [
+        charge
+        for invoice, (draft, composed) in paired
+        for charge in late_charges(invoice, draft.late, composed.lines)
+    ]
+    PeriodCharge.objects.bulk_create(charges)
     return invoices
+
+
+def late_charges(
+    invoice: Invoice, late: Sequence[Late], lines: Sequence[InvoiceLine]
+) -> Iterator[PeriodCharge]:
+    """Yield an invoice's claims on the late usage that its lines carry, unsaved (R33)."""
+    carried = [line.snapshot for line in lines if line.kind == LineKind.LATE]
+    for one in late:
+        if any(one.snapshot is snapshot for snapshot in carried):
+            yield PeriodCharge(
+                subscription=one.served.period.subscription,
+                period=one.served.period,
+                purpose=Purpose.LATE,
+                cause=one.cause,
+                invoice=invoice,
+            )
 
 
 def attach(composed: Sequence[tuple[Invoice, Composed]]) -> None:

@@ -4,7 +4,7 @@ from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants
 
 _EVERYTHING = (
     "billingrun billingperiod usagesnapshot periodcharge "
-    "invoice invoiceline soldaddon taxsubtotal invoicedocument documentsequence"
+    "invoice invoiceline soldaddon taxsubtotal invoicedocument documentsequence lateusage"
 )
 _DAILY = [
     *may("view", _EVERYTHING),
@@ -12,11 +12,17 @@ _DAILY = [
     *may("add change", "soldaddon"),
     "add_billingrun",
     "retry_billingperiod",
+    "bill_lateusage",
 ]
 
 GRANTS: Grants = {
     FINANCE: _DAILY,
-    FINANCE_LEAD: [*_DAILY, *may("issue void waive", "invoice"), "backdate_billingrun"],
+    FINANCE_LEAD: [
+        *_DAILY,
+        *may("issue void waive", "invoice"),
+        "backdate_billingrun",
+        "write_off_lateusage",
+    ],
     SUPPORT: may("view", _EVERYTHING),
     DEVELOPER: may("view", "billingrun billingperiod usagesnapshot"),
 }

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from billing.deliveries import settle_rendered
 from billing.models import BillingRun, RunStatus
-from billing.services import runs
+from billing.services import lateness, runs
 from billing.services.closing import begin_periods
 from billing.services.one_offs import bill_one_offs
 from config.base.audit import SYSTEM
@@ -86,6 +86,12 @@ def sweep() -> None:
     if runs.anything_due(as_of=now):
         run = runs.start_run(as_of=now, now=now, actor=SYSTEM)
         advance_run.delay(run.pk)
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def settle_late_usage() -> None:
+    """Beat, every day: note what came in after its period was closed, and bill what no close will."""
+    lateness.settle_late_usage(as_of=timezone.now())
 
 
 def _is_running(run_id: int) -> bool:

@@ -96,7 +96,8 @@ WORDS: dict[str, dict[str, str]] = {
         "cutoff": "An invoice is drawn up an hour after its period ends at the earliest, and contains "
         "all usage that has reached us by then.",
         "late": "Usage that reaches us later, before the invoice is issued, is added to it. An "
-        "invoice that is issued is never changed.",
+        "invoice that is issued is never changed: what reaches us after that is on a later invoice, "
+        "as the difference to what you would have paid had it come on time.",
         "failed": "An event that we can't assign or read is set aside and not charged. Once it is "
         "mended, it counts at the time at which it happened.",
         "corrected": "An event that was wrong is made void or corrected; the original stays on "
@@ -243,7 +244,8 @@ WORDS: dict[str, dict[str, str]] = {
         "cutoff": "Eine Rechnung wird frühestens eine Stunde nach Ende ihres Zeitraums erstellt und "
         "enthält alle Nutzung, die uns bis dahin erreicht hat.",
         "late": "Nutzung, die uns später, aber vor dem Ausstellen der Rechnung erreicht, kommt noch "
-        "hinzu. Eine ausgestellte Rechnung wird nie geändert.",
+        "hinzu. Eine ausgestellte Rechnung wird nie geändert: Was uns danach erreicht, steht auf einer "
+        "späteren Rechnung, als Unterschied zu dem, was Sie rechtzeitig gezahlt hätten.",
         "failed": "Ein Ereignis, das wir nicht zuordnen oder lesen können, wird zurückgelegt und "
         "nicht berechnet. Ist es berichtigt, zählt es zu dem Zeitpunkt, zu dem es stattfand.",
         "corrected": "Ein falsches Ereignis wird ungültig gemacht oder berichtigt; das Original "

@@ -61,6 +61,12 @@ SECTIONS: dict[str, list[Place]] = {
             "billing.add_billingrun",
         ),
         Place("Invoices", "receipt_long", "billing.invoice", "Drafts to check, invoices issued"),
+        Place(
+            "Late usage",
+            "running_with_errors",
+            "billing.lateusage",
+            "What came in after its period was closed",
+        ),
         Place("Billing periods", "date_range", "billing.billingperiod", "Open, closed and parked"),
         Place("Billing runs", "history_toggle_off", "billing.billingrun", "What each close did"),
     ],

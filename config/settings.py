@@ -1,12 +1,13 @@
 """Settings, driven by the environment; every variable is optional.
 
 SECRET_KEY, DEBUG, ALLOWED_HOSTS, PUBLIC_URL, DATA_DIR, DATABASE_URL, CELERY_BROKER_URL,
-CACHE_URL, EMAIL_URL, TRUSTED_PROXIES: the handbook says for operators what each one does.
+CACHE_URL, EMAIL_URL, LATE_USAGE_DAYS, LATE_USAGE_THRESHOLDS, TRUSTED_PROXIES: the handbook says for operators what each one does.
 """
 
 import os
 import secrets
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -48,6 +49,12 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
 if _public.hostname and _public.hostname not in ALLOWED_HOSTS:
     ALLOWED_HOSTS.append(_public.hostname)
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
+
+LATE_USAGE_DAYS = env.int("LATE_USAGE_DAYS", default=90)
+LATE_USAGE_THRESHOLDS = {
+    currency: Decimal(amount)
+    for currency, amount in env.dict("LATE_USAGE_THRESHOLDS", default={}).items()
+}
 
 INSTALLED_APPS = [
     "unfold",

@@ -214,6 +214,7 @@ class EventAdjustment(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        indexes = (models.Index(fields=["made_at"], name="adjustment_by_made_at"),)
         constraints = (
             one_of("kind", AdjustmentKind, name="adjustment_kind_is_known"),
             exactly_when(

@@ -21,6 +21,8 @@ from billing.models import (
     BillingRun,
     Invoice,
     InvoiceStatus,
+    LateStatus,
+    LateUsage,
     PeriodStatus,
     RunStatus,
 )
@@ -133,6 +135,12 @@ def _invoice_needs(at: datetime) -> Iterator[Need]:
             21,
             f"{said(held, 'invoice is', 'invoices are')} held for review.",
             _invoices(status__exact="review"),
+        )
+    if late := LateUsage.objects.filter(status=LateStatus.HELD).count():
+        yield Need(
+            22,
+            f"{said(late, 'amount of late usage waits', 'amounts of late usage wait')} for a decision.",
+            _listed("billing_lateusage", {"status__exact": LateStatus.HELD.value}),
         )
     today = timezone.localdate(at)
     fell_due = {"due_date__gte": today - MONTH, "due_date__lt": today}
@@ -251,6 +259,10 @@ def invoices_waiting() -> int:
 
 def periods_parked() -> int:
     return waiting(BillingPeriod.objects.filter(status=PeriodStatus.PARKED))
+
+
+def late_usage_held() -> int:
+    return waiting(LateUsage.objects.filter(status=LateStatus.HELD))
 
 
 def periods_due() -> int:

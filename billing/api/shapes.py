@@ -52,11 +52,22 @@ class PastSerializer(serializers.Serializer[Any]):
     included = QuantityString(allow_null=True)
 
 
+class SettledSerializer(serializers.Serializer[Any]):
+    """What was billed before of a price for a period; or, `waived`, not billed on purpose."""
+
+    invoice = serializers.CharField(help_text="Its number; empty where there is none yet.")
+    quantity = QuantityString(minimum=None)
+    amount = QuantityString(minimum=None, help_text="Before tax, after coupons.")
+    waived = serializers.BooleanField(required=False)
+
+
 class ExplanationSerializer(serializers.Serializer[Any]):
     """How an amount came to be: the steps sum to `exact`, and with `rounding` to `amount`.
 
     A minimum charge and a minimum commitment have no steps: `floor` less `charged` is the `amount`.
     Nor has a credit: `paid` times `period_fraction`, less what was credited before and what waits.
+    Late usage is a difference: steps, `exact` and `rounding` make up the `whole`, with its `minimum`,
+    and `amount` is that less `coupons`, all that is `billed` already, and what `waits`.
     """
 
     model = serializers.CharField(
@@ -75,6 +86,23 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     floor = QuantityString(required=False, help_text="The minimum.")
     charged = QuantityString(required=False, help_text="What was charged without it.")
     amount = QuantityString(minimum=None)
+    whole = QuantityString(
+        required=False, help_text="Of late usage: what all usage of the period costs."
+    )
+    minimum = QuantityString(
+        required=False, help_text="Of late usage: the minimum charge in the whole."
+    )
+    coupons = QuantityString(
+        required=False, help_text="What the coupons of the period's invoice take off the whole."
+    )
+    billed = SettledSerializer(
+        many=True, required=False, help_text="Of late usage: what was billed of it before."
+    )
+    waits = QuantityString(
+        required=False,
+        minimum=None,
+        help_text="The part of a credit that a later invoice carries, so that no total is negative.",
+    )
     period_fraction = serializers.CharField(
         required=False, help_text="Where only a part of the period was charged: 16/30."
     )

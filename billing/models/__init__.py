@@ -1,4 +1,4 @@
-"""Periods, runs and snapshots; number sequences; invoices with all their parts; sold add-ons."""
+"""Periods, runs, snapshots, late usage; number sequences; invoices with all their parts; sold add-ons."""
 
 from billing.models.add_ons import BillWhen, SaleStatus, SoldAddOn
 from billing.models.invoices import (
@@ -13,6 +13,7 @@ from billing.models.invoices import (
     TaxCategory,
     TaxSubtotal,
 )
+from billing.models.late import OUTSTANDING, HeldFor, LateStatus, LateUsage
 from billing.models.periods import (
     BillingPeriod,
     BillingRun,
@@ -25,15 +26,19 @@ from billing.models.periods import (
 )
 
 __all__ = [
+    "OUTSTANDING",
     "BillWhen",
     "BillingPeriod",
     "BillingRun",
     "DocumentSequence",
+    "HeldFor",
     "Invoice",
     "InvoiceAllowance",
     "InvoiceDocument",
     "InvoiceLine",
     "InvoiceStatus",
+    "LateStatus",
+    "LateUsage",
     "LineKind",
     "PeriodCharge",
     "PeriodStatus",

@@ -36,6 +36,7 @@ class LineKind(models.TextChoices):
     COMMITMENT = "commitment", "Minimum commitment"
     CREDIT = "credit", "Credit of an unused fee"
     ADD_ON = "add_on", "Add-on"
+    LATE = "late", "Late usage"
 
 
 class TaxCategory(models.TextChoices):
@@ -265,7 +266,9 @@ class InvoiceLine(models.Model):
             one_of("tax_category", TaxCategory, name="line_tax_category_is_known"),
             one_of("recognition", Recognition, name="line_recognition_is_known"),
             exactly_when(
-                Q(kind="usage"), Q(snapshot__isnull=False), name="line_of_usage_has_its_snapshot"
+                Q(kind__in=["usage", "late"]),
+                Q(snapshot__isnull=False),
+                name="line_of_usage_has_its_snapshot",
             ),
             exactly_when(
                 Q(kind__in=["commitment", "add_on"]),

@@ -45,6 +45,7 @@ class Purpose(models.TextChoices):
     REGULAR = "regular", "Period"
     FINAL = "final", "Last period"
     ONE_OFF = "one_off", "One-off"
+    LATE = "late", "Late usage"
 
 
 class BillingRun(models.Model):
@@ -254,6 +255,10 @@ class PeriodCharge(models.Model):
             models.CheckConstraint(
                 name="charge_of_a_period_needs_no_cause",
                 condition=~Q(purpose__in=["opening", "regular"]) | Q(cause=""),
+            ),
+            models.CheckConstraint(
+                name="charge_of_late_usage_names_its_snapshot",
+                condition=~Q(purpose="late") | ~Q(cause=""),
             ),
         )
 

@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from billing.models import InvoiceLine, LineKind
 from billing.portal import words
+from billing.presentation.late import is_late
 from billing.presentation.lines import is_shown, usage_view
 from billing.presentation.reader import Reader
 from billing.presentation.views import LineView, RowView, UsageView
@@ -78,7 +79,7 @@ def _how(line: InvoiceLine, view: LineView, reader: Reader) -> tuple[str, str]:
 
 def _checks(line: InvoiceLine, view: LineView, reader: Reader) -> Iterator[str]:
     say = words.of(reader.tag)
-    if line.kind in (LineKind.MINIMUM, LineKind.COMMITMENT):
+    if line.kind in (LineKind.MINIMUM, LineKind.COMMITMENT) and not is_late(line):
         yield say["check_minimum"]
         return
     if line.kind == LineKind.CREDIT:
@@ -112,7 +113,7 @@ def _check_row(row: RowView, say: Mapping[str, str]) -> str:
 
 def _days_url(line: InvoiceLine) -> str:
     """Lead to the days that a line measured."""
-    if line.kind != LineKind.USAGE or line.metric is None:
+    if line.kind not in (LineKind.USAGE, LineKind.LATE) or line.metric is None:
         return ""
     last = line.service_end - timedelta(days=1)
     query = urlencode({"from": line.service_start, "to": last})

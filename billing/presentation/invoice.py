@@ -141,7 +141,8 @@ def _identity(
         "number": invoice.number,
         "issue_date": invoice.issue_date and reader.day(invoice.issue_date),
         "due_date": _terms(invoice, reader),
-        "usage_period": _service(lines, LineKind.USAGE, reader),
+        "usage_period": _service(lines, LineKind.USAGE, reader)
+        or _service(lines, LineKind.LATE, reader),
         "fee_period": _service(lines, LineKind.FEE, reader),
         "customer": clean(buyer.get("key")),
         "purchase_order": clean(buyer.get("purchase_order")),

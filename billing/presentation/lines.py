@@ -9,6 +9,13 @@ from fractions import Fraction
 from typing import Any
 
 from billing.models import InvoiceLine, LineKind
+from billing.presentation.late import (
+    commitment_rows,
+    is_late,
+    late_name,
+    late_note,
+    late_rows,
+)
 from billing.presentation.past import past_view
 from billing.presentation.reader import Reader, clean
 from billing.presentation.views import LineView, RowView, UsageView
@@ -24,11 +31,12 @@ _SIMPLE = ("flat", "unit")
 _PER_EVENT = ("free", "percentage", "raised", "cut", "reversal")
 _COUNTS = ("included", "limit", "free")
 _FLOORS = (LineKind.MINIMUM, LineKind.COMMITMENT)
+_MEASURED = (LineKind.USAGE, LineKind.LATE)
 
 
 def is_shown(line: InvoiceLine) -> bool:
     """Hide only what has neither money nor usage (R34)."""
-    used = line.quantity if line.kind == LineKind.USAGE else Decimal(0)
+    used = line.quantity if line.kind in _MEASURED else Decimal(0)
     return bool(line.net or used or line.explanation.get("waits"))
 
 
@@ -44,7 +52,9 @@ def line_view(line: InvoiceLine, reader: Reader, *, today: date) -> LineView:
     steps = [step_from_json(step) for step in said["steps"]]
     rounding = Decimal(said.get("rounding", "0"))
     price, rows = "", _rows(line, steps, rounding, reader)
-    if _is_one_row(steps, rounding):
+    if is_late(line):
+        rows += late_rows(said, reader)
+    elif _is_one_row(steps, rounding):
         price, rows = reader.unit_price(steps[0].unit_amount), []
     return LineView(
         uuid=str(line.uuid),
@@ -63,6 +73,8 @@ def line_view(line: InvoiceLine, reader: Reader, *, today: date) -> LineView:
 
 
 def _name(line: InvoiceLine, reader: Reader) -> str:
+    if is_late(line):
+        return late_name(line, reader)
     match line.kind:
         case LineKind.MINIMUM:
             return reader.say("minimum", description=clean(line.description))
@@ -98,6 +110,8 @@ def _is_one_row(steps: Sequence[Step], rounding: Decimal) -> bool:
 def _rows(
     line: InvoiceLine, steps: Sequence[Step], rounding: Decimal, reader: Reader
 ) -> list[RowView]:
+    if line.kind in _FLOORS and is_late(line):
+        return list(commitment_rows(line.explanation, reader))
     if line.kind in _FLOORS:
         return list(_minimum_rows(line.explanation, reader))
     if line.kind == LineKind.CREDIT:
@@ -216,7 +230,7 @@ def _days(fraction: str, reader: Reader) -> str:
 
 
 def _summary(line: InvoiceLine, reader: Reader) -> str:
-    if line.kind != LineKind.USAGE:
+    if line.kind not in _MEASURED:
         return ""
     said = line.explanation
     numbers = {key: reader.number(Decimal(said[key])) for key in ("used", "included", "overage")}
@@ -230,6 +244,8 @@ def _summary(line: InvoiceLine, reader: Reader) -> str:
 def _notes(line: InvoiceLine, reader: Reader) -> Iterator[str]:
     """Say how what was measured became the quantity billed, where the two differ (R11, R15)."""
     said = line.explanation
+    if is_late(line) and (note := late_note(said, reader)):
+        yield note
     measured = said.get("measured", {})
     formula = _formula(measured, reader)
     if measured.get("aggregation") in PRORATED and "period_fraction" in said:

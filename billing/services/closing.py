@@ -17,10 +17,12 @@ from django.db.models import Exists, OuterRef, Q
 from billing.chunk import Chunk
 from billing.drafting import Draft, compose_all, write_drafts
 from billing.history import period_key
+from billing.late_usage.finding import Late, find_late, policy
 from billing.models import BillingPeriod, PeriodStatus, Purpose, UsageSnapshot
 from billing.offers import Served
 from billing.querysets import BillingPeriodQuerySet
 from billing.services.guarding import hold_unusual
+from billing.services.lateness import Settlement
 from billing.usage import read_snapshots
 from config.base import audit
 from config.base.audit import Actor
@@ -137,14 +139,25 @@ def _advance(subscription_ids: Sequence[int], *, as_of: datetime, run_id: int | 
     read = read_snapshots([chunk.wanted(period) for period in over], at=as_of)
     UsageSnapshot.objects.bulk_create(taken for one in read for taken in one.values())
     measured = {period_key(period): taken for period, taken in zip(over, read, strict=True)}
+    late = find_late(chunk, at=as_of, terms=policy()) if due else {}
     drafts = [draft_of(chunk, Purpose.OPENING, [], period, {}) for period in opening]
     drafts += [
-        draft_of(chunk, Purpose.REGULAR if starting else Purpose.FINAL, parts, starting, measured)
+        draft_of(
+            chunk,
+            Purpose.REGULAR if starting else Purpose.FINAL,
+            parts,
+            starting,
+            measured,
+            late=late.get(parts[0].subscription_id, ()),
+        )
         for parts, starting in ending
         if not parts[0].is_trial  # shown, not billed (R23)
     ]
-    written = write_drafts(list(zip(drafts, compose_all(drafts), strict=True)), run_id=run_id)
-    hold_unusual(written)
+    composed = list(zip(drafts, compose_all(drafts), strict=True))
+    settlement = Settlement([(draft.late, one) for draft, one in composed])
+    settlement.keep_snapshots()
+    hold_unusual(write_drafts(composed, run_id=run_id))
+    settlement.keep_rows(at=as_of)
     for period in opening:
         period.needs_opening = False
     for period in over:
@@ -162,10 +175,11 @@ def draft_of(
     measured: Measured,
     *,
     replaces: int | None = None,
+    late: Sequence[Late] = (),
 ) -> Draft:
     """Return the invoice to be over the parts of a period that ended, one that starts, or both.
 
-    `replaces` is the open invoice that it is drawn anew for.
+    `replaces` is the open invoice that it is drawn anew for, `late` what came after earlier closes.
     """
     [subscription, *_] = [one.subscription for one in (*ended, starting) if one]
     return Draft(
@@ -184,6 +198,7 @@ def draft_of(
         issuer=chunk.issuer(subscription),
         tax=chunk.tax(subscription),
         replaces=replaces,
+        late=late,
     )
 
 

@@ -15,8 +15,10 @@ from billing.add_ons import give_back
 from billing.calculation import tax_for
 from billing.chunk import Chunk
 from billing.composition import Composed
-from billing.drafting import Draft, attach, compose_all
+from billing.drafting import Draft, attach, compose_all, late_charges
 from billing.history import earlier_usage, period_key
+from billing.late_usage.finding import Late, find_late, policy, told
+from billing.late_usage.settled import settling
 from billing.models import (
     BillingPeriod,
     DocumentSequence,
@@ -24,17 +26,18 @@ from billing.models import (
     InvoiceAllowance,
     InvoiceLine,
     InvoiceStatus,
+    LineKind,
     PeriodCharge,
     PeriodStatus,
     Purpose,
     SoldAddOn,
-    TaxSubtotal,
     UsageSnapshot,
 )
 from billing.models.invoices import TEMPLATE_VERSION
 from billing.parties import buyer_of, payer_of, seller_of
 from billing.services.closing import draft_of
 from billing.services.guarding import hold_unusual
+from billing.services.lateness import Settlement, late_draft, release_late, waive_late
 from billing.services.one_offs import one_off_draft, sold_alone
 from billing.usage import latest_snapshots, read_snapshots, same_usage
 from catalog.money import plain
@@ -208,10 +211,13 @@ def recalculate_invoices(
     subscriptions = set()  # an invoice that comes after one of these has another past now
     drafts = _redrafted(invoices, at=at)
     telling_otherwise = _with_another_past(drafts)
-    taxes = _by_invoice(TaxSubtotal.objects.filter(invoice__in=invoices), "category", "rate")
+    taxes: dict[int, set[tuple[Any, ...]]] = defaultdict(set)
+    for invoice_id, *tax in _own_taxes(invoices):
+        taxes[invoice_id].add(tuple(tax))
     allowances = _by_invoice(
         InvoiceAllowance.objects.filter(invoice__in=invoices), "applied", "amount"
     )
+    late_before = _late_lines(invoices)
     for invoice, draft, changed in drafts:
         past_changed = invoice.pk in telling_otherwise or draft.subscription.pk in subscriptions
         if only_if_changed and not (
@@ -219,10 +225,15 @@ def recalculate_invoices(
             or past_changed
             or _outdated(invoice, draft, taxes[invoice.pk])
             or _reduced_otherwise(draft, allowances[invoice.pk])
+            or _late_otherwise(draft, late_before.get(invoice.pk, []))
         ):
             continue
-        UsageSnapshot.objects.bulk_create(draft.snapshots)
         [composed] = compose_all([draft])
+        if not composed.lines:
+            continue
+        settlement = Settlement([(draft.late, composed)])
+        UsageSnapshot.objects.bulk_create(draft.snapshots)
+        settlement.keep_snapshots()
         before = audit.state(invoice)
         invoice.lines.all().delete()
         invoice.allowances.all().delete()
@@ -232,6 +243,9 @@ def recalculate_invoices(
             setattr(invoice, name, getattr(fresh, name))
         invoice.save()
         attach([(invoice, composed)])
+        invoice.charges.filter(purpose=Purpose.LATE).delete()
+        PeriodCharge.objects.bulk_create(late_charges(invoice, draft.late, composed.lines))
+        settlement.keep_rows(at=at)
         changes = audit.changes(before, audit.state(invoice))
         audit.record(actor=actor, action="recalculated", subject=invoice, changes=changes)
         redrawn.append(invoice)
@@ -261,7 +275,7 @@ def discard_invoice(
     _check_reason(reason)
     invoice.status, invoice.discarded_at, invoice.reason = InvoiceStatus.DISCARDED, at, reason
     invoice.save(update_fields=["status", "discarded_at", "reason"])
-    _release(invoice, reopen=reopen, at=at)
+    _release(invoice, reopen=reopen, at=at, actor=actor)
     audit.record(
         actor=actor,
         action="discarded, to be billed anew" if reopen else "discarded and waived",
@@ -288,7 +302,7 @@ def void_invoice(
     _check_reason(reason)
     invoice.status, invoice.voided_at, invoice.reason = InvoiceStatus.VOID, at, reason
     invoice.save(update_fields=["status", "voided_at", "reason"])
-    _release(invoice, reopen=reopen, at=at)
+    _release(invoice, reopen=reopen, at=at, actor=actor)
     audit.record(
         actor=actor,
         action="voided, to be billed anew" if reopen else "voided and waived",
@@ -347,8 +361,7 @@ def check_voidable(invoice: Invoice, *, at: datetime) -> None:
 
 def usage_since(invoice: Invoice, *, at: datetime) -> list[UsageSnapshot]:
     """Return, for an open invoice, what its metrics measure now where it differs from its lines."""
-    [(_, _, changed)] = _redrafted([invoice], at=at)
-    return changed
+    return [snapshot for _, _, changed in _redrafted([invoice], at=at) for snapshot in changed]
 
 
 def _lock_subscriptions(invoice_ids: Sequence[int]) -> None:
@@ -368,19 +381,27 @@ def _locked(invoice_ids: Sequence[int]) -> list[Invoice]:
 
 def _check_taxes(invoices: Sequence[Invoice], issuers: Mapping[int, Issuer]) -> None:
     drawn = {invoice.pk: invoice for invoice in invoices}
-    for subtotal in TaxSubtotal.objects.filter(invoice__in=drawn):
-        invoice = drawn[subtotal.invoice_id]
+    for invoice_id, category, rate in _own_taxes(invoices):
+        invoice = drawn[invoice_id]
         issuer = issuers[invoice.issuer_id]
         tax = tax_for(
             seller_status=issuer.tax_status,
             standard_rate=issuer.standard_tax_rate,
             buyer_status=invoice.customer.tax_status,
         )
-        if (subtotal.category, subtotal.rate) != (tax.category, tax.rate):
+        if (category, rate) != (tax.category, tax.rate):
             raise DraftOutdated(
-                f"{invoice} was drawn with {subtotal.category} {plain(subtotal.rate)} % tax, but "
+                f"{invoice} was drawn with {category} {plain(rate)} % tax, but "
                 f"{tax.category} {plain(tax.rate)} % applies now: recalculate it first."
             )
+
+
+def _own_taxes(invoices: Iterable[Invoice]) -> Any:
+    """Return category and rate of what invoices charge, by invoice; late lines and credits keep those of
+    what they settle (R29)."""
+    lines = InvoiceLine.objects.filter(invoice__in=invoices).exclude(kind=LineKind.CREDIT)
+    charged = lines.exclude(pk__in=settling(lines).values("pk")).order_by()
+    return charged.values_list("invoice_id", "tax_category", "tax_rate").distinct()
 
 
 def _by_invoice(rows: QuerySet[Any], *columns: str) -> dict[int, set[tuple[Any, ...]]]:
@@ -393,9 +414,8 @@ def _by_invoice(rows: QuerySet[Any], *columns: str) -> dict[int, set[tuple[Any, 
 def _outdated(invoice: Invoice, draft: Draft, drawn: set[tuple[Any, ...]]) -> bool:
     """Say whether parties or tax changed since the invoice was drawn (R21)."""
     parties = (draft.issuer.pk, payer_of(draft.subscription).pk)
-    return parties != (invoice.issuer_id, invoice.customer_id) or drawn != {
-        (draft.tax.category, draft.tax.rate)
-    }
+    taxed = not drawn or drawn == {(draft.tax.category, draft.tax.rate)}
+    return parties != (invoice.issuer_id, invoice.customer_id) or not taxed
 
 
 def _reduced_otherwise(draft: Draft, drawn: set[tuple[Any, ...]]) -> bool:
@@ -483,15 +503,38 @@ def _by_issuer(invoices: Iterable[Invoice]) -> dict[int, list[Invoice]]:
     return found
 
 
-def _release(invoice: Invoice, *, reopen: bool, at: datetime) -> None:
+def _late_lines(invoices: Sequence[Invoice]) -> dict[int, list[InvoiceLine]]:
+    """Return what invoices charge of late usage, by invoice."""
+    found: dict[int, list[InvoiceLine]] = defaultdict(list)
+    for line in settling(InvoiceLine.objects.filter(invoice__in=invoices)):
+        found[line.invoice_id].append(line)
+    return found
+
+
+def _late_otherwise(draft: Draft, drawn: Sequence[InvoiceLine]) -> bool:
+    """Say whether late usage amounts to something else now than when its invoice was drawn."""
+    if not drawn and not draft.late:
+        return False
+    [composed] = compose_all([draft])
+    return told(drawn) != told(composed.lines)
+
+
+def _release(invoice: Invoice, *, reopen: bool, at: datetime, actor: Actor) -> None:
     """Give up the invoice's claims, and bill what it charged anew or waive it (R33).
 
-    Add-ons that are waived stay with the invoice, so that no other charges them.
+    Add-ons that are waived stay with the invoice, so that no other charges them. Late usage is
+    found anew for the next invoice, or written off.
     """
     if reopen:
         give_back(invoice.pk)
     charges = list(PeriodCharge.objects.filter(invoice=invoice, is_live=True))
-    purposes = {charge.period_id: charge.purpose for charge in charges}
+    if reopen:
+        release_late(charges)
+    else:
+        waive_late(invoice, at=at, actor=actor)
+    purposes = {
+        charge.period_id: charge.purpose for charge in charges if charge.purpose != Purpose.LATE
+    }
     for period in BillingPeriod.objects.select_for_update().filter(pk__in=purposes):
         if purposes[period.pk] == Purpose.OPENING:
             period.needs_opening = reopen
@@ -504,7 +547,11 @@ def _release(invoice: Invoice, *, reopen: bool, at: datetime) -> None:
 
 
 def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
-    """Draft open invoices again from what is measured now; say which metrics differ."""
+    """Draft open invoices again from what is measured now; say which metrics differ.
+
+    Without an invoice over nothing but late usage of which nothing is late any more: the next
+    difference takes it back.
+    """
     charges: dict[int, list[PeriodCharge]] = defaultdict(list)
     live = PeriodCharge.objects.filter(invoice__in=invoices, is_live=True)
     for charge in live.select_related("period__phase").order_by("period__number"):
@@ -517,23 +564,29 @@ def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
         ]
     )
     chunk = Chunk(list(subscriptions))
-    following = _following([mine[-1].period for mine in charges.values()])
+    following = _following(charge.period for charge in chain(*charges.values()))
     periods = []
     for charge in chain.from_iterable(charges.values()):
-        if charge.purpose != Purpose.OPENING:
+        if charge.purpose not in (Purpose.OPENING, Purpose.LATE):
             periods.append(charge.period)
     for period in chain(following.values(), (c.period for c in chain(*charges.values()))):
         period.subscription = chunk.subscriptions[period.subscription_id]
     latest = latest_snapshots(periods)
     read = read_snapshots([chunk.wanted(period) for period in periods], at=at)
     now = {period_key(period): taken for period, taken in zip(periods, read, strict=True)}
+    late = _late_now(chunk, invoices, charges, at=at)
     found = []
     for invoice in invoices:
         if sold := one_offs.get(invoice.pk):
             draft = one_off_draft(chunk, sold, at=at, replaces=invoice.pk)
             found.append(Redraft(invoice, draft, []))
             continue
-        mine = charges[invoice.pk]
+        mine = [charge for charge in charges[invoice.pk] if charge.purpose != Purpose.LATE]
+        if not mine:
+            if invoice.pk in late:
+                draft = late_draft(chunk, late[invoice.pk], replaces=invoice.pk)
+                found.append(Redraft(invoice, draft, []))
+            continue
         parts = [charge.period for charge in mine]
         opening = mine[0].purpose == Purpose.OPENING
         draft = draft_of(
@@ -543,6 +596,7 @@ def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
             parts[0] if opening else following.get(period_key(parts[-1])),
             now,
             replaces=invoice.pk,
+            late=late.get(invoice.pk, ()),
         )
         changed = [
             snapshot
@@ -551,6 +605,24 @@ def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
         ]
         found.append(Redraft(invoice, draft, changed))
     return found
+
+
+def _late_now(
+    chunk: Chunk,
+    invoices: Sequence[Invoice],
+    charges: Mapping[int, Sequence[PeriodCharge]],
+    *,
+    at: datetime,
+) -> dict[int, list[Late]]:
+    """Return what is late now, by the open invoice that is to carry it: a subscription's oldest."""
+    carriers: dict[int, int] = {}
+    for invoice in invoices:
+        for charge in charges.get(invoice.pk, [])[:1]:  # one over add-ons alone has none
+            if charge.purpose != Purpose.OPENING:
+                carriers.setdefault(charge.subscription_id, invoice.pk)
+    replaced = [invoice.pk for invoice in invoices]
+    found = find_late(chunk, at=at, terms=policy(), replaced=replaced) if carriers else {}
+    return {carriers[pk]: late for pk, late in found.items() if pk in carriers}
 
 
 def _following(periods: Iterable[BillingPeriod]) -> dict[tuple[int, int], BillingPeriod]:

@@ -10,6 +10,7 @@ from billing.chunk import Chunk
 from billing.composition import Composed, compose
 from billing.drafting import Draft, compose_all
 from billing.history import period_key
+from billing.late_usage.finding import Late, find_late, policy
 from billing.models import (
     BillingPeriod,
     Invoice,
@@ -96,7 +97,11 @@ def running_periods(*, subscriptions: Sequence[Subscription], at: datetime) -> l
     over = [part for parts, _ in running for part in parts]
     read = read_snapshots([chunk.wanted(part) for part in over], at=at)
     measured = {period_key(part): taken for part, taken in zip(over, read, strict=True)}
-    drafts = [_draft(chunk, parts, following, measured) for parts, following in running]
+    late = find_late(chunk, at=at, terms=policy())
+    drafts = [
+        _draft(chunk, parts, following, measured, late.get(parts[0].subscription_id, ()))
+        for parts, following in running
+    ]
     found = []
     for (parts, _), draft, composed in zip(running, drafts, compose_all(drafts), strict=True):
         period = [part for part in parts if part.starts_at <= at][-1]
@@ -112,11 +117,12 @@ def _draft(
     parts: Sequence[BillingPeriod],
     following: BillingPeriod | None,
     measured: Measured,
+    late: Sequence[Late],
 ) -> Draft:
     if parts[0].is_trial:
         return draft_of(chunk, Purpose.OPENING, [], following, {})
     purpose = Purpose.REGULAR if following else Purpose.FINAL
-    return draft_of(chunk, purpose, parts, following, measured)
+    return draft_of(chunk, purpose, parts, following, measured, late=late)
 
 
 def _as_if_charged(chunk: Chunk, period: BillingPeriod, measured: Measured) -> list[InvoiceLine]:
@@ -128,6 +134,7 @@ def _as_if_charged(chunk: Chunk, period: BillingPeriod, measured: Measured) -> l
         past={},
         ahead={},
         tax=chunk.tax(period.subscription),
+        currency=chunk.offer(period).version.currency,
     ).lines
 
 

@@ -1,6 +1,7 @@
 """Asking for usage: `measure`, and the parts of SQL that reading and keeping it share."""
 
 from metering.querysets.amounts import Amount, amounts
+from metering.querysets.arrivals import Watch, changed
 from metering.querysets.functions import read_instant, sqlite_instant
 from metering.querysets.measuring import (
     SPANS_PER_QUERY,
@@ -21,8 +22,10 @@ __all__ = [
     "MonthArchived",
     "Span",
     "Target",
+    "Watch",
     "amounts",
     "billable",
+    "changed",
     "in_units",
     "measure",
     "measure_by",

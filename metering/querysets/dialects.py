@@ -54,6 +54,10 @@ class Dialect:
         """Return a query for stretches of customers."""
         raise NotImplementedError
 
+    def watches(self, rows: Sequence[tuple[Any, ...]]) -> Sql:
+        """Return a query for what is watched; see `arrivals`."""
+        raise NotImplementedError
+
     def each(self, rows: str, name: str, condition: str) -> str:
         """Return a join that looks `rows` up by `condition` once for every row on its left.
 
@@ -142,6 +146,11 @@ class PostgreSQL(Dialect):
     def targets(self, targets: Sequence[Target]) -> Sql:
         columns = [list(column) for column in zip(*targets, strict=True)]
         return _unnested(columns, ("bigint", "text", "timestamptz", "timestamptz"))
+
+    def watches(self, rows: Sequence[tuple[Any, ...]]) -> Sql:
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        ids, instants = ("int", "bigint", "text", "text", "bigint"), ("timestamptz",) * 4
+        return _unnested(columns, (*ids, *instants))
 
     def each(self, rows: str, name: str, condition: str) -> str:
         return f"CROSS JOIN LATERAL (SELECT * FROM {rows} {name} WHERE {condition} OFFSET 0) {name}"
@@ -256,6 +265,12 @@ class SQLite(Dialect):
         return _each_row(
             [customer_id, zone_name, sqlite_instant(start), sqlite_instant(end)]
             for customer_id, zone_name, start, end in targets
+        )
+
+    def watches(self, rows: Sequence[tuple[Any, ...]]) -> Sql:
+        return _each_row(
+            [sqlite_instant(cell) if isinstance(cell, datetime) else cell for cell in row]
+            for row in rows
         )
 
     def each(self, rows: str, name: str, condition: str) -> str:

@@ -17,9 +17,15 @@ _number = count(1)
 
 
 def use(
-    subscription: Subscription, at: datetime, *, type: str = "api.call", id: str = "", **data: Any
+    subscription: Subscription,
+    at: datetime,
+    *,
+    type: str = "api.call",
+    id: str = "",
+    received_at: datetime | None = None,
+    **data: Any,
 ) -> None:
-    """Send one event of a subscription's customer."""
+    """Send one event of a subscription's customer, which arrives at once if nothing else is said."""
     event = make_event(
         source="test",
         id=id or f"e{next(_number)}",
@@ -29,7 +35,7 @@ def use(
         time=at,
         data=data,
     )
-    report = ingest([event], received_at=at)
+    report = ingest([event], received_at=received_at or at)
     assert report.accepted == 1, report
 
 

@@ -20,7 +20,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLResolver, get_resolver
 
-from billing.models import BillingRun, Invoice
+from billing.models import BillingRun, Invoice, InvoiceLine, LateUsage
 from billing.services import issuing
 from config.base.audit import SYSTEM
 from config.base.models import Outbox
@@ -90,6 +90,8 @@ NEEDED = {
     "billing/billingrun/*/continue/": "billing.add_billingrun",
     "billing/billingrun/close/": "billing.add_billingrun",
     "billing/billingrun/*/retry/": "billing.retry_billingperiod",
+    "billing/lateusage/*/bill/": "billing.bill_lateusage",
+    "billing/lateusage/*/write-off/": "billing.write_off_lateusage",
 }
 """What one must be allowed to do for each page of our own."""
 KEYS = {"catalog": "flat-fee", "metering": "ada"}
@@ -118,6 +120,12 @@ def _a_row_of_everything() -> Any:
         make.draft()
         draft, *_ = close(NOW)
         issuing.issue_invoices(invoice_ids=[draft.pk], as_of=NOW, actor=SYSTEM)
+        late = InvoiceLine.objects.exclude(snapshot=None).get()
+        LateUsage.objects.create(
+            **{name: getattr(late, name) for name in ("period", "price", "invoice", "snapshot")},
+            currency="EUR", billed_quantity=1, quantity=2, amount=1,
+            status="held", held_for="age", found_at=NOW,
+        )  # fmt: skip
         User.objects.create_user("somebody")
         create_api_key(name="k", scopes=(), expires_at=None, actor=SYSTEM)
         Outbox.objects.create(kind="mail", key="1", due_at=NOW)

@@ -709,7 +709,7 @@ class TestUpcoming:
         ada = make.subscription(make.customer("ada"), make.published(*prices))
         path = f"/api/v1/subscriptions/{ada.key}/upcoming-invoice"
         finance.get(path)
-        with django_assert_max_num_queries(17):
+        with django_assert_max_num_queries(19):
             assert len(finance.get(path).json()["lines"]) == count
 
     def test_who_may_see_it(self, caller: Caller, fernwood: Subscription) -> None:

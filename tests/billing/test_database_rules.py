@@ -21,6 +21,7 @@ from billing.models import (
     InvoiceAllowance,
     InvoiceDocument,
     InvoiceLine,
+    LateUsage,
     PeriodCharge,
     SoldAddOn,
     TaxSubtotal,
@@ -96,6 +97,20 @@ def line(kind: str = "fee") -> Callable[[], InvoiceLine]:
 
 def allowance() -> InvoiceAllowance:
     return november().allowances.get()
+
+
+def late(**fields: Any) -> Callable[[], LateUsage]:
+    """Late usage of November that is held, or is as `fields` say."""
+
+    def make_row() -> LateUsage:
+        usage = line("usage")()
+        of_the_line = {name: getattr(usage, name) for name in ("price", "period", "snapshot")}
+        held = {"status": "held", "held_for": "age", "currency": "EUR", "found_at": DEC}
+        amounts = {"billed_quantity": 1, "quantity": 2, "amount": 1}
+        row: dict[str, Any] = {**of_the_line, "invoice": usage.invoice, **held, **amounts}
+        return LateUsage.objects.create(**{**row, **fields})
+
+    return make_row
 
 
 def sold() -> SoldAddOn:
@@ -238,6 +253,14 @@ RULES: dict[str, Callable[[], Any]] = {
     "line_update_only_of_an_add_on_that_is_its_invoices": lambda: InvoiceLine.objects.filter(
         pk=line_of_a_sale().pk
     ).update(sold_add_on=make.sold_add_on(Subscription.objects.get())),
+    "charge_of_late_usage_names_its_snapshot": change(charge, purpose="late"),
+    "late_usage_status_is_known": late(status="x"),
+    "late_usage_cause_is_known": late(held_for="x"),
+    "late_usage_waits_once_per_period_and_price": twice(late(), uuid=uuid4()),
+    "late_usage_held_with_its_cause": late(held_for=""),
+    "late_usage_waits_only_to_be_credited": late(status="waiting"),
+    "late_usage_written_off_exactly_with_a_reason": late(status="written_off"),
+    "late_usage_decided_by_somebody": late(decided_at=DEC),
     "sold_add_on_of_something": twice(sold, quantity=0, key="x"),
     "sold_add_on_never_costs_less_than_nothing": twice(sold, unit_amount=-1, key="x"),
     "sold_add_on_service_ends_after_it_starts": twice(sold, service_end=date(2026, 1, 1), key="x"),

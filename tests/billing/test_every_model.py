@@ -207,7 +207,7 @@ def test_the_close_reads_in_as_many_queries_for_more_customers(
     for n in range(customers):
         one = make.subscription(make.customer(f"c{n}"), version, starts_on=date(2026, 11, 1))
         use(one, at(11, 3), calls=10, method="card")
-    with django_assert_max_num_queries(94):
+    with django_assert_max_num_queries(97):
         close(at(12, 1, hour=1))
 
 

@@ -1,0 +1,213 @@
+"""Finding late usage: what closed periods amount to now, and who decides on it (R31)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.conf import settings
+
+from billing.calculation import Tax, add_up
+from billing.chunk import Chunk
+from billing.late_usage.candidates import candidates
+from billing.late_usage.coupons import Key
+from billing.late_usage.lines import Billed, commitment_difference, difference, usage_lines
+from billing.late_usage.settled import Books, books_of, commitments_of, drawn_by
+from billing.models import (
+    BillingPeriod,
+    HeldFor,
+    InvoiceLine,
+    LateStatus,
+    LateUsage,
+    LineKind,
+    UsageSnapshot,
+)
+from billing.offers import Served
+from billing.usage import Wanted, read_snapshots
+from catalog.money import ZERO
+
+
+class Policy(NamedTuple):
+    """Up to which age late usage is billed without a person, and from which amount on."""
+
+    age: timedelta
+    thresholds: Mapping[str, Decimal]
+
+    def held_for(self, line: InvoiceLine, served: Served, *, at: datetime) -> str:
+        """Say why a person is to decide on a line found `at` a time; empty if nobody needs to."""
+        assert served.period.closed_at is not None
+        if at - served.period.closed_at > self.age:
+            return HeldFor.AGE
+        least = self.thresholds.get(served.offer.version.currency, ZERO)
+        return HeldFor.SMALL if line.net and abs(line.net) < least else ""
+
+
+def policy() -> Policy:
+    """Return the one that the settings state."""
+    return Policy(timedelta(days=settings.LATE_USAGE_DAYS), settings.LATE_USAGE_THRESHOLDS)
+
+
+class LateLine(NamedTuple):
+    """A line over a difference, unsaved; its tax, the close's invoice, why a person decides."""
+
+    line: InvoiceLine
+    tax: Tax
+    invoice_id: int
+    held_for: str
+
+
+@dataclass(frozen=True)
+class Late:
+    """What one metric of a closed period amounts to now, and the differences of its prices.
+
+    Without a line where nothing is late any more of what waited.
+    """
+
+    served: Served
+    snapshot: UsageSnapshot
+    lines: list[LateLine] = field(default_factory=list)
+
+    @property
+    def to_bill(self) -> list[tuple[InvoiceLine, Tax]]:
+        """The differences that wait for nobody."""
+        return [(one.line, one.tax) for one in self.lines if not one.held_for]
+
+    @property
+    def of_prices(self) -> list[LateLine]:
+        """The differences but that of the commitment, which follows from them."""
+        return [one for one in self.lines if one.line.kind == LineKind.LATE]
+
+    @property
+    def cause(self) -> str:
+        """Name what is settled, so that it is settled once (R33)."""
+        return f"{self.snapshot.metric_id}:{self.snapshot.revision}"
+
+
+def find_late(
+    chunk: Chunk,
+    *,
+    at: datetime,
+    terms: Policy,
+    replaced: Iterable[int] = (),
+    however_old: bool = False,
+) -> dict[int, list[Late]]:
+    """Return what is late of a chunk's subscriptions, by subscription, the oldest period first.
+
+    Of periods that are closed and whose invoice is issued. Without those past the age limit, save
+    what was noted before, unless `however_old`. What invoices that are `replaced` bill counts as
+    not billed. Four queries if nothing is late, however many subscriptions.
+    """
+    since = None if however_old else at - terms.age
+    places, waiting = candidates(chunk, since=since, replaced=replaced)
+    if not places:
+        return {}
+    wanted = _wanted(chunk, places)
+    periods = [one.period for one in wanted]
+    read = read_snapshots(wanted, at=at)
+    books = books_of([period.pk for period in periods], replaced=replaced)
+    free = _decided(periods) | set(drawn_by(replaced).values_list("period_id", "price_id"))
+    found: dict[int, list[Late]] = defaultdict(list)
+    for period, snapshots in zip(periods, read, strict=True):
+        served = Served(period, chunk.offer(period), snapshots)
+        late = {metric: Late(served, snapshot) for metric, snapshot in snapshots.items()}
+        for line, before in _differences(served, books):
+            assert before.tax is not None
+            assert line.snapshot is not None
+            is_free = (period.pk, line.price_id) in free
+            held_for = "" if is_free else terms.held_for(line, served, at=at)
+            late[line.snapshot.metric_id].lines.append(
+                LateLine(line, before.tax, before.invoice_id, held_for)
+            )
+        for metric, one in late.items():
+            if one.lines or (period.pk, metric) in waiting:
+                found[period.subscription_id].append(one)
+    _add_commitments(found, replaced=replaced)
+    return found
+
+
+def told(lines: Iterable[InvoiceLine]) -> dict[Key, tuple[Decimal, Decimal]]:
+    """Return amount and quantity of what settles late usage by period and price, to compare two
+    drawings."""
+    return {
+        (line.period_id or 0, line.price_id or 0): (line.net, line.quantity)
+        for line in lines
+        if "billed" in line.explanation
+    }
+
+
+def _wanted(chunk: Chunk, places: set[Key]) -> list[Wanted]:
+    """Say what to measure again, subscription by subscription, the oldest period first."""
+    rows = BillingPeriod.objects.filter(pk__in={period for period, _ in places})
+    found = []
+    for period in rows.select_related("phase").order_by("subscription", "number"):
+        period.subscription = chunk.subscriptions[period.subscription_id]
+        one = chunk.wanted(period)
+        asked = [reading for reading in one.readings if (period.pk, reading.metric.pk) in places]
+        found.append(one._replace(readings=asked))
+    return found
+
+
+def _decided(periods: Sequence[BillingPeriod]) -> set[Key]:
+    """Return what was approved or noted before: it is billed, whatever its age and amount."""
+    rows = LateUsage.objects.filter(
+        period__in=[period.pk for period in periods],
+        status__in=[LateStatus.APPROVED, LateStatus.WAITING],
+    )
+    return set(rows.values_list("period_id", "price_id"))
+
+
+def _differences(served: Served, books: Books) -> Iterator[tuple[InvoiceLine, Billed]]:
+    """Yield a line over the difference of each price of a period that is not billed in full."""
+    full: dict[Key, list[InvoiceLine]] = defaultdict(list)
+    for line in usage_lines(served):
+        assert line.price is not None
+        full[served.period.pk, line.price.pk].append(line)
+    closes = {books.billed[key].invoice_id for key in full}
+    whole = {key: add_up(line.net for line in lines) for key, lines in full.items()}
+    taken: dict[Key, Decimal] = {}
+    for invoice_id in closes & books.reduced.keys():
+        reduced = books.reduced[invoice_id]
+        taken |= reduced.shares_of(whole, exponent=served.offer.exponent)
+    for key, lines in full.items():
+        before = books.billed[key]
+        if before.tax is None:
+            continue  # its close did not bill it, so nothing can be late of it
+        line = difference(
+            lines, before, coupons=taken.get(key, ZERO), exponent=served.offer.exponent
+        )
+        if line.net or line.quantity:
+            yield line, before
+
+
+def _is_committed(served: Served) -> bool:
+    """Whether a period is compared with its plan's commitment by itself, not with others of a year."""
+    own, period = served.plan_period, served.period
+    is_alone = own.begins_with(period) and own.ends_with(period)
+    return bool(served.offer.version.minimum_commitment) and is_alone
+
+
+def _add_commitments(found: Mapping[int, Sequence[Late]], *, replaced: Iterable[int]) -> None:
+    """Beside what is late of a period, settle what it lacks of its commitment then (R16)."""
+    by_period: dict[int, list[Late]] = defaultdict(list)
+    for lates in found.values():
+        for late in lates:
+            if late.to_bill and _is_committed(late.served):
+                by_period[late.served.period.pk].append(late)
+    if not by_period:
+        return
+    for period, commitment in commitments_of(by_period, replaced=replaced).items():
+        whole = {
+            (period, line.price_id or 0): Decimal(line.explanation["whole"])
+            for late in by_period[period]
+            for line, _ in late.to_bill
+        }
+        late = by_period[period][-1]
+        line = commitment_difference(
+            late.served, commitment.charged_with(whole), commitment.settled
+        )
+        if line:
+            late.lines.append(late.lines[-1]._replace(line=line, held_for=""))

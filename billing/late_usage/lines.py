@@ -1,0 +1,155 @@
+"""The lines of late usage: a difference, and as much of it as an invoice can carry (R31, R32a).
+
+Reads no table and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
+
+from billing.calculation import Tax, Taxed, add_up, creditable
+from billing.charging import charge_usage, owned
+from billing.commitment import commitment_line, lacking_of
+from billing.models import InvoiceLine, LineKind, Recognition
+from billing.offers import Served
+from catalog.money import EXACT, plain, round_half_up
+
+
+class Settled(NamedTuple):
+    """What one invoice charged or credited of a price for a period; with `waived`, what was let go."""
+
+    invoice: str
+    quantity: Decimal
+    net: Decimal
+    waived: bool = False
+
+    def as_json(self) -> dict[str, str | bool]:
+        said: dict[str, str | bool] = {
+            "invoice": self.invoice,
+            "quantity": plain(self.quantity),
+            "amount": f"{self.net:f}",
+        }
+        if self.waived:
+            said["waived"] = True
+        return said
+
+
+@dataclass
+class Billed:
+    """All that was billed, credited or let go of a price for a period, before tax."""
+
+    settled: list[Settled] = field(default_factory=list)
+    tax: Tax | None = None
+    """Of the line that the close billed; None where it billed none."""
+    invoice_id: int = 0
+
+    @property
+    def net(self) -> Decimal:
+        return add_up(one.net for one in self.settled)
+
+    @property
+    def quantity(self) -> Decimal:
+        return add_up(one.quantity for one in self.settled)
+
+
+def usage_lines(served: Served) -> list[InvoiceLine]:
+    """Charge what metrics measured for a period as its close does, minimum charges included.
+
+    Of the metrics that it has snapshots of, without tax and position.
+    """
+    lines: list[InvoiceLine] = []
+    for price, value, own_since in served.offer.prices:
+        usage = served.snapshots.get(price.metric_id or 0)
+        own = served.service_period(price)
+        if usage and own.ends_with(served.period):
+            found = charge_usage(price, value, served, own, usage, (), served.offer.exponent)
+            lines += [owned(line, own_since) for line in found]
+    return lines
+
+
+def difference(
+    lines: Sequence[InvoiceLine], before: Billed, *, coupons: Decimal, exponent: int
+) -> InvoiceLine:
+    """Return a line over what a price's usage, and its minimum, are more than what was settled.
+
+    `lines` are what all of the usage costs: the usage line and, if there is one, the minimum charge;
+    `coupons` is what the coupons of the close's invoice take off that.
+    """
+    usage = lines[0]
+    whole = round_half_up(add_up(line.net for line in lines), exponent)
+    net = round_half_up(EXACT.subtract(EXACT.subtract(whole, coupons), before.net), exponent)
+    said = usage.explanation | {
+        "whole": f"{whole:f}",
+        "billed": [one.as_json() for one in before.settled],
+        "amount": f"{net:f}",
+    }
+    if coupons:
+        said["coupons"] = f"{coupons:f}"
+    for minimum in lines[1:]:
+        said["minimum"] = minimum.explanation["amount"]
+    return InvoiceLine(
+        kind=LineKind.LATE,
+        description=usage.description,
+        unit=usage.unit,
+        unit_plural=usage.unit_plural,
+        period=usage.period,
+        price=usage.price,
+        snapshot=usage.snapshot,
+        service_start=usage.service_start,
+        service_end=usage.service_end,
+        quantity=EXACT.subtract(usage.quantity, before.quantity),
+        net=net,
+        recognition=Recognition.AS_USED,
+        explanation=said,
+    )
+
+
+def commitment_difference(
+    served: Served, charged: Decimal, settled: Sequence[Settled]
+) -> InvoiceLine | None:
+    """Return a line over what a period lacks now of its commitment, less what was billed of that.
+
+    `charged` is what is billed for the period in all, late usage included (R16); None for no
+    difference.
+    """
+    whole = lacking_of(served, charged)
+    before = add_up(one.net for one in settled)
+    net = round_half_up(EXACT.subtract(whole, before), served.offer.exponent)
+    if not net:
+        return None
+    line = commitment_line(served, charged, net)
+    line.explanation["whole"] = f"{whole:f}"
+    line.explanation["billed"] = [one.as_json() for one in settled]
+    return line
+
+
+def carried(
+    late: Sequence[tuple[InvoiceLine, Tax]], taxed: Sequence[Taxed], *, exponent: int
+) -> Iterator[tuple[InvoiceLine, Tax]]:
+    """Yield late lines as far as they leave the total of an invoice at zero or above (R32a).
+
+    Charges come before credits. Of a credit that is too large, what the invoice can carry; the
+    rest of the difference is found again the next time.
+    """
+    so_far = list(taxed)
+    for line, tax in sorted(late, key=_charges_first):
+        net = line.net if line.net >= 0 else -creditable(so_far, -line.net, tax, exponent=exponent)
+        if net != line.net:
+            if not net:
+                continue
+            line = copy(line)
+            rest = f"{EXACT.subtract(line.net, net):f}"
+            line.net = net
+            line.explanation = line.explanation | {"amount": f"{net:f}", "waits": rest}
+        so_far.append(Taxed(net, tax))
+        yield line, tax
+
+
+def _charges_first(late: tuple[InvoiceLine, Tax]) -> tuple[bool, bool]:
+    """Order credits after charges: first of a commitment, which late usage beside it makes up for."""
+    line, _ = late
+    return line.net < 0, line.kind == LineKind.LATE

@@ -1,0 +1,146 @@
+"""What was billed, credited or let go of a period so far, as rows tell it (R31)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Q
+
+from billing.calculation import Tax, add_up
+from billing.late_usage.coupons import Key, Reduced, key_of, reduced_by_coupons
+from billing.late_usage.lines import Billed, Settled
+from billing.models import InvoiceLine, InvoiceStatus, LateStatus, LateUsage, LineKind
+from catalog.money import EXACT, ZERO, exponent, round_half_up
+
+_GONE = (InvoiceStatus.VOID, InvoiceStatus.DISCARDED)
+_CHARGES_USAGE = (LineKind.USAGE, LineKind.MINIMUM, LineKind.LATE)
+
+
+@dataclass
+class Books:
+    """All that was settled of some periods, by period and price; what coupons took, by invoice."""
+
+    billed: dict[Key, Billed] = field(default_factory=lambda: defaultdict(Billed))
+    reduced: dict[int, Reduced] = field(default_factory=dict)
+
+
+@dataclass
+class Commitment:
+    """What was charged for a period towards its commitment, by line; and for the commitment itself."""
+
+    charged: dict[Key, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
+    settled: list[Settled] = field(default_factory=list)
+
+    def charged_with(self, whole: dict[Key, Decimal]) -> Decimal:
+        """Return what is charged in all if these prices amount to `whole`."""
+        return add_up((self.charged | whole).values())
+
+
+def standing(replaced: Iterable[int]) -> Any:
+    """Return the lines of invoices that stand, in order."""
+    lines = InvoiceLine.objects.exclude(invoice__status__in=_GONE)
+    return lines.exclude(invoice__in=list(replaced)).order_by("invoice_id", "position")
+
+
+def metered(replaced: Iterable[int]) -> Any:
+    """Return the lines that charge what was measured, on invoices that stand."""
+    return standing(replaced).filter(kind__in=_CHARGES_USAGE, price__metric__isnull=False)
+
+
+def drawn_by(invoices: Iterable[int]) -> Any:
+    """Return the late lines of invoices that are drawn anew: what they carried, they may again."""
+    return InvoiceLine.objects.filter(kind=LineKind.LATE, invoice__in=list(invoices))
+
+
+def settling(lines: Any) -> Any:
+    """Keep the lines that settle what was late, and the commitment beside it."""
+    corrected = Q(kind=LineKind.COMMITMENT, explanation__has_key="billed")
+    return lines.filter(Q(kind=LineKind.LATE) | corrected)
+
+
+def books_of(periods: Iterable[int], *, replaced: Iterable[int]) -> Books:
+    """Return what was settled of each price of these periods, before tax and after coupons."""
+    books = Books()
+    lines = list(
+        metered(replaced)
+        .filter(period__in=list(periods))
+        .select_related("invoice", "price")
+        .prefetch_related("invoice__taxes")
+    )
+    for line in lines:
+        if line.kind == LineKind.USAGE:
+            billed = books.billed[key_of(line)]
+            billed.tax, billed.invoice_id = _tax_of(line), line.invoice_id
+    late = [
+        line
+        for line in lines
+        if line.kind == LineKind.LATE and line.invoice_id > books.billed[key_of(line)].invoice_id
+    ]  # what was late before a period was closed anew is not of that close
+    closes = {billed.invoice_id for billed in books.billed.values()}
+    books.reduced = reduced_by_coupons(closes, late)
+    for line in lines:
+        reduced = books.reduced.get(line.invoice_id)
+        taken = reduced.taken.get(line.position, ZERO) if reduced else ZERO
+        _add(books.billed[key_of(line)].settled, _settled(line, taken))
+    let_go = LateUsage.objects.filter(period__in=list(periods), status=LateStatus.WRITTEN_OFF)
+    for row in let_go.exclude(invoice__status__in=_GONE).order_by("pk"):
+        quantity = EXACT.subtract(row.quantity, row.billed_quantity)
+        net = round_half_up(row.amount, exponent(row.currency))
+        settled = Settled("", quantity, net, waived=True)
+        _add(books.billed[row.period_id, row.price_id].settled, settled)
+    return books
+
+
+def commitments_of(periods: Iterable[int], *, replaced: Iterable[int]) -> dict[int, Commitment]:
+    """Return what counts towards the commitment of each of these periods, before coupons (R16)."""
+    found: dict[int, Commitment] = defaultdict(Commitment)
+    kinds = (LineKind.FEE, LineKind.CREDIT, *_CHARGES_USAGE, LineKind.COMMITMENT)
+    lines = standing(replaced).filter(period__in=list(periods), kind__in=kinds)
+    for line in lines.select_related("invoice", "price"):
+        one, key = found[line.period_id], key_of(line)
+        match line.kind:
+            case LineKind.COMMITMENT:
+                _add(one.settled, _settled(line, ZERO))
+            case LineKind.CREDIT:
+                one.charged[-(line.credited_id or 0), 1] = EXACT.minus(_unused(line))
+            case LineKind.LATE:
+                one.charged[key] = Decimal(line.explanation["whole"])
+            case LineKind.MINIMUM:
+                one.charged[key] = EXACT.add(one.charged[key], line.net)
+            case _:
+                one.charged[key] = line.net
+    return found
+
+
+def _unused(line: InvoiceLine) -> Decimal:
+    """Return what is credited of a fee in all, before this invoice and after it."""
+    said = line.explanation
+    parts = (said.get("credited_before", "0"), said.get("waits", "0"), said["amount"].lstrip("-"))
+    return add_up(map(Decimal, parts))
+
+
+def _settled(line: InvoiceLine, taken: Decimal) -> Settled:
+    quantity = line.quantity if line.kind in (LineKind.USAGE, LineKind.LATE) else ZERO
+    net = round_half_up(EXACT.subtract(line.net, taken), exponent(line.invoice.currency))
+    return Settled(line.invoice.number or "", quantity, net)
+
+
+def _add(settled: list[Settled], one: Settled) -> None:
+    """Put together what one invoice charged in several lines."""
+    if settled and (settled[-1].invoice, settled[-1].waived) == (one.invoice, one.waived):
+        last = settled.pop()
+        one = one._replace(
+            quantity=EXACT.add(last.quantity, one.quantity), net=EXACT.add(last.net, one.net)
+        )
+    settled.append(one)
+
+
+def _tax_of(line: InvoiceLine) -> Tax:
+    """Return the tax that a line bears, which what is late of it bears too (R29)."""
+    taxes = {(tax.category, tax.rate): tax.reason for tax in line.invoice.taxes.all()}
+    key = (line.tax_category, line.tax_rate)
+    return Tax(*key, taxes[key])
