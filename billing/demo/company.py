@@ -304,6 +304,7 @@ class Deal(NamedTuple):
     start: Start = BY_CALENDAR
     seats: int = 0
     seats_later: tuple[tuple[int, int], ...] = ()  # (days ago, seats from then on)
+    moves_to: tuple[int, str] | None = None  # (days ago, plan)
     ended_months_ago: int | None = None  # on the 1st of that month
     has_trial: bool = False
     has_promotion: bool = False
@@ -586,7 +587,7 @@ BUYERS = (
             "manual_approval": True,
             "segment": "Health",
         },
-        (Deal("team", seats=40),),
+        (Deal("team", seats=40, moves_to=(5, "scale")),),
         (("Thomas Ashworth", "t.ashworth@meridian.example"),),
     ),
     Buyer(

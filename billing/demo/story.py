@@ -26,7 +26,7 @@ from billing.models import (
     RunStatus,
     SoldAddOn,
 )
-from billing.services import runs
+from billing.services import life, runs
 from billing.services.add_ons import sell_add_on
 from billing.services.closing import to_close
 from billing.services.issuing import hold_for_review, issue_invoices
@@ -261,7 +261,7 @@ def _use(day: date, told: Told) -> int:
 
 
 def _decide(day: date, told: Told) -> None:
-    """Let customers add and drop seats, buy something once, and one of them leave."""
+    """Let customers add and drop seats, buy something once, change the plan, and one of them leave."""
     for sale in company.SALES:
         if day == told.day - timedelta(days=sale.days_ago):
             _sell(sale, day)
@@ -270,6 +270,8 @@ def _decide(day: date, told: Told) -> None:
             for days_ago, seats in deal.seats_later:
                 if day == told.day - timedelta(days=days_ago):
                     _change_seats(_subscription(buyer, deal), seats, day)
+            if deal.moves_to and day == told.day - timedelta(days=deal.moves_to[0]):
+                _move(_subscription(buyer, deal), deal.moves_to[1], day)
             if deal.ended_months_ago is not None:
                 ends_on = month_after(told.day.replace(day=1), -deal.ended_months_ago)
                 if day == ends_on - timedelta(days=NOTICE_DAYS):
@@ -284,6 +286,20 @@ def _change_seats(subscription: Subscription, seats: int, day: date) -> None:
             quantity=Decimal(seats),
             starts_on=day,
             today=day,
+            actor=PERSON,
+        )
+
+
+def _move(subscription: Subscription, plan: str, day: date) -> None:
+    """Put a subscription under another plan at once, within its running period."""
+    current = PlanVersion.objects.current(currency=subscription.customer.currency)
+    version = current.get(plan__key=plan)
+    if not subscription.phases.filter(plan_version=version).exists():
+        life.change_plan(
+            subscription_id=subscription.pk,
+            version=version,
+            when=life.When.IMMEDIATE,
+            at=datetime.combine(day, MORNING, UTC),
             actor=PERSON,
         )
 

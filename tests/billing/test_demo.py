@@ -131,6 +131,8 @@ class TestTheStory:
         assert Subscription.objects.get(key="tidewater-team").ends_on == date(2026, 10, 1)
         prorated = InvoiceLine.objects.filter(invoice__customer__key="cascade").earliest("pk")
         assert prorated.net == cents(Decimal(549) * 14 / 30)
+        moved = Subscription.objects.with_terms().get(key="meridian-team")
+        assert [phase.plan_version.plan.key for phase in moved.phases.all()] == ["team", "scale"]
         added = InvoiceLine.objects.filter(invoice__customer__key="polder", quantity=8).get()
         assert (added.service_start, added.net) == (
             date(2026, 10, 4),
@@ -162,7 +164,7 @@ class TestTheStory:
     def test_asks_little_of_the_database(
         self, told: demo.Told, django_assert_max_num_queries: Callable[..., Any]
     ) -> None:
-        with django_assert_max_num_queries(39):
+        with django_assert_max_num_queries(40):
             list(report.overview(told))
         with django_assert_max_num_queries(2):
             list(report.totals(told))
