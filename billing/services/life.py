@@ -11,62 +11,32 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
-from django.db import models, transaction
+from django.db import transaction
 
 from billing.chunk import Chunk
-from billing.models import BillingPeriod, Invoice, InvoiceLine, InvoiceStatus, PeriodStatus
-from billing.models.invoices import UNISSUED
-from billing.services.issuing import recalculate_invoices
+from billing.models import BillingPeriod, PeriodStatus
+from billing.services.changing import DaysOfChange, change_plans, fit_periods, is_trial
+from billing.services.changing import FirstFeeBilled as FirstFeeBilled
+from billing.services.changing import NotProrated as NotProrated
+from billing.services.changing import PeriodParked as PeriodParked
+from billing.services.changing import When as When
+from billing.services.changing import today_of as today_of
 from billing.services.upcoming import Running, running_periods
-from catalog.base_fee import base_fee_per_year
 from catalog.models import PlanVersion
 from config.base.audit import Actor
 from config.base.errors import Refusal
 from customers import services as customers
-from customers.models import Subscription, SubscriptionPhase
-from customers.periods import local_date, zone
+from customers.models import Subscription
 from customers.services.locking import lock_subscription
-from customers.terms import in_force, paid_until, phase_terms
+from customers.terms import in_force, paid_until
 
 Done = TypeVar("Done")
-_FITTED = (
-    "phase",
-    "end_date",
-    "nominal_start_date",
-    "nominal_end_date",
-    "ends_at",
-    "usage_cutoff",
-    "is_trial",
-)
-
-
-class When(models.TextChoices):
-    IMMEDIATE = "immediate", "At once"
-    AT_PERIOD_END = "at_period_end", "At the end of what is paid for"
-
-
-class PeriodParked(Refusal):
-    """Billing holds the running period back, until somebody tries it again."""
-
-    code = "period_parked"
 
 
 class NotBegun(Refusal):
     """Service has not begun, so it can't stop at once."""
 
     code = "subscription_not_begun"
-
-
-class NotProrated(Refusal):
-    """A price of the plan is never prorated, so the plan changes where a period ends (R15)."""
-
-    code = "not_prorated"
-
-
-class FirstFeeBilled(Refusal):
-    """Its plan can't be replaced on its first day, since that is billed already."""
-
-    code = "first_fee_billed"
 
 
 class Next(NamedTuple):
@@ -100,7 +70,7 @@ def cancel(*, subscription_id: int, when: When, at: datetime, actor: Actor) -> d
     customers.end_subscription(
         subscription_id=subscription_id, ends_on=ends_on, today=today, actor=actor
     )
-    _fit(subscription_id, at=at, actor=actor)
+    fit_periods([subscription_id], at=at, actor=actor)
     return ends_on
 
 
@@ -116,7 +86,7 @@ def keep(*, subscription_id: int, at: datetime, actor: Actor) -> date:
     today = today_of(in_force(subscription, at=at), at=at)
     ends_on = subscription.ends_on
     customers.keep_subscription(subscription_id=subscription_id, today=today, actor=actor)
-    _fit(subscription_id, at=at, actor=actor)
+    fit_periods([subscription_id], at=at, actor=actor)
     assert ends_on is not None
     return ends_on
 
@@ -138,16 +108,16 @@ def change_plan(
     :raises PeriodParked: if the running period is held back.
     :raises Invalid: for another currency, or once it is cancelled to an earlier day.
     """
-    subscription = lock_subscription(subscription_id)
-    phase = in_force(subscription, at=at)
-    today = today_of(phase, at=at)
-    day = _day_of_change(phase, version, when, today=today)
-    if day == subscription.starts_on:
-        _check_first_day(subscription, version)
-    customers.change_version(
-        subscription_id=subscription_id, version=version, starts_on=day, today=today, actor=actor
+    found = change_plans(
+        subscriptions=[lock_subscription(subscription_id)],
+        version=version,
+        days=DaysOfChange(version, when=when, at=at),
+        at=at,
+        actor=actor,
     )
-    _fit(subscription_id, at=at, actor=actor)
+    day = found[subscription_id]
+    if isinstance(day, Exception):
+        raise day
     return day
 
 
@@ -180,7 +150,7 @@ def change_quantity(
         today=today,
         actor=actor,
     )
-    _fit(subscription_id, at=at, actor=actor)
+    fit_periods([subscription_id], at=at, actor=actor)
     return day
 
 
@@ -199,12 +169,12 @@ def pause(*, subscription_id: int, when: When, at: datetime, actor: Actor) -> da
     phase = in_force(lock_subscription(subscription_id), at=at)
     today = today_of(phase, at=at)
     day = today + timedelta(days=1)
-    if _is_trial(phase, today) or when == When.AT_PERIOD_END:
+    if is_trial(phase, day=today) or when == When.AT_PERIOD_END:
         day = paid_until(phase, day=today)
     customers.pause_subscription(
         subscription_id=subscription_id, starts_on=day, today=today, actor=actor
     )
-    _fit(subscription_id, at=at, actor=actor)
+    fit_periods([subscription_id], at=at, actor=actor)
     return day
 
 
@@ -220,7 +190,7 @@ def resume(*, subscription_id: int, at: datetime, actor: Actor) -> date:
     """
     today = today_of(in_force(lock_subscription(subscription_id), at=at), at=at)
     customers.resume_subscription(subscription_id=subscription_id, today=today, actor=actor)
-    _fit(subscription_id, at=at, actor=actor)
+    fit_periods([subscription_id], at=at, actor=actor)
     return today
 
 
@@ -271,78 +241,3 @@ def what_comes_next(*, subscription_id: int, at: datetime) -> Next:
     subscription = Subscription.objects.with_terms().get(pk=subscription_id)
     running = running_periods(subscriptions=[subscription], at=at)
     return Next(subscription, running[0] if running else None)
-
-
-def today_of(phase: SubscriptionPhase, *, at: datetime) -> date:
-    """Return the day where a phase is."""
-    return local_date(at, zone(phase.time_zone))
-
-
-def _day_of_change(
-    phase: SubscriptionPhase, version: PlanVersion, when: When | None, *, today: date
-) -> date:
-    before = phase.plan_version
-    whole = [one for one in (before, version) if customers.has_whole_prices(one)]
-    if when == When.IMMEDIATE and whole:
-        raise NotProrated(
-            f"A price of {whole[0]} is never prorated: change it at the end of the period.",
-            path=("when",),
-        )
-    if when is None:
-        is_lower = base_fee_per_year(version) < base_fee_per_year(before)
-        when = When.AT_PERIOD_END if whole or is_lower else When.IMMEDIATE
-    if today < phase.starts_on and when == When.IMMEDIATE:
-        return phase.starts_on
-    waits = _is_trial(phase, today) or when == When.AT_PERIOD_END
-    return paid_until(phase, day=today) if waits else today
-
-
-def _check_first_day(subscription: Subscription, version: PlanVersion) -> None:
-    """Refuse to replace the plan of the first day once an invoice for it is issued.
-
-    Or drawn at all, where the new plan begins with a trial.
-    """
-    live = Invoice.objects.filter(lines__subscription=subscription).exclude(
-        status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED]
-    )
-    found = live.first() if version.trial_days else live.exclude(status__in=UNISSUED).first()
-    if found:
-        raise FirstFeeBilled(
-            f"“{found}” bills its first day already: undo that invoice and let the day be billed "
-            "anew, or change the plan tomorrow."
-        )
-
-
-def _is_trial(phase: SubscriptionPhase, today: date) -> bool:
-    terms = phase_terms(phase)
-    return bool(terms.trial_days) and today < terms.paid_from
-
-
-def _fit(subscription_id: int, *, at: datetime, actor: Actor) -> None:
-    """Let the last period that billing began end where the terms say now, and redraw its drafts.
-
-    A draft that charged it in advance, but is not issued, charges what is served (R21).
-    """
-    # Invoices before periods, as whoever discards one locks them.
-    lines = InvoiceLine.objects.filter(
-        subscription=subscription_id, invoice__status__in=UNISSUED
-    ).values("invoice")
-    list(Invoice.objects.select_for_update().filter(pk__in=lines).order_by("pk").values("pk"))
-    mine = BillingPeriod.objects.select_for_update().filter(subscription=subscription_id)
-    last = mine.order_by("-number").first()
-    if last is None or last.status in (PeriodStatus.CLOSED, PeriodStatus.WAIVED):
-        return
-    if last.status == PeriodStatus.PARKED:
-        raise PeriodParked(f"Billing holds {last} back: mend what is wrong and try it again first.")
-    subscription = Subscription.objects.with_terms().get(pk=subscription_id)
-    before = mine.filter(number=last.number - 1).first()
-    fresh = Chunk([subscription]).following(subscription, before)
-    assert fresh is not None
-    assert fresh.start_date == last.start_date
-    last.needs_opening = last.needs_opening and not fresh.is_trial
-    for name in _FITTED:
-        setattr(last, name, getattr(fresh, name))
-    last.save(update_fields=[*_FITTED, "needs_opening"])
-    drafts = Invoice.objects.filter(lines__period=last, status__in=UNISSUED).distinct()
-    if ids := list(drafts.values_list("pk", flat=True)):
-        recalculate_invoices(invoice_ids=ids, at=at, actor=actor)

@@ -1,9 +1,10 @@
 """What is done with customers: kept, subscribed, let into the portal. One use case each."""
 
 from customers.services.changing_plan import (
+    Change,
     PlanUnchanged,
     SubscriptionPaused,
-    change_version,
+    change_versions,
     has_whole_prices,
 )
 from customers.services.couponing import CouponEnded, CouponExpired, apply_coupon, end_coupon
@@ -36,6 +37,7 @@ from customers.services.subscribing import (
 )
 
 __all__ = [
+    "Change",
     "CouponEnded",
     "CouponExpired",
     "CurrencyInUse",
@@ -53,7 +55,7 @@ __all__ = [
     "change_customer",
     "change_issuer",
     "change_quantity",
-    "change_version",
+    "change_versions",
     "create_customer",
     "create_issuer",
     "end_coupon",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from typing import NamedTuple
 
 from django.db import transaction
 from django.db.models import ProtectedError
@@ -12,9 +13,11 @@ from catalog.models import PlanVersion, Proration, VersionStatus
 from config.base import audit
 from config.base.audit import Actor
 from config.base.errors import Fault, Invalid, Refusal
+from config.base.models import AuditEntry
+from config.base.rows import update_rows
 from customers.models import PeriodAlignment, Subscription, SubscriptionPhase
 from customers.services.ending import cut_phases
-from customers.services.locking import lock_served
+from customers.services.locking import SubscriptionEnded
 from customers.services.subscribing import VersionNotOffered
 from customers.terms import phase_terms
 
@@ -31,45 +34,80 @@ class PlanUnchanged(Refusal):
     code = "plan_unchanged"
 
 
+class Change(NamedTuple):
+    """From which day a version is to serve a subscription, and the day it is there.
+
+    The subscription is locked, and loaded `with_terms`.
+    """
+
+    subscription: Subscription
+    starts_on: date
+    today: date
+
+
 @transaction.atomic
-def change_version(
-    *, subscription_id: int, version: PlanVersion, starts_on: date, today: date, actor: Actor
-) -> Subscription:
-    """Put a subscription under another published version from a day on, instead of any later plan.
+def change_versions(
+    changes: Sequence[Change], *, version: PlanVersion, actor: Actor
+) -> dict[int, Refusal | Invalid]:
+    """Put subscriptions under another published version, each from its day on, instead of any later plan.
 
     With periods of the same length its boundaries stay; with others the day is their new anchor.
-    Billing's `change_plan` calls this, and fits the period that runs to it.
-
-    :raises SubscriptionEnded: if it has ended already.
-    :raises VersionNotOffered: if the version is a draft or retired.
-    :raises PlanUnchanged: if it is under this version on that day, and nothing else is to come.
-    :raises SubscriptionPaused: on a day of a pause.
-    :raises Invalid: for another currency, or a day without service.
+    Billing's `change_plans` calls this, and fits the periods that run to it. Returns, by
+    subscription, why one stays as it is: `SubscriptionEnded`; `VersionNotOffered` if the version is a
+    draft or retired; `PlanUnchanged` if it is under it on that day, and nothing else is to come;
+    `SubscriptionPaused` on a day of a pause; `Invalid` for another currency, or a day without service.
     """
-    subscription, phases = lock_served(subscription_id, today)
     version.refresh_from_db(fields=["status"])
-    _check(subscription, version, starts_on)
-    phases_until = [phase for phase in phases if phase.starts_on <= starts_on]
-    before = phases_until[-1]
+    refused: dict[int, Refusal | Invalid] = {}
+    written = Written([], [], [])
+    entries: list[AuditEntry] = []
+    for change in changes:
+        try:
+            entries.append(_change(change, version, actor, written))
+        except (Refusal, Invalid) as refusal:
+            refused[change.subscription.pk] = refusal
+    written.save()
+    AuditEntry.objects.bulk_create(entries)
+    return refused
+
+
+class Written(NamedTuple):
+    """Phases to save of many subscriptions: of each, one ends or changes, and one may begin."""
+
+    ended: list[SubscriptionPhase]
+    changed: list[SubscriptionPhase]
+    begun: list[SubscriptionPhase]
+
+    def save(self) -> None:
+        """Save them in three statements."""
+        update_rows(self.ended, ["ends_on"])
+        update_rows(
+            self.changed, ["plan_version", "ends_on", "alignment", "anchor_on", "is_paused"]
+        )
+        SubscriptionPhase.objects.bulk_create(self.begun)
+
+
+def _change(change: Change, version: PlanVersion, actor: Actor, written: Written) -> AuditEntry:
+    subscription, day, today = change
+    if subscription.ends_on is not None and subscription.ends_on <= today:
+        raise SubscriptionEnded(f"{subscription} ended before {subscription.ends_on}.")
+    _check(subscription, version, day)
+    until = [phase for phase in subscription.phases.all() if phase.starts_on <= day]
+    later = [phase for phase in subscription.phases.all() if phase.starts_on > day]
+    before = until[-1]
     if before.is_paused:
         raise SubscriptionPaused(f"{subscription} is paused: resume it first.")
-    later = [phase for phase in phases if phase.starts_on > starts_on]
     if before.plan_version_id == version.pk and not later:
         raise PlanUnchanged(f"{subscription} is under {version} already.")
     was = [str(phase.plan_version) for phase in (before, *later)]
-    cut_phases(later, starts_on)
+    cut_phases(later, day)
     if before.plan_version_id == version.pk:
         before.ends_on = subscription.ends_on
-        before.save(update_fields=["ends_on"])
+        written.ended.append(before)
     else:
-        begin_phase(phases_until, version, starts_on, ends_on=subscription.ends_on)
-    audit.record(
-        actor=actor,
-        action="changed plan",
-        subject=subscription,
-        changes={f"plan from {starts_on}": [", then ".join(was), str(version)]},
-    )
-    return subscription
+        begin_phase(until, version, day, ends_on=subscription.ends_on, written=written)
+    said = {f"plan from {day}": [", then ".join(was), str(version)]}
+    return audit.entry(actor=actor, action="changed plan", subject=subscription, changes=said)
 
 
 def has_whole_prices(version: PlanVersion) -> bool:
@@ -117,6 +155,7 @@ def begin_phase(
     day: date,
     *,
     ends_on: date | None,
+    written: Written,
     is_paused: bool = False,
 ) -> None:
     """Let a phase under a version begin on a day; one that began on it already becomes it.
@@ -127,19 +166,20 @@ def begin_phase(
     today = [phase for phase in phases if phase.starts_on == day]
     if today and earlier and _goes_on(earlier[-1], version, is_paused) and _dropped(today[0]):
         earlier[-1].ends_on = ends_on
-        earlier[-1].save(update_fields=["ends_on"])
-        return
-    if not earlier:  # nothing was served yet, so the calendar stays as it was agreed
-        [first] = today
-        first.plan_version, first.ends_on, first.is_paused = version, ends_on, is_paused
-        first.save(update_fields=["plan_version", "ends_on", "is_paused"])
+        written.ended.append(earlier[-1])
         return
     begun = today[0] if today else SubscriptionPhase(subscription=earlier[-1].subscription)
+    if earlier:  # else nothing was served yet, so the calendar stays as it was agreed
+        begun.time_zone = earlier[-1].time_zone
+        begun.alignment, begun.anchor_on = _calendar(earlier[-1], version)
     begun.plan_version, begun.starts_on, begun.ends_on = version, day, ends_on
-    begun.time_zone, begun.is_paused = earlier[-1].time_zone, is_paused
-    begun.alignment, begun.anchor_on = _calendar(earlier[-1], version)
-    cut_phases(earlier, day)
-    begun.save()
+    begun.is_paused = is_paused
+    if today:
+        written.changed.append(begun)
+    else:
+        earlier[-1].ends_on = day
+        written.ended.append(earlier[-1])
+        written.begun.append(begun)
 
 
 def _goes_on(phase: SubscriptionPhase, version: PlanVersion, is_paused: bool) -> bool:

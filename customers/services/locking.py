@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date
 
 from config.base.errors import Refusal
@@ -16,10 +17,19 @@ class SubscriptionEnded(Refusal):
 
 def lock_subscription(subscription_id: int) -> Subscription:
     """Lock a customer, then its subscription; return that `with_terms`."""
-    owners = Subscription.objects.filter(pk=subscription_id).values("customer")
-    Customer.objects.select_for_update().get(pk__in=owners)
-    found = Subscription.objects.select_for_update(of=("self",))
-    return found.with_terms().get(pk=subscription_id)
+    [found] = lock_subscriptions([subscription_id])
+    return found
+
+
+def lock_subscriptions(subscription_ids: Collection[int]) -> list[Subscription]:
+    """Lock customers, then their subscriptions, each in order; return those `with_terms`.
+
+    Rows that only refer to them, such as events and invoices, are written meanwhile.
+    """
+    wanted = Subscription.objects.filter(pk__in=subscription_ids).order_by("pk")
+    owners = Customer.objects.filter(pk__in=wanted.order_by().values("customer")).order_by("pk")
+    list(owners.select_for_update(no_key=True).values_list("pk"))
+    return list(wanted.select_for_update(of=("self",), no_key=True).with_terms())
 
 
 def lock_served(subscription_id: int, today: date) -> tuple[Subscription, list[SubscriptionPhase]]:

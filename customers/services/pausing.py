@@ -13,7 +13,7 @@ from config.base import audit, records
 from config.base.audit import Actor
 from config.base.errors import Fault, Invalid, Refusal
 from customers.models import Subscription
-from customers.services.changing_plan import SubscriptionPaused, begin_phase
+from customers.services.changing_plan import SubscriptionPaused, Written, begin_phase
 from customers.services.ending import cut_phases
 from customers.services.locking import lock_served, lock_subscription
 
@@ -50,7 +50,9 @@ def pause_subscription(
         raise SubscriptionPaused(f"{subscription} is paused already.")
     cut_phases([phase for phase in phases if phase.starts_on > starts_on], starts_on)
     version = until[-1].plan_version
-    begin_phase(until, version, starts_on, ends_on=ends_on, is_paused=True)
+    written = Written([], [], [])
+    begin_phase(until, version, starts_on, ends_on=ends_on, is_paused=True, written=written)
+    written.save()
     changes = {"paused from": [None, starts_on.isoformat()]}
     audit.record(actor=actor, action="paused", subject=subscription, changes=changes)
     return subscription
@@ -71,7 +73,9 @@ def resume_subscription(*, subscription_id: int, today: date, actor: Actor) -> S
     ends_on = subscription.ends_on
     cut_phases(later, today)
     if until[-1].is_paused:
-        begin_phase(until, until[-1].plan_version, today, ends_on=ends_on)
+        written = Written([], [], [])
+        begin_phase(until, until[-1].plan_version, today, ends_on=ends_on, written=written)
+        written.save()
     else:
         until[-1].ends_on = ends_on
         until[-1].save(update_fields=["ends_on"])

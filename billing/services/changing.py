@@ -1,0 +1,252 @@
+"""Plans of many subscriptions, changed at once: the day of each, its phases, its running period (R20).
+
+One subscription is changed in the same way as thousands, and a preview does it and undoes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import date, datetime
+from fractions import Fraction
+
+from django.db import models
+from django.db.models import Exists, OuterRef
+
+from billing.chunk import Chunk
+from billing.models import BillingPeriod, Invoice, InvoiceLine, InvoiceStatus, PeriodStatus
+from billing.models.invoices import UNISSUED
+from billing.services.issuing import recalculate_invoices
+from catalog.base_fee import base_fee_per_year
+from catalog.models import PlanVersion
+from config.base.audit import Actor
+from config.base.errors import Invalid, Refusal
+from customers import services as customers
+from customers.models import Subscription, SubscriptionPhase
+from customers.periods import local_date, zone
+from customers.services import Change
+from customers.terms import in_force, paid_until, phase_terms
+
+_FITTED = (
+    "phase",
+    "end_date",
+    "nominal_start_date",
+    "nominal_end_date",
+    "ends_at",
+    "usage_cutoff",
+    "is_trial",
+    "needs_opening",
+)
+
+
+class When(models.TextChoices):
+    IMMEDIATE = "immediate", "At once"
+    AT_PERIOD_END = "at_period_end", "At the end of what is paid for"
+
+
+class PeriodParked(Refusal):
+    """Billing holds the running period back, until somebody tries it again."""
+
+    code = "period_parked"
+
+
+class NotProrated(Refusal):
+    """A price of the plan is never prorated, so the plan changes where a period ends (R15)."""
+
+    code = "not_prorated"
+
+
+class FirstFeeBilled(Refusal):
+    """Its plan can't be replaced on its first day, since that is billed already."""
+
+    code = "first_fee_billed"
+
+
+class DaysOfChange:
+    """The first day of subscriptions under a version; each version is looked up once.
+
+    Without `when`, a plan with a lower base fee waits and any other begins today. A trial runs to
+    its end in any case.
+    """
+
+    def __init__(self, version: PlanVersion, *, when: When | None, at: datetime) -> None:
+        self._version, self._when, self._at = version, when, at
+        self._is_whole: dict[int, bool] = {}
+        self._fees: dict[int, Fraction] = {}
+
+    def of(self, subscription: Subscription) -> date:
+        """Return the day for a subscription, which is loaded `with_terms`.
+
+        :raises NotProrated: at once, where a price is never prorated.
+        """
+        phase = in_force(subscription, at=self._at)
+        today = today_of(phase, at=self._at)
+        when = self._when_of(phase.plan_version)
+        if today < phase.starts_on and when == When.IMMEDIATE:
+            return phase.starts_on
+        waits = is_trial(phase, day=today) or when == When.AT_PERIOD_END
+        return paid_until(phase, day=today) if waits else today
+
+    def _when_of(self, before: PlanVersion) -> When:
+        whole = [one for one in (before, self._version) if self._has_whole_prices(one)]
+        if self._when == When.IMMEDIATE and whole:
+            raise NotProrated(
+                f"A price of {whole[0]} is never prorated: change it at the end of the period.",
+                path=("when",),
+            )
+        if self._when is not None:
+            return self._when
+        is_lower = self._fee(self._version) < self._fee(before)
+        return When.AT_PERIOD_END if whole or is_lower else When.IMMEDIATE
+
+    def _has_whole_prices(self, version: PlanVersion) -> bool:
+        if version.pk not in self._is_whole:
+            self._is_whole[version.pk] = customers.has_whole_prices(version)
+        return self._is_whole[version.pk]
+
+    def _fee(self, version: PlanVersion) -> Fraction:
+        if version.pk not in self._fees:
+            self._fees[version.pk] = base_fee_per_year(version)
+        return self._fees[version.pk]
+
+
+def change_plans(
+    *,
+    subscriptions: Sequence[Subscription],
+    version: PlanVersion,
+    days: DaysOfChange,
+    at: datetime,
+    actor: Actor,
+) -> dict[int, date | Refusal | Invalid]:
+    """Put subscriptions under another version; return the first day of each, or why it stays.
+
+    They are locked, in the caller's transaction. In a constant number of queries, but for drafts
+    that are redrawn and for what was to change later, which is dropped.
+    """
+    found: dict[int, date | Refusal | Invalid] = {}
+    ids = [one.pk for one in subscriptions]
+    parked = _parked(ids)
+    for subscription in subscriptions:
+        try:
+            if period := parked.get(subscription.pk):
+                raise held_back(period)
+            found[subscription.pk] = days.of(subscription)
+        except Refusal as refusal:
+            found[subscription.pk] = refusal
+    on_the_first = [one.pk for one in subscriptions if found[one.pk] == one.starts_on]
+    for pk, invoice in _billed_on_the_first_day(on_the_first, version).items():
+        found[pk] = FirstFeeBilled(
+            f"“{invoice}” bills its first day already: undo that invoice and let the day be billed "
+            "anew, or change the plan tomorrow."
+        )
+    changes = [
+        Change(one, day, today_of(in_force(one, at=at), at=at))
+        for one in subscriptions
+        if isinstance(day := found[one.pk], date)
+    ]
+    refused = customers.change_versions(changes, version=version, actor=actor)
+    found |= refused
+    changed = [one.subscription.pk for one in changes if one.subscription.pk not in refused]
+    fit_periods(changed, at=at, actor=actor)
+    return found
+
+
+def fit_periods(subscription_ids: Collection[int], *, at: datetime, actor: Actor) -> None:
+    """Let the last period that billing began of each end where the terms say now, and redraw its drafts.
+
+    A draft that charged it in advance, but is not issued, charges what is served (R21).
+
+    :raises PeriodParked: if one is held back.
+    """
+    # Invoices before periods, as whoever discards one locks them.
+    lines = InvoiceLine.objects.filter(
+        subscription__in=subscription_ids, invoice__status__in=UNISSUED
+    )
+    open_ = Invoice.objects.filter(pk__in=lines.values("invoice")).order_by("pk")
+    list(open_.select_for_update().values("pk"))
+    last, before = _last_periods(subscription_ids)
+    running = {
+        pk: period
+        for pk, period in last.items()
+        if period.status not in (PeriodStatus.CLOSED, PeriodStatus.WAIVED)
+    }
+    subscriptions = list(Subscription.objects.filter(pk__in=running).with_terms())
+    chunk = Chunk(subscriptions)
+    for subscription in subscriptions:
+        period = running[subscription.pk]
+        if period.status == PeriodStatus.PARKED:
+            raise held_back(period)
+        fresh = chunk.following(subscription, before.get(subscription.pk))
+        assert fresh is not None
+        assert fresh.start_date == period.start_date
+        fresh.needs_opening = period.needs_opening and not fresh.is_trial
+        for name in _FITTED:
+            setattr(period, name, getattr(fresh, name))
+    BillingPeriod.objects.bulk_update(running.values(), _FITTED)
+    drafts = Invoice.objects.filter(lines__period__in=running.values(), status__in=UNISSUED)
+    if ids := list(drafts.distinct().order_by("pk").values_list("pk", flat=True)):
+        recalculate_invoices(invoice_ids=ids, at=at, actor=actor)
+
+
+def held_back(period: BillingPeriod) -> PeriodParked:
+    return PeriodParked(f"Billing holds {period} back: mend what is wrong and try it again first.")
+
+
+def today_of(phase: SubscriptionPhase, *, at: datetime) -> date:
+    """Return the day where a phase is."""
+    return local_date(at, zone(phase.time_zone))
+
+
+def is_trial(phase: SubscriptionPhase, *, day: date) -> bool:
+    """Say whether a day of a phase lies in its trial."""
+    terms = phase_terms(phase)
+    return bool(terms.trial_days) and day < terms.paid_from
+
+
+def _parked(subscription_ids: Collection[int]) -> dict[int, BillingPeriod]:
+    further = BillingPeriod.objects.filter(
+        subscription=OuterRef("subscription"), number=OuterRef("number") + 1
+    )
+    held = BillingPeriod.objects.filter(
+        ~Exists(further), subscription__in=subscription_ids, status=PeriodStatus.PARKED
+    )
+    return {period.subscription_id: period for period in held.select_related("subscription")}
+
+
+def _billed_on_the_first_day(
+    subscription_ids: Collection[int], version: PlanVersion
+) -> dict[int, Invoice]:
+    """Return an invoice of each whose plan can't be replaced on its first day any more.
+
+    That is once it is issued, or drawn at all where the new plan begins with a trial.
+    """
+    if not subscription_ids:
+        return {}
+    gone = [InvoiceStatus.VOID, InvoiceStatus.DISCARDED]
+    if not version.trial_days:
+        gone += UNISSUED
+    lines = InvoiceLine.objects.filter(subscription__in=subscription_ids)
+    live = lines.exclude(invoice__status__in=gone).select_related("invoice")
+    return {line.subscription_id: line.invoice for line in live.order_by("-pk")}
+
+
+def _last_periods(
+    subscription_ids: Collection[int],
+) -> tuple[dict[int, BillingPeriod], dict[int, BillingPeriod]]:
+    """Lock and return the last period that billing began of each, and the one before that."""
+    further = BillingPeriod.objects.filter(
+        subscription=OuterRef("subscription"), number=OuterRef("number") + 2
+    )
+    mine = BillingPeriod.objects.filter(~Exists(further), subscription__in=subscription_ids)
+    last: dict[int, BillingPeriod] = {}
+    before: dict[int, BillingPeriod] = {}
+    for period in (
+        mine.select_related("subscription").select_for_update(of=("self",)).order_by("pk")
+    ):
+        found = last.get(period.subscription_id)
+        if found is None or period.number > found.number:
+            last[period.subscription_id] = period
+            if found:
+                before[period.subscription_id] = found
+        else:
+            before[period.subscription_id] = period
+    return last, before
