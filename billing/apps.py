@@ -16,6 +16,7 @@ class BillingConfig(AppConfig):
             finders,
             for_customers,
             life,
+            moves,
             overview,
         )
         from billing.books import BOOKS  # noqa: PLC0415
@@ -37,6 +38,7 @@ class BillingConfig(AppConfig):
         post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)
         TYPICAL.append(typical_usage)
         PlanVersionAdmin.panels.insert(0, for_customers.for_customers_panel)
+        PlanVersionAdmin.panels.insert(1, moves.moves_panel)
         UNSETTLED.append(unsettled)
         INVARIANTS.extend(BOOKS)
         STEPS.append(overview.billing_steps)

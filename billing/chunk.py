@@ -67,15 +67,7 @@ class Chunk:
         self, subscription: Subscription, before: BillingPeriod | None
     ) -> BillingPeriod | None:
         """Return, unsaved, the period after `before` (or the first), or None after the last."""
-        coming = periods(subscription, since=before.end_date if before else None)
-        found = next(coming, None)
-        if found is None:
-            return None
-        phase, period = found
-        last = period
-        if period.end < period.nominal_end:
-            *_, last = [period, *takewhile(period.is_cut_from, (other for _, other in coming))]
-        return _billing_period(subscription, phase, period, before, whole_until=last.end)
+        return period_after(subscription, before)
 
     def reach(self, version_id: int, metric_id: int) -> tuple[ValueMetric, bool]:
         """Return a metric of a plan version, and whether what came before a period may matter to it.
@@ -105,6 +97,22 @@ class Chunk:
                         elsewhere[metric.pk] = (*elsewhere.get(metric.pk, ()), stretch)
         readings = self.offer(period).readings_at_the_end_of(period)
         return Wanted(period, readings, elsewhere)
+
+
+def period_after(subscription: Subscription, before: BillingPeriod | None) -> BillingPeriod | None:
+    """Return, unsaved, a subscription's period after `before` (or the first), or None after the last.
+
+    Load its phases with their versions.
+    """
+    coming = periods(subscription, since=before.end_date if before else None)
+    found = next(coming, None)
+    if found is None:
+        return None
+    phase, period = found
+    last = period
+    if period.end < period.nominal_end:
+        *_, last = [period, *takewhile(period.is_cut_from, (other for _, other in coming))]
+    return _billing_period(subscription, phase, period, before, whole_until=last.end)
 
 
 def _neighbours(subscriptions: Sequence[Subscription]) -> dict[int, list[Subscription]]:

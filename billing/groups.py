@@ -4,7 +4,8 @@ from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants
 
 _EVERYTHING = (
     "billingrun billingperiod usagesnapshot periodcharge "
-    "invoice invoiceline soldaddon taxsubtotal invoicedocument documentsequence lateusage"
+    "invoice invoiceline soldaddon taxsubtotal invoicedocument documentsequence lateusage "
+    "planmove planmoverow"
 )
 _DAILY = [
     *may("view", _EVERYTHING),
@@ -13,6 +14,7 @@ _DAILY = [
     "add_billingrun",
     "retry_billingperiod",
     "bill_lateusage",
+    *may("add confirm", "planmove"),
 ]
 
 GRANTS: Grants = {

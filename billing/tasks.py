@@ -15,8 +15,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing.deliveries import settle_rendered
-from billing.models import BillingRun, RunStatus
-from billing.services import lateness, runs
+from billing.models import BillingRun, MoveStatus, PlanMove, RunStatus
+from billing.services import lateness, moving, runs
 from billing.services.closing import begin_periods
 from billing.services.one_offs import bill_one_offs
 from config.base.audit import SYSTEM
@@ -64,15 +64,34 @@ def advance_run(run_id: int) -> None:
             _after(runs.finish_if_done(run_id=run_id, now=timezone.now()))
 
 
+def nudge_move(move_id: int) -> None:
+    """After the commit, let a worker take up a move to another version; without a broker, do all here."""
+    transaction.on_commit(lambda: nudge(advance_move, move_id), robust=True)
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def advance_move(move_id: int) -> None:
+    """Preview or move what is left of a move to another version."""
+    try:
+        while moving.take_step(move_id=move_id, now=timezone.now()):
+            pass
+    except Exception as trouble:
+        moving.note_trouble(move_id=move_id, trouble=trouble)
+        raise
+
+
 @shared_task  # type: ignore[untyped-decorator]
 def sweep() -> None:
-    """Beat, every five minutes: take up runs that halted, and start one if anything is due.
+    """Beat, every five minutes: take up runs and moves that halted, and start a run if anything is due.
 
     Subscriptions that only begin get no run, nor do add-ons before they are drafted, and invoices
     whose document exists no second try.
     """
     now = timezone.now()
     settle_rendered(at=now)
+    unfinished = PlanMove.objects.filter(status__in=[MoveStatus.PREVIEWING, MoveStatus.MOVING])
+    for move_id in unfinished.values_list("pk", flat=True):
+        advance_move.delay(move_id)
     for run in BillingRun.objects.filter(status=RunStatus.RUNNING):
         if run.started_at < now - GIVEN_UP_AFTER:
             runs.give_up(run_id=run.pk, now=now)

@@ -103,6 +103,7 @@ GUARDS = [
         )
         for event in _WRITES
     ),
+    Guard("move_row_is_final_once_moved", "billing_planmoverow", "UPDATE", "OLD.outcome = 'moved'"),
     *append_only("billing_usagesnapshot", name="snapshot"),
     *append_only("billing_invoicedocument", name="document"),
 ]

@@ -46,6 +46,12 @@ SECTIONS: dict[str, list[Place]] = {
             "billing.soldaddon",
             "What was sold once, and what became of it",
         ),
+        Place(
+            "Moves",
+            "move_down",
+            "billing.planmove",
+            "Many subscriptions to another version, after a preview",
+        ),
     ],
     "Usage": [
         Place("Events", "bolt", "metering.usageevent", "What arrived and counts"),

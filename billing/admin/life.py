@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin import words
+from billing.admin.moves import MovePages
 from billing.presentation.lines import is_shown, line_view
 from billing.presentation.reader import Reader
 from billing.services import life
@@ -396,7 +397,7 @@ admin.site.unregister(Subscription)
 
 
 @admin.register(Subscription)
-class BilledSubscriptionAdmin(LifePages, SubscriptionAdmin):
+class BilledSubscriptionAdmin(LifePages, MovePages, SubscriptionAdmin):
     """A subscription's page, with what billing does when its terms change."""
 
     actions_detail = (

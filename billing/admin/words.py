@@ -9,7 +9,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from billing.models import Invoice, InvoiceStatus, PeriodStatus, RunStatus
+from billing.models import Invoice, InvoiceStatus, MoveStatus, PeriodStatus, RunStatus
 from billing.presentation.reader import Reader
 from catalog import wording
 from catalog.money import exact_sum, exponent
@@ -28,6 +28,10 @@ TAGS = {
     RunStatus.RUNNING.label: "info",
     RunStatus.FINISHED.label: "success",
     RunStatus.FAILED.label: "danger",
+    MoveStatus.PREVIEWING.label: "info",
+    MoveStatus.PREVIEWED.label: "warning",
+    MoveStatus.MOVING.label: "info",
+    MoveStatus.FINISHED.label: "success",
 }
 """The colour of each status in a list."""
 

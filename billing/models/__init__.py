@@ -1,4 +1,4 @@
-"""Periods, runs, snapshots, late usage; number sequences; invoices with all their parts; sold add-ons."""
+"""Periods, runs, snapshots, late usage; number sequences; invoices with all their parts; moves."""
 
 from billing.models.add_ons import BillWhen, SaleStatus, SoldAddOn
 from billing.models.invoices import (
@@ -14,6 +14,7 @@ from billing.models.invoices import (
     TaxSubtotal,
 )
 from billing.models.late import OUTSTANDING, HeldFor, LateStatus, LateUsage
+from billing.models.moves import MoveStatus, MoveWhen, Outcome, PlanMove, PlanMoveRow
 from billing.models.periods import (
     BillingPeriod,
     BillingRun,
@@ -40,8 +41,13 @@ __all__ = [
     "LateStatus",
     "LateUsage",
     "LineKind",
+    "MoveStatus",
+    "MoveWhen",
+    "Outcome",
     "PeriodCharge",
     "PeriodStatus",
+    "PlanMove",
+    "PlanMoveRow",
     "Purpose",
     "Recognition",
     "RunStatus",

@@ -12,7 +12,7 @@ from fractions import Fraction
 from django.db import models
 from django.db.models import Exists, OuterRef
 
-from billing.chunk import Chunk
+from billing.chunk import period_after
 from billing.models import BillingPeriod, Invoice, InvoiceLine, InvoiceStatus, PeriodStatus
 from billing.models.invoices import UNISSUED
 from billing.services.issuing import recalculate_invoices
@@ -20,6 +20,7 @@ from catalog.base_fee import base_fee_per_year
 from catalog.models import PlanVersion
 from config.base.audit import Actor
 from config.base.errors import Invalid, Refusal
+from config.base.rows import update_rows
 from customers import services as customers
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import local_date, zone
@@ -169,19 +170,18 @@ def fit_periods(subscription_ids: Collection[int], *, at: datetime, actor: Actor
         for pk, period in last.items()
         if period.status not in (PeriodStatus.CLOSED, PeriodStatus.WAIVED)
     }
-    subscriptions = list(Subscription.objects.filter(pk__in=running).with_terms())
-    chunk = Chunk(subscriptions)
-    for subscription in subscriptions:
+    subscriptions = Subscription.objects.filter(pk__in=running)
+    for subscription in subscriptions.prefetch_related("phases__plan_version"):
         period = running[subscription.pk]
         if period.status == PeriodStatus.PARKED:
             raise held_back(period)
-        fresh = chunk.following(subscription, before.get(subscription.pk))
+        fresh = period_after(subscription, before.get(subscription.pk))
         assert fresh is not None
         assert fresh.start_date == period.start_date
         fresh.needs_opening = period.needs_opening and not fresh.is_trial
         for name in _FITTED:
             setattr(period, name, getattr(fresh, name))
-    BillingPeriod.objects.bulk_update(running.values(), _FITTED)
+    update_rows(list(running.values()), _FITTED)
     drafts = Invoice.objects.filter(lines__period__in=running.values(), status__in=UNISSUED)
     if ids := list(drafts.distinct().order_by("pk").values_list("pk", flat=True)):
         recalculate_invoices(invoice_ids=ids, at=at, actor=actor)

@@ -20,8 +20,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLResolver, get_resolver
 
-from billing.models import BillingRun, Invoice, InvoiceLine, LateUsage
-from billing.services import issuing
+from billing.models import BillingRun, Invoice, InvoiceLine, LateUsage, MoveWhen, PlanMove
+from billing.services import issuing, moving
+from catalog.models import PlanVersion
 from config.base.audit import SYSTEM
 from config.base.models import Outbox
 from config.base.services.api_keys import create_api_key
@@ -92,6 +93,11 @@ NEEDED = {
     "billing/billingrun/*/retry/": "billing.retry_billingperiod",
     "billing/lateusage/*/bill/": "billing.bill_lateusage",
     "billing/lateusage/*/write-off/": "billing.write_off_lateusage",
+    "billing/planmove/start/": "billing.add_planmove",
+    "billing/planmove/*/progress/": "billing.view_planmove",
+    "billing/planmove/*/continue/": "billing.add_planmove",
+    "billing/planmove/*/rows.csv": "billing.view_planmove",
+    "billing/planmove/*/move/": "billing.confirm_planmove",
 }
 """What one must be allowed to do for each page of our own."""
 KEYS = {"catalog": "flat-fee", "metering": "ada"}
@@ -102,8 +108,8 @@ ASKED = {
     "metering/usageevent/usage/*/events.csv": _BAR,
 }
 """What a page can't do without."""
-NOBODYS = {"billing/billingrun/add/"}
-"""A run is started by closing what is due."""
+NOBODYS = {"billing/billingrun/add/", "billing/planmove/add/"}
+"""A run is started by closing what is due, a move by its preview."""
 PLAIN = {"": "view", "add/": "add", "*/change/": "view", "*/": "view", "*/history/": "view"}
 """What Django's pages need, below a model's address."""
 
@@ -131,8 +137,22 @@ def _a_row_of_everything() -> Any:
         Outbox.objects.create(kind="mail", key="1", due_at=NOW)
         make.coupon()
         make.sold_add_on(subscription)
+        preview(version, make.published(make.flat()))
         AccessAttempt.objects.create(username="x", ip_address="192.0.2.1", failures_since_start=1)
         yield
+
+
+def preview(before: PlanVersion, after: PlanVersion) -> PlanMove:
+    move = moving.start_move(
+        subscriptions=moving.on_version(before, today=NOW.date()),
+        from_version=before,
+        to_version=after,
+        when=MoveWhen.BY_FEE,
+        at=NOW,
+        actor=SYSTEM,
+    )
+    moving.take_step(move_id=move.pk, now=NOW)
+    return move
 
 
 def routes() -> list[str]:

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from django.apps import apps
 from django.db import IntegrityError, models, transaction
+from django.db.models import F
 
 from billing.models import (
     BillingPeriod,
@@ -23,6 +24,8 @@ from billing.models import (
     InvoiceLine,
     LateUsage,
     PeriodCharge,
+    PlanMove,
+    PlanMoveRow,
     SoldAddOn,
     TaxSubtotal,
     UsageSnapshot,
@@ -142,6 +145,26 @@ def tax() -> TaxSubtotal:
 def snapshot() -> UsageSnapshot:
     november()
     return UsageSnapshot.objects.get()
+
+
+def move() -> PlanMove:
+    before, after = make.published(), make.published()
+    made = PlanMove.objects.create(
+        from_version=before, to_version=after, started_by="ada", started_at=NOV
+    )
+    made.rows.create(subscription=make.subscription(version=before))
+    return made
+
+
+def move_row() -> PlanMoveRow:
+    return move().rows.get()
+
+
+def moved_row() -> PlanMoveRow:
+    row = move_row()
+    row.outcome, row.starts_on, row.terms_seen = "moved", date(2026, 11, 1), "a"
+    row.save()
+    return row
 
 
 def sequence() -> DocumentSequence:
@@ -291,6 +314,17 @@ RULES: dict[str, Callable[[], Any]] = {
     "tax_update_only_in_a_draft_invoice": change(lambda: issued().taxes.get(), base=9),
     "tax_delete_only_in_a_draft_invoice": delete(lambda: issued().taxes.get()),
     "document_once_per_invoice": twice(document, sha256="b" * 64),
+    "move_status_is_known": change(move, status="x"),
+    "move_when_is_known": change(move, when="x"),
+    "move_changes_plans_only_once_confirmed": change(move, status="moving"),
+    "move_finished_when_dated": change(move, finished_at=NOV),
+    "move_leads_to_another_version": change(move, from_version=F("to_version")),
+    "move_row_outcome_is_known": change(move_row, outcome="x"),
+    "move_row_once_per_subscription": twice(move_row),
+    "move_row_moves_only_as_previewed": change(move_row, outcome="previewed"),
+    "move_row_refused_with_its_reason": change(move_row, outcome="refused"),
+    "move_row_has_both_figures_or_none": change(move_row, before=1),
+    "move_row_is_final_once_moved": change(moved_row, outcome="waiting"),
     "document_never_changes": change(document, size_bytes=2),
     "document_is_never_deleted": delete(document),
 }
