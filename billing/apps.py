@@ -21,6 +21,7 @@ class BillingConfig(AppConfig):
         )
         from billing.books import BOOKS  # noqa: PLC0415
         from billing.groups import GRANTS  # noqa: PLC0415
+        from billing.late_usage.books import LATE_BOOKS  # noqa: PLC0415
         from billing.settlement import unsettled  # noqa: PLC0415
         from billing.triggers import GUARDS  # noqa: PLC0415
         from billing.typical import typical_usage  # noqa: PLC0415
@@ -40,7 +41,7 @@ class BillingConfig(AppConfig):
         PlanVersionAdmin.panels.insert(0, for_customers.for_customers_panel)
         PlanVersionAdmin.panels.insert(1, moves.moves_panel)
         UNSETTLED.append(unsettled)
-        INVARIANTS.extend(BOOKS)
+        INVARIANTS.extend([*BOOKS, *LATE_BOOKS])
         STEPS.append(overview.billing_steps)
         NEEDS.append(overview.billing_needs)
         COMING.append(overview.billing_coming)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from io import StringIO
@@ -13,17 +14,20 @@ import time_machine
 from django.core.management import call_command
 
 from billing import tasks
-from billing.models import Invoice, InvoiceLine, LateUsage
+from billing.late_usage.books import LATE_BOOKS
+from billing.models import Invoice, InvoiceLine, LateUsage, UsageSnapshot
 from billing.presentation import present
 from billing.presentation.views import LineView
 from billing.settlement import unsettled
 from config.base.audit import SYSTEM
+from config.base.invariants import audit
 from config.base.models import AuditEntry
 from customers.models import Subscription
 from metering.events import event_key
 from metering.services import void_events
 from tests import factories as make
 from tests.billing.months import close, use
+from tests.billing.test_books import unguarded
 from tests.billing.test_late import at, void
 from tests.conftest import Caller
 from tests.customers import door
@@ -319,3 +323,45 @@ def test_a_void_of_what_waits_takes_it_back() -> None:
     tasks.settle_late_usage()
     assert not LateUsage.objects.exists()
     assert AuditEntry.objects.filter(action="no longer late").count() == 1
+
+
+def found() -> list[str]:
+    """Audit late usage; return the checks that found something."""
+    return [one.invariant.name for one in audit(at=NOW, names=LATE_CHECKS) if one.findings]
+
+
+LATE_CHECKS = [invariant.name for invariant in LATE_BOOKS]
+
+
+def _another_net() -> None:
+    InvoiceLine.objects.filter(kind="late").update(net=7)
+
+
+def _another_reading() -> None:
+    UsageSnapshot.objects.filter(revision=2).update(quantity=116)
+
+
+class TestTheAudit:
+    @pytest.mark.parametrize(
+        ("check", "corrupt"),
+        [
+            pytest.param("late_usage_is_what_its_rows_come_to", _another_net, id="an amount"),
+            pytest.param(
+                "settled_periods_are_billed_as_measured", _another_reading, id="a reading"
+            ),
+        ],
+    )
+    def test_it_finds_what_contradicts_the_bill(
+        self, check: str, corrupt: Callable[[], None]
+    ) -> None:
+        ada = settled()
+        arrives(ada, 5)
+        october()
+        assert found() == []
+        unguarded()
+        corrupt()
+        assert found() == [check]
+
+    def test_what_came_in_today_is_still_to_be_noted(self) -> None:
+        arrives(settled(), 5, at(11, 2, 12))
+        assert found() == []
