@@ -37,7 +37,7 @@ from customers.services import VersionNotOffered
 from customers.services.locking import lock_subscriptions
 from customers.terms import in_force
 
-CHUNK = 200
+CHUNK = 500
 _SAVED = ("outcome", "starts_on", "before", "after", "difference", "terms_seen", "note")
 
 logger = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ def confirm_move(*, move_id: int, at: datetime, actor: Actor) -> PlanMove:
 
 
 def take_step(*, move_id: int, now: datetime) -> bool:
-    """Preview or move the next 200 subscriptions; return whether more are left to do here.
+    """Preview or move the next 500 subscriptions; return whether more are left to do here.
 
     With the last of them, the move goes on to what comes next. What another worker holds is left
     to it.
