@@ -118,7 +118,8 @@ def _usage_unlike_its_snapshot(at: datetime) -> Iterator[Finding]:
 
 def _parts_of_others(at: datetime) -> Iterator[Finding]:
     """Find lines and charges whose parts belong to different subscriptions or currencies (R37)."""
-    lines = InvoiceLine.objects.exclude(period__subscription=F("subscription"))
+    within = InvoiceLine.objects.filter(period__isnull=False)  # a sold add-on has none
+    lines = within.exclude(period__subscription=F("subscription"))
     for line in lines.order_by("pk").iterator():
         yield Finding(f"line {line.uuid}", f"a period of subscription {line.subscription_id}",
                       f"period {line.period_id}")  # fmt: skip

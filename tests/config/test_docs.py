@@ -213,6 +213,10 @@ def test_the_operators_commands_set_up_save_and_restore_an_installation(tmp_path
             admin.execute(f'DROP ROLE IF EXISTS "{name}"')
 
 
+def test_the_demo_contradicts_nothing_that_must_always_hold(demo: Installation) -> None:
+    assert "FAIL" not in demo.manage("audit")
+
+
 def test_a_sqlite_database_is_copied_while_it_is_served(demo: Installation, tmp_path: Path) -> None:
     page = served("/docs/operators/").replace("/var/backups/plainbill", str(tmp_path))
     [copying] = [one for one in handbook.commands(page) if one.attributes.get("data-on")]
