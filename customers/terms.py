@@ -42,11 +42,19 @@ def paid_until(phase: SubscriptionPhase, *, day: date) -> date:
 
     Before the phase begins: that of its first day.
     """
+    return paid_period(phase, day=day).end
+
+
+def paid_period(phase: SubscriptionPhase, *, day: date) -> Period:
+    """Return what is paid for on a day of a phase: the plan's interval, or the trial.
+
+    Before the phase begins: that of its first day. It ends as if the phase did not.
+    """
     terms = replace(phase_terms(phase), ends_on=None)
     day = max(day, phase.starts_on)
     version = phase.plan_version
     own = replace(terms, interval=Interval(version.interval), count=version.interval_count)
-    return own.period_containing(day).end
+    return own.period_containing(day)
 
 
 def in_force(subscription: Subscription, *, at: datetime) -> SubscriptionPhase:

@@ -62,13 +62,26 @@ class VersionChoice(forms.ModelChoiceField[PlanVersion]):
         return f"{version} · {every(version)}"
 
 
+ON_A_DAY = "on_a_day"
+
+
 class ChangeForm(LifeForm):
     version = VersionChoice(PlanVersion.objects.none(), widget=select(), label="New plan")
     when = forms.ChoiceField(
-        choices=[("", "At once for a dearer plan, else at the end of the period"), *When.choices],
+        choices=[
+            ("", "At once for a dearer plan, else at the end of the period"),
+            *When.choices,
+            (ON_A_DAY, "From the day below"),
+        ],
         required=False,
         widget=select(),
         label="When",
+    )
+    day = forms.DateField(
+        required=False,
+        widget=date_input(),
+        label="From",
+        help_text="The first day under the new plan: still to come, or over but not billed yet.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -80,6 +93,18 @@ class ChangeForm(LifeForm):
             status=VersionStatus.PUBLISHED, currency=buyer.currency
         )
         field.queryset = published.select_related("plan")
+
+    def clean(self) -> dict[str, Any]:
+        """Read when the plan changes; refuse a day that is missing, or that would be ignored."""
+        said: dict[str, Any] = super().clean() or self.cleaned_data
+        when, day = said.get("when"), said.get("day")
+        if when == ON_A_DAY and not day and "day" not in self.errors:
+            self.add_error("day", "Say the first day under the new plan.")
+        if day and when != ON_A_DAY:
+            self.add_error("when", "Choose “From the day below”, or leave the day empty.")
+        if not self.errors:
+            said["when"] = day or (When(when) if when else None)
+        return said
 
 
 class QuantityForm(LifeForm):
@@ -128,7 +153,7 @@ class LifePages(AuditedAdmin[Subscription]):
             return life.change_plan(
                 subscription_id=int(object_id),
                 version=said["version"],
-                when=When(said["when"]) if said["when"] else None,
+                when=said["when"],
                 at=at,
                 actor=Actor.user(request.user),
             )
@@ -142,7 +167,8 @@ class LifePages(AuditedAdmin[Subscription]):
             sentences=[
                 "At once: the running period gets two parts, each under its own plan, and is billed "
                 "once at its end. The unused fee is credited, the new one charged for the days left. "
-                "Where the new plan’s periods last longer or shorter, the running period ends today.",
+                "Where the new plan’s periods last longer or shorter, the running period ends with the "
+                "change. From a day that is over, it is as if the plan had changed then.",
             ],
             button="Change the plan",
             done="The plan changes on {day}.",

@@ -9,7 +9,7 @@ from typing import Any
 from django.shortcuts import get_object_or_404
 from django.urls import path
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -34,6 +34,30 @@ class DryRunSerializer(StrictSerializer):
     dry_run = YesNo(default=False, help_text="Say what would happen, and change nothing.")
 
 
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "enum": list(When.values)},
+            {"type": "string", "format": "date"},
+        ]
+    }
+)
+class WhenOrDay(serializers.Field[When | date, Any, str, Any]):
+    """One of `When`, or a date such as `2026-12-15`."""
+
+    default_error_messages = {
+        "invalid_choice": "Choose immediate, at_period_end, or a day such as 2026-12-15."
+    }
+
+    def to_internal_value(self, data: Any) -> When | date:
+        if isinstance(data, str) and data in When.values:
+            return When(data)
+        try:
+            return CalendarDate().to_internal_value(data)
+        except serializers.ValidationError:
+            self.fail("invalid_choice")
+
+
 class CancelSerializer(DryRunSerializer):
     """When service ends."""
 
@@ -55,12 +79,12 @@ class ChangePlanSerializer(DryRunSerializer):
         default=None,
         help_text="By default the current one in the currency of the one who pays.",
     )
-    when = Choice(
-        When,
+    when = WhenOrDay(
         allow_null=True,
         default=None,
-        help_text="By default a plan with a lower base fee a year waits for the period's end, and any "
-        "other begins at once. A trial runs to its end in any case.",
+        help_text="A date is the first day under it, still to come or over but not billed yet. By "
+        "default a plan with a lower base fee a year waits for the period's end, and any other begins "
+        "at once; a trial runs to its end.",
     )
 
 
@@ -140,7 +164,9 @@ class ChangePlan(LifeView):
         At once, between versions whose periods last the same: the running period gets two parts,
         each rated under its own version, and is billed once at its end, with a credit of the unused
         fee and the new one for the days that are left. Else the running period ends today, and the
-        day is the new anchor. `dry_run` has the exact lines.
+        day is the new anchor. A date as `when` is the day of the change: from one that is still to
+        come the plan changes by itself, and one that is over counts as if it had been said then.
+        `dry_run` has the exact lines.
         """
         subscription = self.find(key)
         body = self.read_body(ChangePlanSerializer)
@@ -148,13 +174,12 @@ class ChangePlan(LifeView):
         version = offered_version(
             plan=body["plan"], number=body["version"], currency=payer.currency
         )
-        when = When(body["when"]) if body["when"] else None
 
         def change(at: datetime) -> date:
             return life.change_plan(
                 subscription_id=subscription.pk,
                 version=version,
-                when=when,
+                when=body["when"],
                 at=at,
                 actor=self.actor,
             )

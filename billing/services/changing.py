@@ -5,7 +5,7 @@ One subscription is changed in the same way as thousands, and a preview does it 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from fractions import Fraction
 
@@ -19,13 +19,13 @@ from billing.services.issuing import recalculate_invoices
 from catalog.base_fee import base_fee_per_year
 from catalog.models import PlanVersion
 from config.base.audit import Actor
-from config.base.errors import Invalid, Refusal
+from config.base.errors import Fault, Invalid, Refusal
 from config.base.rows import update_rows
 from customers import services as customers
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import local_date, zone
 from customers.services import Change
-from customers.terms import in_force, paid_until, phase_terms
+from customers.terms import in_force, paid_period, paid_until, phase_terms
 
 _FITTED = (
     "phase",
@@ -62,14 +62,20 @@ class FirstFeeBilled(Refusal):
     code = "first_fee_billed"
 
 
+class PeriodBilled(Refusal):
+    """An invoice bills the day already on which the plan was to change."""
+
+    code = "period_billed"
+
+
 class DaysOfChange:
     """The first day of subscriptions under a version; each version is looked up once.
 
-    Without `when`, a plan with a lower base fee waits and any other begins today. A trial runs to
-    its end in any case.
+    `when` may be a day that is over or still to come. Without it, a plan with a lower base fee waits
+    and any other begins today; a trial runs to its end then in any case.
     """
 
-    def __init__(self, version: PlanVersion, *, when: When | None, at: datetime) -> None:
+    def __init__(self, version: PlanVersion, *, when: When | date | None, at: datetime) -> None:
         self._version, self._when, self._at = version, when, at
         self._is_whole: dict[int, bool] = {}
         self._fees: dict[int, Fraction] = {}
@@ -77,8 +83,11 @@ class DaysOfChange:
     def of(self, subscription: Subscription) -> date:
         """Return the day for a subscription, which is loaded `with_terms`.
 
-        :raises NotProrated: at once, where a price is never prorated.
+        :raises NotProrated: at once or on a day within a period, where a price is never prorated.
+        :raises Invalid: for a day within its trial.
         """
+        if isinstance(self._when, date):
+            return self._chosen(subscription, self._when)
         phase = in_force(subscription, at=self._at)
         today = today_of(phase, at=self._at)
         when = self._when_of(phase.plan_version)
@@ -87,14 +96,38 @@ class DaysOfChange:
         waits = is_trial(phase, day=today) or when == When.AT_PERIOD_END
         return paid_until(phase, day=today) if waits else today
 
+    def _chosen(self, subscription: Subscription, day: date) -> date:
+        begun = [phase for phase in subscription.phases.all() if phase.starts_on <= day]
+        if not begun:
+            return day  # there is no service yet, which is refused with the day
+        phase = begun[-1]
+        if is_trial(phase, day=day):
+            message = (
+                f"Its trial runs until {phase_terms(phase).paid_from}: choose that day or later."
+            )
+            raise Invalid([Fault(("when",), "in_trial", message)])
+        if whole := self._whole(phase.plan_version):
+            paid = paid_period(phase, day=day)
+            if paid.nominal_start != day:
+                raise NotProrated(
+                    f"A price of {whole[0]} is never prorated: choose a day on which a period "
+                    f"begins, such as {paid.end}.",
+                    path=("when",),
+                )
+        return day
+
+    def _whole(self, before: PlanVersion) -> list[PlanVersion]:
+        return [one for one in (before, self._version) if self._has_whole_prices(one)]
+
     def _when_of(self, before: PlanVersion) -> When:
-        whole = [one for one in (before, self._version) if self._has_whole_prices(one)]
+        whole = self._whole(before)
         if self._when == When.IMMEDIATE and whole:
             raise NotProrated(
                 f"A price of {whole[0]} is never prorated: change it at the end of the period.",
                 path=("when",),
             )
         if self._when is not None:
+            assert isinstance(self._when, When)
             return self._when
         is_lower = self._fee(self._version) < self._fee(before)
         return When.AT_PERIOD_END if whole or is_lower else When.IMMEDIATE
@@ -131,7 +164,7 @@ def change_plans(
             if period := parked.get(subscription.pk):
                 raise held_back(period)
             found[subscription.pk] = days.of(subscription)
-        except Refusal as refusal:
+        except (Refusal, Invalid) as refusal:
             found[subscription.pk] = refusal
     on_the_first = [one.pk for one in subscriptions if found[one.pk] == one.starts_on]
     for pk, invoice in _billed_on_the_first_day(on_the_first, version).items():
@@ -139,6 +172,7 @@ def change_plans(
             f"“{invoice}” bills its first day already: undo that invoice and let the day be billed "
             "anew, or change the plan tomorrow."
         )
+    found |= _within_what_is_billed({pk: day for pk, day in found.items() if isinstance(day, date)})
     changes = [
         Change(one, day, today_of(in_force(one, at=at), at=at))
         for one in subscriptions
@@ -210,6 +244,25 @@ def _parked(subscription_ids: Collection[int]) -> dict[int, BillingPeriod]:
         ~Exists(further), subscription__in=subscription_ids, status=PeriodStatus.PARKED
     )
     return {period.subscription_id: period for period in held.select_related("subscription")}
+
+
+def _within_what_is_billed(days: Mapping[int, date]) -> dict[int, PeriodBilled]:
+    """Return a refusal for each subscription whose day lies before the end of a closed period."""
+    if not days:
+        return {}
+    closed = BillingPeriod.objects.filter(
+        subscription__in=days,
+        status__in=[PeriodStatus.CLOSED, PeriodStatus.WAIVED],
+        end_date__gt=min(days.values()),
+    )
+    return {
+        period.subscription_id: PeriodBilled(
+            f"{period} is billed already: choose {period.end_date} or a later day.",
+            path=("when",),
+        )
+        for period in closed.select_related("subscription").order_by("number")
+        if period.end_date > days[period.subscription_id]
+    }
 
 
 def _billed_on_the_first_day(

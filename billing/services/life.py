@@ -18,6 +18,7 @@ from billing.models import BillingPeriod, PeriodStatus
 from billing.services.changing import DaysOfChange, change_plans, fit_periods, is_trial
 from billing.services.changing import FirstFeeBilled as FirstFeeBilled
 from billing.services.changing import NotProrated as NotProrated
+from billing.services.changing import PeriodBilled as PeriodBilled
 from billing.services.changing import PeriodParked as PeriodParked
 from billing.services.changing import When as When
 from billing.services.changing import today_of as today_of
@@ -93,20 +94,27 @@ def keep(*, subscription_id: int, at: datetime, actor: Actor) -> date:
 
 @transaction.atomic
 def change_plan(
-    *, subscription_id: int, version: PlanVersion, when: When | None, at: datetime, actor: Actor
+    *,
+    subscription_id: int,
+    version: PlanVersion,
+    when: When | date | None,
+    at: datetime,
+    actor: Actor,
 ) -> date:
-    """Put a subscription under another version, today or at the end of what is paid for (R20).
+    """Put a subscription under another version: today, at the end of what is paid for, or from a
+    chosen day on (R20).
 
-    Without `when`, a plan with a lower base fee waits and any other begins today. A trial runs to
-    its end in any case. Returns the first day under the version.
+    Without `when`, a plan with a lower base fee waits and any other begins today; a trial runs to
+    its end then in any case. Returns the first day under the version.
 
     :raises SubscriptionEnded: if it has ended already.
     :raises VersionNotOffered: if the version is a draft or retired.
     :raises PlanUnchanged: if it is under this version already.
-    :raises NotProrated: at once, where a price is never prorated.
+    :raises NotProrated: at once or on a day within a period, where a price is never prorated.
+    :raises PeriodBilled: on a day that is billed already.
     :raises FirstFeeBilled: on the first day of service, where that can't be redrawn.
     :raises PeriodParked: if the running period is held back.
-    :raises Invalid: for another currency, or once it is cancelled to an earlier day.
+    :raises Invalid: for another currency, or a day within the trial or without service.
     """
     found = change_plans(
         subscriptions=[lock_subscription(subscription_id)],

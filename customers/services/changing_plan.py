@@ -97,6 +97,10 @@ def _change(change: Change, version: PlanVersion, actor: Actor, written: Written
     before = until[-1]
     if before.is_paused:
         raise SubscriptionPaused(f"{subscription} is paused: resume it first.")
+    for phase in later:
+        if phase.is_paused and phase.starts_on <= today:
+            message = f"{subscription} was paused from {phase.starts_on}: choose a day after that."
+            raise SubscriptionPaused(message, path=("when",))
     if before.plan_version_id == version.pk and not later:
         raise PlanUnchanged(f"{subscription} is under {version} already.")
     was = [str(phase.plan_version) for phase in (before, *later)]

@@ -18,7 +18,12 @@ from catalog.models import PlanVersion, ValueMetric
 from config.base.audit import SYSTEM
 from config.base.errors import Invalid
 from customers.models import Subscription
-from customers.services import PlanUnchanged, VersionNotOffered
+from customers.services import (
+    PlanUnchanged,
+    SubscriptionPaused,
+    VersionNotOffered,
+    end_subscription,
+)
 from tests import factories as make
 from tests.billing.months import close, lines, use
 
@@ -67,12 +72,12 @@ def issue(moment: datetime) -> None:
 
 
 def change(
-    one: Subscription, version: PlanVersion, moment: datetime, when: str | None = None
+    one: Subscription, version: PlanVersion, moment: datetime, when: str | date | None = None
 ) -> date:
     return life.change_plan(
         subscription_id=one.pk,
         version=version,
-        when=When(when) if when else None,
+        when=When(when) if isinstance(when, str) else when,
         at=moment,
         actor=SYSTEM,
     )
@@ -304,6 +309,102 @@ class TestAtPeriodEnd:
         with pytest.raises(life.NotProrated):
             change(ada, whole, at(4, 15), "immediate")
         assert change(ada, whole, at(4, 15)) == date(2026, 5, 1)
+
+
+class TestOnAChosenDay:
+    @pytest.mark.parametrize(
+        "said_on",
+        [
+            pytest.param(2, id="still to come"),
+            pytest.param(15, id="today"),
+            pytest.param(28, id="over"),
+        ],
+    )
+    def test_it_is_billed_as_if_said_that_day(
+        self, ada: Subscription, large: PlanVersion, said_on: int
+    ) -> None:
+        use(ada, at(4, 14, 23), calls=150)
+        use(ada, at(4, 15, 0), calls=500)
+        assert change(ada, large, at(4, said_on), date(2026, 4, 15)) == date(2026, 4, 15)
+        assert invoiced(at(5, 1, 1)) == [
+            ("Base", "200.00"),
+            ("Base", "106.67"),
+            ("Calls", "10.00"),
+            ("Calls", "10.00"),
+            ("Base", "-53.33"),
+        ]
+
+    def test_in_a_period_that_has_not_begun(self, ada: Subscription, large: PlanVersion) -> None:
+        change(ada, large, at(4, 15), date(2026, 5, 11))
+        assert invoiced(at(5, 1, 1)) == [("Base", "32.26"), ("Calls", "0.00")]  # 100 × 10/31
+        issue(at(5, 1, 2))
+        assert invoiced(at(6, 1, 1)) == [
+            ("Base", "200.00"),
+            ("Base", "135.48"),  # 200 × 21/31
+            ("Calls", "0.00"),
+            ("Calls", "0.00"),
+        ]
+
+    def test_instead_of_what_was_to_change_later(
+        self, ada: Subscription, small: PlanVersion, large: PlanVersion
+    ) -> None:
+        change(ada, large, at(4, 20))
+        change(ada, large, at(4, 21), date(2026, 4, 15))
+        assert [phase.starts_on.day for phase in ada.phases.all()] == [1, 15]
+        assert invoiced(at(5, 1, 1))[1] == ("Base", "106.67")
+
+    def test_with_other_periods_it_is_the_new_anchor(
+        self, ada: Subscription, calls: ValueMetric
+    ) -> None:
+        yearly = priced(calls, "1000", 9000, "1", interval="year")
+        change(ada, yearly, at(4, 2), date(2026, 4, 15))
+        assert invoiced(at(4, 15, 13)) == [
+            ("Base", "1000.00"),
+            ("Calls", "0.00"),
+            ("Base", "-53.33"),
+        ]
+
+    def test_where_a_period_begins_even_a_price_that_is_never_prorated(
+        self, ada: Subscription
+    ) -> None:
+        whole = make.published(make.flat("base", "500", proration="none"))
+        with pytest.raises(life.NotProrated, match="2026-05-01"):
+            change(ada, whole, at(4, 15), date(2026, 4, 20))
+        assert change(ada, whole, at(4, 15), date(2026, 6, 1)) == date(2026, 6, 1)
+
+    def test_not_within_a_trial(self, calls: ValueMetric, large: PlanVersion) -> None:
+        trial = priced(calls, "100", 300, "1", trial_days=14)
+        ben = make.subscription(make.customer("ben"), trial, starts_on=date(2026, 4, 1))
+        with pytest.raises(Invalid, match="2026-04-15"):
+            change(ben, large, at(4, 2), date(2026, 4, 10))
+        assert change(ben, large, at(4, 2), date(2026, 4, 15)) == date(2026, 4, 15)
+
+    @pytest.mark.parametrize(
+        "day",
+        [
+            pytest.param(date(2026, 3, 31), id="before service"),
+            pytest.param(date(2026, 9, 1), id="after its end"),
+        ],
+    )
+    def test_not_without_service(self, ada: Subscription, large: PlanVersion, day: date) -> None:
+        end_subscription(
+            subscription_id=ada.pk, ends_on=date(2026, 9, 1), today=date(2026, 4, 2), actor=SYSTEM
+        )
+        with pytest.raises(Invalid, match="no service"):
+            change(ada, large, at(4, 15), day)
+
+    def test_not_across_a_pause(self, ada: Subscription, large: PlanVersion) -> None:
+        life.pause(subscription_id=ada.pk, when=When.IMMEDIATE, at=at(4, 10), actor=SYSTEM)
+        life.resume(subscription_id=ada.pk, at=at(4, 20), actor=SYSTEM)
+        with pytest.raises(SubscriptionPaused, match="paused from 2026-04-11"):
+            change(ada, large, at(4, 21), date(2026, 4, 5))
+
+    def test_not_in_a_period_that_is_billed(self, ada: Subscription, large: PlanVersion) -> None:
+        close(at(5, 1, 1))
+        issue(at(5, 1, 2))
+        with pytest.raises(life.PeriodBilled, match="2026-05-01"):
+            change(ada, large, at(5, 3), date(2026, 4, 30))
+        assert change(ada, large, at(5, 3), date(2026, 5, 1)) == date(2026, 5, 1)
 
 
 class TestRefusals:

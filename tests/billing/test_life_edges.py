@@ -140,6 +140,8 @@ class TestAnotherPlanOverTheApi:
             pytest.param({"plan": "large", "version": 9}, "/version", id="no such version"),
             pytest.param({}, "/plan", id="no plan"),
             pytest.param({"plan": "large", "when": "soon"}, "/when", id="no such time"),
+            pytest.param({"plan": "large", "when": "2026-02-30"}, "/when", id="no such day"),
+            pytest.param({"plan": "large", "when": "2026-03-31"}, "/when", id="before service"),
         ],
     )
     def test_a_fault_is_named(
@@ -148,6 +150,29 @@ class TestAnotherPlanOverTheApi:
         answer = post(caller, "change-plan", **body)
         assert answer.status_code == 400
         assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+    @pytest.mark.parametrize(
+        ("day", "cut"),
+        [
+            pytest.param("2026-04-11", ("133.33", "0.00", "-66.67"), id="over"),
+            pytest.param("2026-04-25", ("40.00", "0.00", "-20.00"), id="still to come"),
+        ],
+    )
+    def test_from_a_chosen_day(
+        self, caller: Caller, ada: Subscription, day: str, cut: tuple[str, ...]
+    ) -> None:
+        looked = post(caller, "change-plan", plan="large", when=day, dry_run=True).json()
+        assert ada.phases.count() == 1
+        answer = post(caller, "change-plan", plan="large", when=day).json()
+        assert answer["takes_effect_on"] == looked["takes_effect_on"] == day
+        nets = [line["net"] for line in answer["next_invoice"]["lines"]]
+        assert nets == [line["net"] for line in looked["next_invoice"]["lines"]]
+        assert nets == ["200.00", *cut]
+
+    def test_a_billed_day_is_a_conflict(self, caller: Caller, ada: Subscription) -> None:
+        close(at(5, 1, 1), now=at(5, 1, 1))
+        answer = post(caller, "change-plan", plan="large", when="2026-04-11").json()
+        assert (answer["code"], answer["errors"][0]["pointer"]) == ("period_billed", "/when")
 
     def test_the_same_plan_is_a_conflict(self, caller: Caller, ada: Subscription) -> None:
         key = ada.phases.get().plan_version.plan.key
@@ -163,6 +188,18 @@ class TestAnotherPlanOverTheApi:
         done = client.post(address, {"version": large.pk, "when": "", "seen": seen}, follow=True)
         assert "The plan changes on 20 Apr 2026." in said(done)
         assert ada.phases.count() == 2
+
+    def test_in_the_admin_from_a_chosen_day(self, ada: Subscription, large: PlanVersion) -> None:
+        client, address = anna(), page("customers_subscription", "change_plan", ada.pk)
+        asked = {"version": large.pk, "when": "on_a_day"}
+        assert "Say the first day" in said(client.post(address, asked))
+        asked["day"] = "2026-04-11"
+        assert "leave the day empty" in said(client.post(address, {**asked, "when": ""}))
+        shown = client.post(address, asked)
+        assert "20 of 30 days" in said(shown)
+        seen = shown.context["shown"]["seen"]
+        done = client.post(address, {**asked, "seen": seen}, follow=True)
+        assert "The plan changes on 11 Apr 2026." in said(done)
 
 
 class TestInTheAdmin:
