@@ -16,7 +16,7 @@ class BillingConfig(AppConfig):
             finders,
             for_customers,
             life,
-            moves,
+            move_start,
             overview,
         )
         from billing.books import BOOKS  # noqa: PLC0415
@@ -39,7 +39,7 @@ class BillingConfig(AppConfig):
         post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)
         TYPICAL.append(typical_usage)
         PlanVersionAdmin.panels.insert(0, for_customers.for_customers_panel)
-        PlanVersionAdmin.panels.insert(1, moves.moves_panel)
+        PlanVersionAdmin.panels.insert(1, move_start.moves_panel)
         UNSETTLED.append(unsettled)
         INVARIANTS.extend([*BOOKS, *LATE_BOOKS])
         STEPS.append(overview.billing_steps)

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin import words
-from billing.admin.moves import MovePages
+from billing.admin.move_start import MovePages
 from billing.presentation.lines import is_shown, line_view
 from billing.presentation.reader import Reader
 from billing.services import life

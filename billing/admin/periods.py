@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilter
@@ -255,3 +256,14 @@ def retry_all(page: Any, request: HttpRequest, periods: Sequence[BillingPeriod])
     if opened:
         said = f"{words.counted(opened, 'period')} open again: the next billing run closes them."
         page.message_user(request, said, messages.SUCCESS)
+
+
+def parked_row(period: BillingPeriod) -> dict[str, str]:
+    """Return a parked period for a list, with the reason and the way to try it again."""
+    return {
+        "subscription": period.subscription.key,
+        "span": words.span(period.start_date, period.end_date),
+        "url": words.page("billing_billingperiod", period.pk),
+        "retry_url": reverse("admin:billing_billingperiod_retry", args=(period.pk,)),
+        "why": words.first_line(period.trouble),
+    }

@@ -7,19 +7,19 @@ reads the next invoices, and undoes it: it can't say anything else than what hap
 
 from __future__ import annotations
 
-import logging
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from django.db import OperationalError, connection, transaction
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 
 from billing.models import MoveStatus, MoveWhen, Outcome, PlanMove, PlanMoveRow
 from billing.seen_terms import seen_terms
 from billing.services.changing import DaysOfChange, When, change_plans, today_of
+from billing.services.portions import take_portion
 from billing.services.upcoming import running_periods
 from catalog.drafts import PriceDraft, drafts_of
 from catalog.models import PlanVersion, VersionStatus
@@ -37,10 +37,7 @@ from customers.services import VersionNotOffered
 from customers.services.locking import lock_subscriptions
 from customers.terms import in_force
 
-CHUNK = 500
 _SAVED = ("outcome", "starts_on", "before", "after", "difference", "terms_seen", "note")
-
-logger = logging.getLogger(__name__)
 
 
 class MoveNotPreviewed(Refusal):
@@ -225,35 +222,15 @@ Rows = Sequence[PlanMoveRow]
 
 
 def _take(move: PlanMove, queue: Outcome, work: Callable[[Rows], None], *, now: datetime) -> bool:
-    waiting = move.rows.filter(outcome=queue).order_by("pk")
-    with transaction.atomic():
-        mine = waiting
-        if connection.features.has_select_for_update_skip_locked:
-            mine = waiting.select_for_update(skip_locked=True)
-        if rows := list(mine[:CHUNK]):
-            _work(rows, work)
-            update_rows(rows, _SAVED)
-    is_left = waiting.exists()
-    if not is_left:
+    taken = take_portion(
+        move.rows.filter(outcome=queue).order_by("pk"),
+        work=work,
+        refuse=_refuse,
+        save=lambda rows: update_rows(rows, _SAVED),
+    )
+    if not taken.is_left:
         _end(move, now=now)
-    return bool(rows) and is_left
-
-
-def _work(rows: Rows, work: Callable[[Rows], None]) -> None:
-    """Do it for all; where that fails, for each alone, so that one customer's crash is one customer's."""
-    try:
-        with transaction.atomic():
-            work(rows)
-    except OperationalError:
-        raise  # the database's trouble, not the customer's: the whole is tried again
-    except Exception as trouble:
-        if len(rows) > 1:
-            logger.warning("a chunk of a move failed and is taken one by one", exc_info=True)
-            for row in rows:
-                _work([row], work)
-            return
-        logger.exception("subscription %s can't be moved", rows[0].subscription_id)
-        _refuse(rows[0], trouble)
+    return bool(taken.rows) and taken.is_left
 
 
 def _end(move: PlanMove, *, now: datetime) -> None:

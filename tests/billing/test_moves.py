@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import Invoice, MoveWhen, Outcome, PlanMove, PlanMoveRow
-from billing.services import issuing, life, moving
+from billing.services import issuing, life, moving, portions
 from billing.services.life import When
 from billing.services.upcoming import NothingUpcoming, upcoming_invoice
 from catalog import services as catalog
@@ -350,7 +350,7 @@ class TestMove:
     def test_taken_up_again_after_it_was_killed_it_does_the_rest(
         self, old: PlanVersion, new: PlanVersion, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(moving, "CHUNK", 3)
+        monkeypatch.setattr(portions, "PORTION", 3)
         subscriptions = ten(old, 8)
         move = preview(old, new)
         moving.confirm_move(move_id=move.pk, at=NOW, actor=ANNA)
@@ -421,7 +421,7 @@ class TestMove:
     def test_a_version_retired_in_the_middle_stops_the_rest(
         self, old: PlanVersion, new: PlanVersion, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(moving, "CHUNK", 1)
+        monkeypatch.setattr(portions, "PORTION", 1)
         ten(old, 2)
         move = preview(old, new)
         moving.confirm_move(move_id=move.pk, at=NOW, actor=ANNA)
