@@ -12,17 +12,19 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import reduce
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet
 
 from billing.documents import document_path
 from billing.models import (
     BillingPeriod,
     DocumentSequence,
     Invoice,
+    InvoiceAllowance,
     InvoiceDocument,
     InvoiceLine,
     InvoiceStatus,
@@ -30,6 +32,7 @@ from billing.models import (
     PeriodCharge,
     PeriodStatus,
     Purpose,
+    TaxSubtotal,
     UsageSnapshot,
 )
 from billing.models.invoices import NUMBERED
@@ -39,7 +42,7 @@ from catalog.money import EXACT, ZERO, exponent, round_half_up
 from config.base.invariants import Finding, Invariant
 from config.base.models import Outbox
 
-CHUNK = 500  # invoices in memory at once
+AT_ONCE = 2000  # rows in memory at once
 LATE = timedelta(days=1)
 """How long after its cutoff a period may be open: workers sweep every few minutes."""
 _UNDONE = (InvoiceStatus.VOID, InvoiceStatus.DISCARDED)
@@ -55,54 +58,75 @@ def _differ(id: str, what: str, expected: Decimal, actual: Decimal) -> Iterator[
         yield Finding(f"{id}, {what}", f"{expected:f}", f"{actual:f}", difference)
 
 
-def _whole() -> Iterator[Invoice]:
-    found = Invoice.objects.prefetch_related("lines", "allowances", "taxes").order_by("pk")
-    return found.iterator(chunk_size=CHUNK)
+class _Parts:
+    """The rows of one invoice after another, as a stream; ask in the order of the invoices."""
+
+    def __init__(self, rows: QuerySet[Any], *columns: str) -> None:
+        ordered = rows.order_by("invoice_id").values_list("invoice_id", *columns)
+        self._groups = groupby(ordered.iterator(chunk_size=AT_ONCE), key=itemgetter(0))
+        self._next = next(self._groups, None)
+
+    def of(self, invoice_id: int) -> list[Any]:
+        """Return what these columns hold for an invoice, row by row."""
+        if self._next is None or self._next[0] != invoice_id:
+            return []
+        found = [values for _, *values in self._next[1]]
+        self._next = next(self._groups, None)
+        return found
+
+
+def _invoices(*columns: str) -> Iterator[Any]:
+    rows = Invoice.objects.order_by("pk").values_list("pk", "uuid", *columns)
+    return rows.iterator(chunk_size=AT_ONCE)
 
 
 def _totals_that_differ(at: datetime) -> Iterator[Finding]:
-    for invoice in _whole():
-        who = f"invoice {invoice.uuid}"
-        charged = _add(line.net for line in invoice.lines.all())
-        taken_off = _add(allowance.amount for allowance in invoice.allowances.all())
-        yield from _differ(who, "net", EXACT.subtract(charged, taken_off), invoice.net_total)
-        tax = _add(subtotal.amount for subtotal in invoice.taxes.all())
-        yield from _differ(who, "tax", tax, invoice.tax_total)
-        yield from _differ(who, "total", EXACT.add(invoice.net_total, tax), invoice.total)
+    lines = _Parts(InvoiceLine.objects.all(), "net")
+    allowances = _Parts(InvoiceAllowance.objects.all(), "amount")
+    taxes = _Parts(TaxSubtotal.objects.all(), "amount")
+    for pk, uuid, net_total, tax_total, total in _invoices("net_total", "tax_total", "total"):
+        who = f"invoice {uuid}"
+        charged = _add(net for (net,) in lines.of(pk))
+        taken_off = _add(amount for (amount,) in allowances.of(pk))
+        yield from _differ(who, "net", EXACT.subtract(charged, taken_off), net_total)
+        tax = _add(amount for (amount,) in taxes.of(pk))
+        yield from _differ(who, "tax", tax, tax_total)
+        yield from _differ(who, "total", EXACT.add(net_total, tax), total)
 
 
 def _taxes_that_differ(at: datetime) -> Iterator[Finding]:
-    for invoice in _whole():
+    lines = _Parts(InvoiceLine.objects.all(), "tax_category", "tax_rate", "net")
+    allowances = _Parts(InvoiceAllowance.objects.all(), "tax_category", "tax_rate", "amount")
+    taxes = _Parts(TaxSubtotal.objects.all(), "category", "rate", "base", "amount")
+    for pk, uuid, currency in _invoices("currency"):
         bases: dict[tuple[str, Decimal], Decimal] = defaultdict(lambda: ZERO)
-        for line in invoice.lines.all():
-            key = (line.tax_category, line.tax_rate)
-            bases[key] = EXACT.add(bases[key], line.net)
-        for allowance in invoice.allowances.all():
-            key = (allowance.tax_category, allowance.tax_rate)
-            bases[key] = EXACT.subtract(bases[key], allowance.amount)
-        for subtotal in invoice.taxes.all():
-            who = f"invoice {invoice.uuid}, {subtotal.category} {subtotal.rate:f} %"
-            base = bases.pop((subtotal.category, subtotal.rate), ZERO)
-            yield from _differ(who, "base", base, subtotal.base)
-            tax = Fraction(base) * Fraction(subtotal.rate) / 100
-            due = round_half_up(tax, exponent(invoice.currency))
-            yield from _differ(who, "tax", due, subtotal.amount)
+        for category, rate, net in lines.of(pk):
+            bases[category, rate] = EXACT.add(bases[category, rate], net)
+        for category, rate, amount in allowances.of(pk):
+            bases[category, rate] = EXACT.subtract(bases[category, rate], amount)
+        for category, rate, base, amount in taxes.of(pk):
+            who = f"invoice {uuid}, {category} {rate:f} %"
+            expected = bases.pop((category, rate), ZERO)
+            yield from _differ(who, "base", expected, base)
+            tax = Fraction(expected) * Fraction(rate) / 100
+            yield from _differ(who, "tax", round_half_up(tax, exponent(currency)), amount)
         for (category, rate), base in bases.items():
-            where = f"invoice {invoice.uuid}, {category} {rate:f} %"
+            where = f"invoice {uuid}, {category} {rate:f} %"
             yield Finding(where, f"the tax on {base:f}", "none")
 
 
 def _lines_unlike_their_rows(at: datetime) -> Iterator[Finding]:
     """Find charges that are not what their printed rows come to (R17, R34)."""
-    explained = InvoiceLine.objects.filter(kind__in=[LineKind.FEE, LineKind.USAGE])
-    for line in explained.select_related("invoice").order_by("pk").iterator(chunk_size=CHUNK):
-        who, said = f"line {line.uuid}", line.explanation
+    explained = InvoiceLine.objects.filter(kind__in=[LineKind.FEE, LineKind.USAGE]).order_by("pk")
+    rows = explained.values_list("uuid", "net", "explanation", "invoice__currency")
+    for uuid, net, said, currency in rows.iterator(chunk_size=AT_ONCE):
+        who = f"line {uuid}"
         exact = _add(Decimal(step["amount"]) for step in said["steps"])
         yield from _differ(who, "rows", exact, Decimal(said["exact"]))
         rounded = EXACT.add(exact, Decimal(said["rounding"]))
-        yield from _differ(who, "rows and rounding", rounded, line.net)
-        cents = round_half_up(exact, exponent(line.invoice.currency))
-        yield from _differ(who, "rounded once", cents, line.net)
+        yield from _differ(who, "rows and rounding", rounded, net)
+        cents = round_half_up(exact, exponent(currency))
+        yield from _differ(who, "rounded once", cents, net)
 
 
 def _usage_unlike_its_snapshot(at: datetime) -> Iterator[Finding]:
@@ -179,7 +203,7 @@ def _periods_that_do_not_touch(at: datetime) -> Iterator[Finding]:
     columns = ("subscription_id", "number", "start_date", "end_date", "starts_at", "ends_at",
                "subscription__starts_on")  # fmt: skip
     found = BillingPeriod.objects.order_by("subscription_id", "number").values_list(*columns)
-    for row in found.iterator(chunk_size=CHUNK):
+    for row in found.iterator(chunk_size=AT_ONCE):
         if row[0] != subscription:
             yield from _untouched(rows)
             subscription, rows = row[0], []

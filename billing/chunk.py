@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from itertools import takewhile
 
@@ -27,10 +27,13 @@ class Chunk:
 
     def __init__(self, subscriptions: Sequence[Subscription]) -> None:
         self.subscriptions = {subscription.pk: subscription for subscription in subscriptions}
-        self._neighbours = _neighbours(subscriptions)
+        self._phases = {
+            phase.pk: phase for subscription in subscriptions for phase in subscription.phases.all()
+        }
+        self._neighbours = _neighbours(self.subscriptions)
         versions = {
             phase.plan_version_id
-            for family in (*self._neighbours.values(), subscriptions)
+            for family in self._neighbours.values()
             for subscription in family
             for phase in subscription.phases.all()
         }
@@ -38,6 +41,12 @@ class Chunk:
         self._offers = {pk: Offer(version) for pk, version in loaded.items()}
         issuers = list(Issuer.objects.all()[:2])
         self._only_issuer = issuers[0] if len(issuers) == 1 else None
+
+    def adopt(self, period: BillingPeriod) -> BillingPeriod:
+        """Return a period of one of the subscriptions, with subscription and phase as loaded here."""
+        period.subscription = self.subscriptions[period.subscription_id]
+        period.phase = self._phases[period.phase_id]
+        return period
 
     def offer(self, period: BillingPeriod) -> Offer:
         """Return the plan version a period is billed under, with the customer's own terms (R22)."""
@@ -115,11 +124,13 @@ def period_after(subscription: Subscription, before: BillingPeriod | None) -> Bi
     return _billing_period(subscription, phase, period, before, whole_until=last.end)
 
 
-def _neighbours(subscriptions: Sequence[Subscription]) -> dict[int, list[Subscription]]:
+def _neighbours(subscriptions: Mapping[int, Subscription]) -> dict[int, list[Subscription]]:
     """Return all subscriptions of these subscriptions' customers, by customer."""
-    customers = {subscription.customer_id for subscription in subscriptions}
     found: dict[int, list[Subscription]] = defaultdict(list)
-    for other in Subscription.objects.filter(customer__in=customers).prefetch_related("phases"):
+    for one in subscriptions.values():
+        found[one.customer_id].append(one)
+    others = Subscription.objects.filter(customer__in=list(found)).exclude(pk__in=subscriptions)
+    for other in others.prefetch_related("phases"):
         found[other.customer_id].append(other)
     return found
 

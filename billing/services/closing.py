@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import OperationalError, connection, transaction
@@ -27,7 +28,6 @@ from billing.usage import read_snapshots
 from config.base import audit
 from config.base.audit import Actor
 from config.base.errors import Refusal
-from config.base.rows import update_rows
 from customers.models import Subscription
 from customers.querysets import SubscriptionQuerySet
 
@@ -43,6 +43,17 @@ class PeriodNotParked(Refusal):
     """The period is not parked, so there is nothing to try again."""
 
     code = "period_not_parked"
+
+
+@dataclass(frozen=True)
+class Closed:
+    """How many periods were closed, and the invoices that were drafted of them and ahead."""
+
+    periods: int = 0
+    drafts: Sequence[int] = ()
+
+    def __add__(self, other: Closed) -> Closed:
+        return Closed(self.periods + other.periods, [*self.drafts, *other.drafts])
 
 
 def to_close(*, as_of: datetime, customer_id: int | None = None) -> SubscriptionQuerySet:
@@ -81,15 +92,15 @@ def begin_periods(*, as_of: datetime) -> None:
 
 def close_subscriptions(
     *, subscription_ids: Sequence[int], as_of: datetime, run_id: int | None = None
-) -> int:
+) -> Closed:
     """Begin and close every period of these subscriptions that is due, oldest first.
 
-    Returns how many it closed. What another closer holds is left to it. A subscription whose
-    close fails is parked, and the others are closed without it.
+    What another closer holds is left to it. A subscription whose close fails is parked, and the
+    others are closed without it.
 
     :raises OperationalError: if the database fails; what was closed stays closed.
     """
-    closed = 0
+    closed = Closed()
     try:
         while (step := _advance(subscription_ids, as_of=as_of, run_id=run_id)) is not None:
             closed += step
@@ -99,11 +110,10 @@ def close_subscriptions(
         if len(subscription_ids) == 1:
             _park_or_leave(subscription_ids[0], as_of=as_of, run_id=run_id, trouble=trouble)
             return closed
-        logger.warning("a chunk failed and is closed one by one", exc_info=True)
-        closed += sum(
-            close_subscriptions(subscription_ids=[one], as_of=as_of, run_id=run_id)
-            for one in subscription_ids
-        )
+        logger.warning("a chunk failed and is closed by halves", exc_info=True)
+        middle = len(subscription_ids) // 2
+        for half in (subscription_ids[:middle], subscription_ids[middle:]):
+            closed += close_subscriptions(subscription_ids=half, as_of=as_of, run_id=run_id)
     return closed
 
 
@@ -123,25 +133,45 @@ def retry_parked(*, period_id: int, actor: Actor) -> None:
 
 
 @transaction.atomic
-def _advance(subscription_ids: Sequence[int], *, as_of: datetime, run_id: int | None) -> int | None:
-    """Take each subscription one period further; return how many were closed, None for no step."""
+def _advance(
+    subscription_ids: Sequence[int], *, as_of: datetime, run_id: int | None
+) -> Closed | None:
+    """Take each subscription one period further; return what was closed, None for no step."""
     subscriptions = _locked(subscription_ids, as_of=as_of)
     if not subscriptions:
         return None
     chunk = Chunk(subscriptions)
     begun = _begin(chunk)
     opening = _oldest(BillingPeriod.objects.to_open(at=as_of), chunk)
+    opened = _open(chunk, opening, as_of=as_of, run_id=run_id) if opening else Closed()
     due = _oldest(BillingPeriod.objects.due(at=as_of), chunk)
     if not begun and not opening and not due:
         return None
+    return opened + _close(chunk, due, as_of=as_of, run_id=run_id) if due else opened
+
+
+def _open(
+    chunk: Chunk, opening: Sequence[BillingPeriod], *, as_of: datetime, run_id: int | None
+) -> Closed:
+    """Bill the first advance fees of these periods (R21), so that they may be closed."""
+    drafts = [draft_of(chunk, Purpose.OPENING, [], period, {}) for period in opening]
+    written = _write(drafts, as_of=as_of, run_id=run_id)
+    mine = BillingPeriod.objects.filter(pk__in=[period.pk for period in opening])
+    mine.update(needs_opening=False)
+    return Closed(drafts=written)
+
+
+def _close(
+    chunk: Chunk, due: Sequence[BillingPeriod], *, as_of: datetime, run_id: int | None
+) -> Closed:
+    """Close these periods, each with its further parts."""
     ending = _with_following(chunk, due)
     over = [period for parts, _ in ending for period in parts]
     read = read_snapshots([chunk.wanted(period) for period in over], at=as_of)
     UsageSnapshot.objects.bulk_create(taken for one in read for taken in one.values())
     measured = {period_key(period): taken for period, taken in zip(over, read, strict=True)}
-    late = find_late(chunk, at=as_of, terms=policy()) if due else {}
-    drafts = [draft_of(chunk, Purpose.OPENING, [], period, {}) for period in opening]
-    drafts += [
+    late = find_late(chunk, at=as_of, terms=policy())
+    drafts = [
         draft_of(
             chunk,
             Purpose.REGULAR if starting else Purpose.FINAL,
@@ -153,18 +183,21 @@ def _advance(subscription_ids: Sequence[int], *, as_of: datetime, run_id: int | 
         for parts, starting in ending
         if not parts[0].is_trial  # shown, not billed (R23)
     ]
+    written = _write(drafts, as_of=as_of, run_id=run_id)
+    mine = BillingPeriod.objects.filter(pk__in=[period.pk for period in over])
+    mine.update(status=PeriodStatus.CLOSED, closed_at=as_of, run=run_id)
+    return Closed(len(over), written)
+
+
+def _write(drafts: Sequence[Draft], *, as_of: datetime, run_id: int | None) -> list[int]:
+    """Save drafts with what is late beside them, and hold those that look wrong; return their ids."""
     composed = list(zip(drafts, compose_all(drafts), strict=True))
     settlement = Settlement([(draft.late, one) for draft, one in composed])
     settlement.keep_snapshots()
-    hold_unusual(write_drafts(composed, run_id=run_id))
+    written = write_drafts(composed, run_id=run_id)
+    hold_unusual(written)
     settlement.keep_rows(at=as_of)
-    for period in opening:
-        period.needs_opening = False
-    for period in over:
-        period.status, period.closed_at, period.run_id = PeriodStatus.CLOSED, as_of, run_id
-    changed = ["needs_opening", "status", "closed_at", "run"]
-    update_rows([*opening, *over], changed)
-    return len(over)
+    return [invoice.pk for invoice in written]
 
 
 def draft_of(
@@ -222,11 +255,9 @@ def _begin(chunk: Chunk) -> list[BillingPeriod]:
 def _oldest(periods: BillingPeriodQuerySet, chunk: Chunk) -> list[BillingPeriod]:
     """Return the first of these periods of each subscription in the chunk."""
     found: dict[int, BillingPeriod] = {}
-    mine = periods.filter(subscription__in=chunk.subscriptions)
-    for period in mine.select_related("phase").order_by("number"):
+    for period in periods.filter(subscription__in=chunk.subscriptions).order_by("number"):
         if period.subscription_id not in found:
-            period.subscription = chunk.subscriptions[period.subscription_id]
-            found[period.subscription_id] = period
+            found[period.subscription_id] = chunk.adopt(period)
     return list(found.values())
 
 
@@ -238,20 +269,17 @@ def _with_following(
     Saved if they were not yet. A parked period holds its subscription, and a reopened one finds the
     next already there.
     """
-    saved = {
-        period_key(period): period
-        for period in BillingPeriod.objects.filter(
-            subscription__in=[period.subscription_id for period in due]
-        ).select_related("phase")
-    }
+    later = BillingPeriod.objects.filter(
+        subscription__in=[period.subscription_id for period in due],
+        start_date__gte=min(period.end_date for period in due),
+    )
+    saved = {period_key(period): chunk.adopt(period) for period in later}
     fresh = []
 
     def after(period: BillingPeriod) -> BillingPeriod | None:
         found = saved.get((period.subscription_id, period.number + 1))
         if found is None and (found := chunk.following(period.subscription, period)):
             fresh.append(found)
-        if found:
-            found.subscription = period.subscription
         return found
 
     ending = [parts_and_next(period, after) for period in due]

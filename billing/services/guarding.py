@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from statistics import median
 from typing import Any
 
-from django.db.models import F, Window
+from django.db.models import F, OuterRef, Subquery, Window
 from django.db.models.functions import RowNumber
 
 from billing.models import Invoice, InvoiceLine, InvoiceStatus, LineKind
@@ -71,13 +71,14 @@ def usual(amounts: Iterable[Decimal]) -> Decimal | None:
 def _past(drafts: Iterable[Invoice]) -> Past:
     """Return what each customer was billed in each currency, latest first; one query."""
     drafts = list(drafts)
+    together = Counter((one.customer_id, one.currency) for one in drafts)
     earlier = Invoice.objects.filter(
         customer__in={one.customer_id for one in drafts},
         status__in=[InvoiceStatus.ISSUED, InvoiceStatus.DRAFT],
     )
     latest = earlier.annotate(
         place=Window(RowNumber(), partition_by=["customer", "currency"], order_by=F("pk").desc())
-    ).filter(place__lte=LATEST + len(drafts))
+    ).filter(place__lte=LATEST + max(together.values()))
     past = defaultdict(list)
     rows = latest.order_by("-pk").values_list("customer_id", "currency", "pk", "net_total")
     for customer_id, currency, pk, net in rows:
@@ -98,31 +99,28 @@ def _too_much(invoice: Invoice, past: Past) -> str:
 
 
 def _charged_twice(drafts: Mapping[int, Invoice]) -> Iterable[tuple[int, str]]:
-    """Yield the fees that another live invoice charges for the same service period; two queries."""
-    fees = InvoiceLine.objects.filter(kind=LineKind.FEE)
-    own = [line for line in fees.filter(invoice__in=drafts).select_related("price") if line.net > 0]
-    others = fees.filter(
-        subscription__in={line.subscription_id for line in own},
-        service_start__in={line.service_start for line in own},
+    """Yield the fees that another live invoice charges for the same service period.
+
+    One query where there is none.
+    """
+    fees = InvoiceLine.objects.filter(kind=LineKind.FEE, net__gt=0)
+    same = fees.filter(
+        subscription=OuterRef("subscription"),
+        price__key=OuterRef("price__key"),
+        service_start=OuterRef("service_start"),
+        service_end=OuterRef("service_end"),
         invoice__status__in=_LIVE,
-    )
-    charged: dict[tuple[Any, ...], dict[int, Invoice]] = defaultdict(dict)
-    for line in others.select_related("price", "invoice"):
-        if line.net > 0:
-            charged[_service(line)][line.invoice_id] = line.invoice
-    for line in own:
-        for pk, other in charged[_service(line)].items():
-            if pk != line.invoice_id:
-                yield (
-                    line.invoice_id,
-                    f"“{line.description}” from {line.service_start} to before {line.service_end} "
-                    f"is charged by {other} already.",
-                )
-
-
-def _service(line: InvoiceLine) -> tuple[Any, ...]:
-    assert line.price is not None
-    return line.subscription_id, line.price.key, line.service_start, line.service_end
+    ).exclude(invoice=OuterRef("invoice"))
+    others = same.order_by("invoice").values("invoice")[:1]
+    twice = fees.filter(invoice__in=drafts).annotate(other=Subquery(others))
+    found = list(twice.filter(other__isnull=False).order_by("invoice", "position"))
+    by_pk = Invoice.objects.in_bulk([line.other for line in found]) if found else {}
+    for line in found:
+        yield (
+            line.invoice_id,
+            f"“{line.description}” from {line.service_start} to before {line.service_end} "
+            f"is charged by {by_pk[line.other]} already.",
+        )
 
 
 def _released(held: Mapping[int, Any]) -> list[int]:

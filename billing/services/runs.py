@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import F, Q
 
 from billing.models import (
@@ -36,9 +36,18 @@ from config.base.audit import SYSTEM, Actor
 from config.base.errors import Fault, Invalid
 from customers.models import Customer
 
-CHUNK = 500
+AT_ONCE = {"postgresql": 1000, "sqlite": 100}
+"""How many subscriptions are closed, or invoices issued, in one transaction.
+
+SQLite has one writer, for whom all others wait: a chunk takes it a second at most.
+"""
 
 logger = logging.getLogger(__name__)
+
+
+def at_once() -> int:
+    """Return how many subscriptions make a chunk on this database."""
+    return AT_ONCE[connection.vendor]
 
 
 def start_run(
@@ -69,10 +78,10 @@ def start_run(
 
 
 def chunks(run: BillingRun) -> Iterator[list[int]]:
-    """Yield the subscriptions still to close in a run, in chunks of at most 500, streaming."""
+    """Yield the subscriptions still to close in a run, a chunk at a time."""
     ids = to_close(as_of=run.as_of, customer_id=run.customer_id).values_list("pk", flat=True)
     last = 0
-    while chunk := list(ids.filter(pk__gt=last)[:CHUNK]):
+    while chunk := list(ids.filter(pk__gt=last)[: at_once()]):
         yield chunk
         last = chunk[-1]
 
@@ -83,9 +92,9 @@ def close_chunk(*, run_id: int, subscription_ids: list[int], now: datetime) -> B
     So workers that share a run issue beside each other; only the numbers are spent one by one.
     """
     run = BillingRun.objects.get(pk=run_id)
-    close_subscriptions(subscription_ids=subscription_ids, as_of=run.as_of, run_id=run.pk)
+    closed = close_subscriptions(subscription_ids=subscription_ids, as_of=run.as_of, run_id=run.pk)
     theirs = PeriodCharge.objects.filter(subscription__in=subscription_ids, is_live=True)
-    _issue_all(run, Invoice.objects.filter(pk__in=theirs.values("invoice")))
+    _issue_all(run, Invoice.objects.filter(pk__in=theirs.values("invoice")), closed.drafts)
     return finish_if_done(run_id=run_id, now=now)
 
 
@@ -117,16 +126,18 @@ def _finish(run_id: int, *, now: datetime) -> BillingRun:
     return run
 
 
-def _issue_all(run: BillingRun, invoices: InvoiceQuerySet) -> None:
+def _issue_all(run: BillingRun, invoices: InvoiceQuerySet, drawn: Sequence[int] = ()) -> None:
     """Issue those of these whose time has come, redrawn once if usage came in since (R26).
 
-    One that can't be issued is held for review, with its reason. Workers that share them out add
-    their own count each.
+    What was `drawn` just now is not looked at again, unless an older draft comes before it, which
+    may be redrawn and become another past for it. One that can't be issued is held for review, with
+    its reason. Workers that share them out add their own count each.
     """
-    issued = 0
+    issued, may_differ = 0, False
     due = invoices.to_issue(at=run.as_of).order_by("pk").values_list("pk", flat=True)
-    while ids := list(due[:CHUNK]):
-        issued += _issue(ids, as_of=run.as_of)
+    while ids := list(due[: at_once()]):
+        may_differ = may_differ or not set(ids) <= set(drawn)
+        issued += _issue(ids, as_of=run.as_of, may_differ=may_differ)
     BillingRun.objects.filter(pk=run.pk).update(invoices_issued=F("invoices_issued") + issued)
 
 
@@ -164,13 +175,11 @@ def issuable(*, as_of: datetime, customer_id: int | None) -> InvoiceQuerySet:
     return found.order_by("pk")
 
 
-def _issue(ids: Sequence[int], *, as_of: datetime) -> int:
+def _issue(ids: Sequence[int], *, as_of: datetime, may_differ: bool) -> int:
     """Issue these, all or, where one of them fails, one by one; return how many."""
     try:
         with transaction.atomic():
-            redrawn = recalculate_invoices(
-                invoice_ids=ids, at=as_of, actor=SYSTEM, only_if_changed=True
-            )
+            redrawn = _redraw(ids, as_of=as_of) if may_differ else []
             held = {invoice.pk for invoice in redrawn if invoice.status == InvoiceStatus.REVIEW}
             passed = [pk for pk in ids if pk not in held]
             return len(issue_invoices(invoice_ids=passed, as_of=as_of, actor=SYSTEM))
@@ -180,10 +189,14 @@ def _issue(ids: Sequence[int], *, as_of: datetime) -> int:
         raise  # the database's trouble is no invoice's
     except Exception as trouble:  # one customer's crash is one customer's
         if len(ids) > 1:
-            return sum(_issue([one], as_of=as_of) for one in ids)
+            return sum(_issue([one], as_of=as_of, may_differ=may_differ) for one in ids)
         logger.exception("invoice %s could not be issued", ids[0])
         _hold_back(ids[0], reason=str(trouble) or type(trouble).__name__)
         return 0
+
+
+def _redraw(ids: Sequence[int], *, as_of: datetime) -> list[Invoice]:
+    return recalculate_invoices(invoice_ids=ids, at=as_of, actor=SYSTEM, only_if_changed=True)
 
 
 @transaction.atomic

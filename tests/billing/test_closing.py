@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -239,6 +241,16 @@ class TestLateUsageOfADraft:
         november = close(at(12, 2, 1))[-1]
         assert (november.status, november.net_total) == ("issued", D(60))
 
+    def test_what_was_closed_with_it_follows_an_older_draft_that_is_redrawn(
+        self, ada: Subscription
+    ) -> None:
+        close(at(12, 1, 1))
+        use(ada, at(11, 30), calls=150)
+        *_, november, december = close(at(1, 2, 1, year=2027))
+        assert (november.status, november.net_total) == ("issued", D(60))
+        usage = december.lines.get(kind="usage")
+        assert usage.explanation["trend"][0]["used"] == "150"
+
     def test_what_comes_after_issue_changes_nothing(self, ada: Subscription) -> None:
         november = close(at(12, 2, 1))[-1]
         use(ada, at(11, 30), calls=150)
@@ -416,6 +428,45 @@ def test_a_chunk_costs_the_same_queries_whatever_its_size(
     with django_assert_max_num_queries(45):  # type: ignore[operator]
         closing.close_subscriptions(subscription_ids=ids, as_of=at(12, 1, 1))
     assert Invoice.objects.count() == 2 * customers
+
+
+@pytest.mark.parametrize("customers", [3, 30])
+def test_closing_and_issuing_a_chunk_at_once_costs_the_same_queries_whatever_its_size(
+    customers: int, plan: PlanVersion, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(customers):
+        make.subscription(make.customer(f"c{number}"), plan)
+    close(at(11, 2, 1))
+    ids = list(Subscription.objects.values_list("pk", flat=True))
+    moment = at(12, 2, 1)
+    run = runs.start_run(as_of=moment, now=moment, actor=SYSTEM)
+    with django_assert_max_num_queries(72):
+        runs.close_chunk(run_id=run.pk, subscription_ids=ids, now=moment)
+    assert Invoice.objects.filter(status="issued").count() == 2 * customers
+
+
+def test_of_a_chunk_with_one_that_fails_the_others_are_closed_by_halves(
+    ada: Subscription, plan: PlanVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sold_by = Issuer.objects.get()
+    others = [make.customer(f"c{number}", issuer=sold_by) for number in range(7)]
+    ids = [
+        ada.pk,
+        *(make.subscription(one, plan, starts_on=date(2026, 11, 1)).pk for one in others),
+    ]
+    Issuer.objects.create(name="A second one")  # now somebody must say who sells to ada
+    sizes, advance = [], closing._advance
+
+    def told(subscription_ids: Sequence[int], **rest: Any) -> closing.Closed | None:
+        step = advance(subscription_ids, **rest)
+        sizes.append(len(subscription_ids))
+        return step
+
+    monkeypatch.setattr(closing, "_advance", told)
+    closing.close_subscriptions(subscription_ids=ids, as_of=at(11, 1))
+    assert Invoice.objects.count() == 7
+    assert sorted({*sizes}) == [1, 2, 4]
+    assert BillingPeriod.objects.get(status="parked").subscription == ada
 
 
 def test_a_chunk_issues_what_is_due_of_it_and_leaves_the_rest_to_others(

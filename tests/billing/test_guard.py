@@ -157,7 +157,7 @@ def test_it_takes_as_many_queries_for_20_drafts_as_for_1(drafts: int) -> None:
     assert len(found) == drafts
     with CaptureQueriesContext(connection) as queries:
         guarding.hold_unusual(found)
-    assert len(queries) == 3
+    assert len(queries) == 2
 
 
 def test_finance_reads_why_on_the_invoice_and_before_issuing_it() -> None:
