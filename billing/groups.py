@@ -1,11 +1,11 @@
-"""What each role may do with periods, runs and invoices."""
+"""What each role may do with periods, runs, invoices and payments."""
 
 from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants, may
 
 _EVERYTHING = (
     "billingrun billingperiod usagesnapshot periodcharge "
     "invoice invoiceline soldaddon taxsubtotal invoicedocument documentsequence lateusage "
-    "planmove planmoverow"
+    "planmove planmoverow openitem payment allocation refund writeoff"
 )
 _DAILY = [
     *may("view", _EVERYTHING),
@@ -15,6 +15,7 @@ _DAILY = [
     "retry_billingperiod",
     "bill_lateusage",
     *may("add confirm", "planmove"),
+    *may("add allocate", "payment"),
 ]
 
 GRANTS: Grants = {
@@ -24,6 +25,8 @@ GRANTS: Grants = {
         *may("issue void waive", "invoice"),
         "backdate_billingrun",
         "write_off_lateusage",
+        *may("reverse refund", "payment"),
+        *may("add reverse", "writeoff"),
     ],
     SUPPORT: may("view", _EVERYTHING),
     DEVELOPER: may("view", "billingrun billingperiod usagesnapshot"),

@@ -1,17 +1,24 @@
-"""Questions about periods, invoices and sold add-ons."""
+"""Questions about periods, invoices, what is owed and paid, and sold add-ons."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Case, CharField, Exists, F, OuterRef, Q, Value, When
+from django.db.models.functions import Round
 
 from customers.models import SubscriptionPhase
 
 if TYPE_CHECKING:
-    from billing.models import BillingPeriod, Invoice, SoldAddOn  # noqa: F401
+    from billing.models import (  # noqa: F401
+        BillingPeriod,
+        Invoice,
+        OpenItem,
+        Payment,
+        SoldAddOn,
+    )
 
 
 class BillingPeriodQuerySet(models.QuerySet["BillingPeriod"]):
@@ -34,15 +41,65 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
 
     def with_lines(self) -> InvoiceQuerySet:
         """Load all that shows an invoice, in a constant number of queries."""
-        return self.select_related("issuer", "customer").prefetch_related(
-            "lines__price__metric",
-            "lines__subscription",
-            "lines__sold_add_on",
-            "allowances__applied__coupon",
-            "taxes",
-            "documents",
-            "charges__period",
+        return (
+            self.with_payment()
+            .select_related("issuer", "customer")
+            .prefetch_related(
+                "lines__price__metric",
+                "lines__subscription",
+                "lines__sold_add_on",
+                "allowances__applied__coupon",
+                "taxes",
+                "documents",
+                "charges__period",
+            )
         )
+
+    def with_payment(self) -> InvoiceQuerySet:
+        """Load the open item, and say in `payment_status` how far it is paid, if it is issued (R25).
+
+        What was credited is not to be paid any more. What was written off is: unpaid for ever.
+        Overpaid: a payment for it brought more, which nothing has taken since.
+        """
+        allocations = self.model._meta.apps.get_model("billing", "Allocation")._default_manager
+        more = allocations.filter(
+            item=OuterRef("pk"),
+            released_on=None,
+            at_issue=False,
+            payment__kind="payment",
+            payment__available__gt=0,
+        )
+        due = Round(F("open_item__total") - F("open_item__credited"), precision=4)
+        status = Case(
+            When(~Q(status="issued"), then=Value(None)),
+            When(Q(open_item__paid__gte=due) & Exists(more), then=Value("overpaid")),
+            When(open_item__paid__gte=due, then=Value("paid")),
+            When(open_item__paid__gt=0, then=Value("part_paid")),
+            default=Value("unpaid"),
+            output_field=CharField(null=True),
+        )
+        found = self.select_related("open_item")
+        return found.annotate(**{"payment_status": status})  # declared on the model for readers
+
+    def in_payment_status(self, status: str) -> InvoiceQuerySet:
+        """Keep issued invoices of this PaymentStatus."""
+        return self.with_payment().filter(**{"payment_status": status})
+
+    def overdue(self, *, on: date) -> InvoiceQuerySet:
+        """Keep what was due before that day and is still open."""
+        return self.filter(due_date__lt=on, open_item__open__gt=0)
+
+
+class OpenItemQuerySet(models.QuerySet["OpenItem"]):
+    def owed(self) -> OpenItemQuerySet:
+        """Keep what something is still to pay of."""
+        return self.filter(open__gt=0)
+
+
+class PaymentQuerySet(models.QuerySet["Payment"]):
+    def with_a_rest(self) -> PaymentQuerySet:
+        """Keep those of which something is left to allocate or refund."""
+        return self.filter(available__gt=0)
 
 
 class SoldAddOnQuerySet(models.QuerySet["SoldAddOn"]):

@@ -1,6 +1,8 @@
 """Billing's guards: issued means frozen, snapshots and documents are written once (R28)."""
 
-from billing.models import Invoice, SoldAddOn
+from django.db.models import GeneratedField, Model
+
+from billing.models import Allocation, Invoice, OpenItem, Payment, Refund, SoldAddOn, WriteOff
 from config.base.guards import Event, Guard, append_only, immutable
 
 _WRITES: tuple[Event, ...] = ("INSERT", "UPDATE")
@@ -34,7 +36,68 @@ def _frozen_with_its_invoice(what: str, table: str) -> list[Guard]:
     ]
 
 
+def _but(model: type[Model], *changing: str) -> str:
+    """Return the condition that a column other than these is about to change."""
+    fields = [one for one in model._meta.concrete_fields if not isinstance(one, GeneratedField)]
+    return immutable(*(str(one.column) for one in fields if one.name not in changing))
+
+
+def _taken_back_once(what: str, model: type[Model], *also: str) -> list[Guard]:
+    """Return the guards of a row that can be reversed, once, and never edited or deleted."""
+    table, marks = model._meta.db_table, ("reversed_on", "reversed_because")
+    return [
+        Guard(
+            f"{what}_changes_only_by_being_reversed", table, "UPDATE", _but(model, *marks, *also)
+        ),
+        Guard(f"{what}_is_reversed_for_good", table, "UPDATE", "OLD.reversed_on IS NOT NULL"),
+        Guard(f"{what}_is_never_deleted", table, "DELETE", "TRUE"),
+    ]
+
+
+MONEY = [
+    Guard(
+        "open_item_changes_only_as_it_is_settled",
+        "billing_openitem",
+        "UPDATE",
+        f"OLD.voided_on IS NOT NULL OR {_but(OpenItem, 'credited', 'paid', 'written_off', 'voided_on')}",
+    ),
+    Guard("open_item_is_never_deleted", "billing_openitem", "DELETE", "TRUE"),
+    Guard(
+        "open_item_is_of_an_issued_invoice",
+        "billing_openitem",
+        "INSERT",
+        "NOT EXISTS (SELECT 1 FROM billing_invoice i WHERE i.id = NEW.invoice_id "
+        "AND i.status = 'issued' AND i.total = NEW.total)",
+    ),
+    Guard(
+        "invoice_void_only_if_nothing_settles_it",
+        "billing_invoice",
+        "UPDATE",
+        "NEW.status = 'void' AND OLD.status = 'issued' AND EXISTS (SELECT 1 FROM billing_openitem o "
+        "WHERE o.invoice_id = NEW.id AND o.voided_on IS NULL)",
+    ),
+    *_taken_back_once("payment", Payment, "allocated", "refunded"),
+    Guard(
+        "allocation_pays_what_its_payer_owes",
+        "billing_allocation",
+        "INSERT",
+        "NOT EXISTS (SELECT 1 FROM billing_payment p JOIN billing_invoice i "
+        "ON i.customer_id = p.customer_id AND i.currency = p.currency "
+        "WHERE p.id = NEW.payment_id AND i.id = NEW.item_id AND i.status = 'issued')",
+    ),
+    Guard(
+        "allocation_changes_only_by_release",
+        "billing_allocation",
+        "UPDATE",
+        f"OLD.released_on IS NOT NULL OR {_but(Allocation, 'released_on')}",
+    ),
+    Guard("allocation_is_never_deleted", "billing_allocation", "DELETE", "TRUE"),
+    *_taken_back_once("refund", Refund),
+    *_taken_back_once("write_off", WriteOff),
+]
+
 GUARDS = [
+    *MONEY,
     Guard(
         "invoice_frozen_once_issued",
         "billing_invoice",

@@ -7,8 +7,11 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from billing.models import SoldAddOn
+from billing.models import Invoice, Payment, SoldAddOn
 from billing.services.add_ons import sell_add_on
+from billing.services.closing import close_subscriptions
+from billing.services.issuing import issue_invoices
+from billing.services.payments import Portion, record_payment
 from catalog import services as catalog
 from catalog.add_ons import create_add_on
 from catalog.coupons import create_coupon
@@ -136,4 +139,34 @@ def sold_add_on(
         subscription_id=subscription.pk,
         add_on=add_on or globals()["add_on"](),
         **{**terms, **fields},
+    )
+
+
+def issued(
+    buyer: Customer | None = None,
+    amount: str = "100",
+    *,
+    on: date = date(2026, 11, 1),
+    **terms: Any,
+) -> Invoice:
+    """An issued invoice over one fee, without tax unless the issuer charges some."""
+    version = published(flat(amount=amount), currency=(buyer or customer()).currency)
+    subscribed = subscription(buyer, version, starts_on=on, **terms)
+    at = datetime(on.year, on.month, on.day, 12, tzinfo=UTC)
+    close_subscriptions(subscription_ids=[subscribed.pk], as_of=at)
+    [draft] = Invoice.objects.filter(charges__subscription=subscribed)
+    [invoice] = issue_invoices(invoice_ids=[draft.pk], as_of=at, actor=SYSTEM)
+    return invoice
+
+
+def payment(payer: Customer, amount: str, **fields: Any) -> Payment:
+    """Money from a customer, in its currency, for these `portions`: invoices with amounts."""
+    portions = fields.pop("portions", {})
+    at = fields.pop("at", AT)
+    defaults = {"currency": payer.currency, "received_on": at.date()}
+    return record_payment(
+        payment=Payment(customer=payer, amount=Decimal(amount), **{**defaults, **fields}),
+        portions=[Portion(one.pk, Decimal(part)) for one, part in portions.items()],
+        at=at,
+        actor=SYSTEM,
     )

@@ -64,16 +64,6 @@ def purpose_of(invoice: Invoice) -> str | None:
     return next((charge.purpose for charge in invoice.charges.all()), Purpose.ONE_OFF.value)
 
 
-def payment_status(invoice: Invoice) -> str | None:
-    """Say whether an issued invoice is paid: one over nothing is; None for what nobody owes.
-
-    No payment is recorded anywhere yet, so every other one is unpaid.
-    """
-    if invoice.status != InvoiceStatus.ISSUED:
-        return None
-    return "unpaid" if invoice.total else "paid"
-
-
 def readers_locale(request: Request, invoice: Invoice) -> str:
     """Return the language of Accept-Language that has words, or else the buyer's locale.
 
@@ -98,7 +88,7 @@ def invoice_answer(shown: Shown, *, locale: str) -> dict[str, Any]:
         "id": invoice.uuid if shown.is_saved else None,
         "number": invoice.number,
         "status": invoice.status if shown.is_saved else UPCOMING,
-        "payment_status": payment_status(invoice),
+        "payment_status": invoice.payment_status if shown.is_saved else None,
         "purpose": shown.purpose,
         "customer": invoice.customer.key,
         "currency": invoice.currency,
@@ -148,8 +138,11 @@ def explanation_answer(invoice: Invoice, *, locale: str) -> dict[str, Any]:
 
 
 def _due(invoice: Invoice) -> Decimal:
-    is_owed = invoice.is_open or invoice.status == InvoiceStatus.ISSUED
-    return invoice.total if is_owed else Decimal(0)
+    """Return what is to pay: what is open of an issued invoice, all that an open one would be over."""
+    if invoice.status == InvoiceStatus.ISSUED:
+        still_open: Decimal = invoice.open_item.open
+        return still_open
+    return invoice.total if invoice.is_open else Decimal(0)
 
 
 def _line(line: InvoiceLine, places: int, *, saved: bool, locale: str) -> dict[str, Any]:

@@ -21,14 +21,14 @@ from rest_framework.response import Response
 from billing import tasks
 from billing.api.answers import explanation_answer, invoice_answer, readers_locale, shown
 from billing.api.shapes import (
-    PAYMENT_STATUSES,
     ExplainedInvoiceSerializer,
     InvoiceDetailSerializer,
     InvoiceSerializer,
 )
 from billing.documents import pdf_of
-from billing.models import Invoice, InvoiceStatus
+from billing.models import Invoice, InvoiceStatus, PaymentStatus
 from billing.parties import IssuerUndecided
+from billing.querysets import InvoiceQuerySet
 from billing.services import issuing
 from catalog.api.versions import NoFieldsSerializer
 from catalog.money import plain
@@ -51,7 +51,7 @@ class InvoiceFilters(Filters):
     customer = filters.CharFilter("customer__key", label="The key of the one who pays.")
     run = filters.UUIDFilter("run__uuid", label="The billing run that drafted it.")
     payment_status = filters.ChoiceFilter(
-        choices=[(status, status) for status in PAYMENT_STATUSES],
+        choices=[(status, status) for status in PaymentStatus.values],
         method="in_payment_status",
         label="Of issued invoices.",
     )
@@ -67,11 +67,7 @@ class InvoiceFilters(Filters):
     def in_payment_status(
         self, invoices: QuerySet[Invoice], _: str, status: str
     ) -> QuerySet[Invoice]:
-        """Until payments are recorded, an issued invoice is paid if it is over nothing."""
-        issued = invoices.filter(status=InvoiceStatus.ISSUED)
-        if status == "paid":
-            return issued.filter(total=0)
-        return issued.filter(total__gt=0) if status == "unpaid" else issued.none()
+        return cast(InvoiceQuerySet, invoices).in_payment_status(status)
 
     def issued_later(self, invoices: QuerySet[Invoice], name: str, text: str) -> QuerySet[Invoice]:
         try:

@@ -6,16 +6,16 @@ from typing import Any
 
 from rest_framework import serializers
 
-from billing.models import InvoiceStatus, LineKind, Purpose, TaxCategory
+from billing.models import InvoiceStatus, LineKind, PaymentStatus, Purpose, TaxCategory
 from catalog.api.calculator import ScaledSerializer, StepSerializer
 from catalog.api.filters import FilterSerializer
 from config.base.api.fields import QuantityString
 
 PAYMENT_STATUSES = {
-    "unpaid": "Nothing is paid of it.",
-    "part_paid": "A part is paid.",
-    "paid": "All is paid, or there was nothing to pay.",
-    "overpaid": "More was paid than was owed.",
+    PaymentStatus.UNPAID: "nothing is paid of it",
+    PaymentStatus.PART_PAID: "a part is paid",
+    PaymentStatus.PAID: "all is paid, or there was nothing to pay",
+    PaymentStatus.OVERPAID: "a payment for it brought more, which is the customer's balance",
 }
 _PAYMENT = "; ".join(f"`{status}`: {meaning}" for status, meaning in PAYMENT_STATUSES.items())
 
@@ -208,9 +208,9 @@ class InvoiceSerializer(serializers.Serializer[Any]):
     number = serializers.CharField(allow_null=True, help_text="null until it is issued.")
     status = serializers.ChoiceField(choices=[*InvoiceStatus.values, "upcoming"])
     payment_status = serializers.ChoiceField(
-        choices=list(PAYMENT_STATUSES),
+        choices=PaymentStatus.values,
         allow_null=True,
-        help_text=f"Of an issued invoice; else null. {_PAYMENT}",
+        help_text=f"Of an issued invoice; else null. {_PAYMENT}.",
     )
     purpose = serializers.ChoiceField(
         choices=Purpose.values, allow_null=True, help_text="null on an upcoming invoice."
@@ -226,7 +226,9 @@ class InvoiceSerializer(serializers.Serializer[Any]):
     )
     tax_total = QuantityString(minimum=None)
     total = QuantityString()
-    amount_due = QuantityString(help_text="The total less what is paid; 0 if void or discarded.")
+    amount_due = QuantityString(
+        help_text="The total less what was paid, credited and written off; 0 if void or discarded."
+    )
     taxes = InvoiceTaxSerializer(many=True)
     seller = PartySerializer(allow_null=True, help_text="null until it is issued.")
     buyer = PartySerializer(allow_null=True, help_text="null until it is issued.")

@@ -1,4 +1,5 @@
-"""Periods, runs, snapshots, late usage; number sequences; invoices with all their parts; moves."""
+"""Periods, runs, snapshots, late usage; number sequences; invoices with all their parts; moves;
+what is owed and was paid."""
 
 from billing.models.add_ons import BillWhen, SaleStatus, SoldAddOn
 from billing.models.invoices import (
@@ -14,6 +15,16 @@ from billing.models.invoices import (
     TaxSubtotal,
 )
 from billing.models.late import OUTSTANDING, HeldFor, LateStatus, LateUsage
+from billing.models.money import (
+    Allocation,
+    OpenItem,
+    Payment,
+    PaymentKind,
+    PaymentMethod,
+    PaymentStatus,
+    Refund,
+    WriteOff,
+)
 from billing.models.moves import MoveStatus, MoveWhen, Outcome, PlanMove, PlanMoveRow
 from billing.models.periods import (
     BillingPeriod,
@@ -28,6 +39,7 @@ from billing.models.periods import (
 
 __all__ = [
     "OUTSTANDING",
+    "Allocation",
     "BillWhen",
     "BillingPeriod",
     "BillingRun",
@@ -43,18 +55,25 @@ __all__ = [
     "LineKind",
     "MoveStatus",
     "MoveWhen",
+    "OpenItem",
     "Outcome",
+    "Payment",
+    "PaymentKind",
+    "PaymentMethod",
+    "PaymentStatus",
     "PeriodCharge",
     "PeriodStatus",
     "PlanMove",
     "PlanMoveRow",
     "Purpose",
     "Recognition",
+    "Refund",
     "RunStatus",
     "SaleStatus",
     "SoldAddOn",
     "TaxCategory",
     "TaxSubtotal",
     "UsageSnapshot",
+    "WriteOff",
     "time_of",
 ]

@@ -125,6 +125,9 @@ class Invoice(models.Model):
         blank=True, help_text="Why it is held for review, or was voided or discarded."
     )
 
+    payment_status: str | None
+    """A PaymentStatus, told by the querysets that load it `with_payment`."""
+
     objects = InvoiceQuerySet.as_manager()
 
     class Meta:

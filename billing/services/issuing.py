@@ -39,6 +39,7 @@ from billing.services.closing import draft_of
 from billing.services.guarding import hold_unusual
 from billing.services.lateness import Settlement, late_draft, release_late, waive_late
 from billing.services.one_offs import one_off_draft, sold_alone
+from billing.services.settling import close_item, open_items
 from billing.usage import latest_snapshots, read_snapshots, same_usage
 from catalog.money import plain
 from config.base import audit
@@ -134,6 +135,7 @@ def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor)
     for issuer_id in sorted(by_issuer):
         _number(issuers[issuer_id], by_issuer[issuer_id], as_of=as_of)
     update_rows(invoices, FROZEN)
+    open_items(invoices)
     payloads = {str(invoice.uuid): {"id": invoice.pk} for invoice in invoices}
     outbox.put_all(kind=RENDER, payloads=payloads, due_at=as_of)
     audit.record_all(actor=actor, action="issued", subjects=invoices)
@@ -294,12 +296,15 @@ def void_invoice(
 
     :raises InvoiceNotIssued: if it is not issued.
     :raises InvoiceCredited: if another invoice credits a fee of it.
+    :raises InvoiceSettled: if anything was paid or written off of it since it was issued.
     :raises TaxPeriodOver: after the month of its issue date, where the issuer is (R32).
     :raises Invalid: without a reason.
     """
     [invoice] = _locked([invoice_id])
     check_voidable(invoice, at=at)
     _check_reason(reason)
+    today = local_date(at, zone(invoice.seller["time_zone"]))
+    close_item(invoice, on=today, actor=actor)
     invoice.status, invoice.voided_at, invoice.reason = InvoiceStatus.VOID, at, reason
     invoice.save(update_fields=["status", "voided_at", "reason"])
     _release(invoice, reopen=reopen, at=at, actor=actor)

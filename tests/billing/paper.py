@@ -19,9 +19,11 @@ from billing.models import (
     TaxSubtotal,
     UsageSnapshot,
 )
+from billing.services.settling import close_item, open_items
 from catalog.models import Price
 from catalog.money import exponent, round_half_up
 from catalog.pricing import WHOLE, DayFraction, Rated, explanation, rate
+from config.base.audit import SYSTEM
 from customers.models import Issuer, Subscription
 from customers.periods import month_after
 from tests import factories
@@ -167,7 +169,16 @@ def invoice(
         draft.issued_at, draft.issue_date = MIDNIGHT, MIDNIGHT.date()
         draft.due_date = MIDNIGHT.date() + timedelta(days=draft.buyer["payment_terms_days"])
     draft.save()
+    if issued:
+        open_items([draft])
     return loaded(draft)
+
+
+def void(invoice: Invoice) -> None:
+    """Void it, on the day it was issued."""
+    close_item(invoice, on=MIDNIGHT.date(), actor=SYSTEM)
+    invoice.status, invoice.voided_at, invoice.reason = InvoiceStatus.VOID, MIDNIGHT, "Twice"
+    invoice.save()
 
 
 def loaded(invoice: Invoice) -> Invoice:

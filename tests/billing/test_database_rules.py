@@ -30,9 +30,12 @@ from billing.models import (
     TaxSubtotal,
     UsageSnapshot,
 )
+from billing.services.issuing import void_invoice
 from billing.triggers import GUARDS
+from config.base.audit import SYSTEM
 from customers.models import Issuer, Subscription
 from tests import factories as make
+from tests.billing.money_rules import MONEY_RULES
 from tests.billing.months import close
 
 pytestmark = pytest.mark.django_db
@@ -51,6 +54,10 @@ def november() -> Invoice:
 def issued() -> Invoice:
     november()
     return Invoice.objects.get(status="issued")
+
+
+def voided() -> Invoice:
+    return void_invoice(invoice_id=issued().pk, reason="x", reopen=False, at=DEC, actor=SYSTEM)
 
 
 def change(row: Callable[[], models.Model], **fields: Any) -> Callable[[], Any]:
@@ -239,7 +246,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "invoice_number_once_per_series": same_number_twice,
     "invoice_numbered_exactly_when_issued": change(november, status="issued"),
     "invoice_unissued_has_no_number_or_date": change(november, number="INV-1"),
-    "invoice_void_exactly_when_dated": change(issued, status="void", reason="x"),
+    "invoice_void_exactly_when_dated": change(voided, voided_at=None),
     "invoice_discarded_exactly_when_dated": change(november, status="discarded", reason="x"),
     "invoice_void_or_discarded_with_a_reason": change(
         november, status="discarded", discarded_at=DEC
@@ -325,6 +332,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "move_row_refused_with_its_reason": change(move_row, outcome="refused"),
     "move_row_has_both_figures_or_none": change(move_row, before=1),
     "move_row_is_final_once_moved": change(moved_row, outcome="waiting"),
+    **MONEY_RULES,
     "document_never_changes": change(document, size_bytes=2),
     "document_is_never_deleted": delete(document),
 }

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
-from billing.models import Invoice, InvoiceStatus, LineKind, TaxSubtotal
+from billing.models import Invoice, LineKind, TaxSubtotal
 from billing.presentation import InvoiceView, LineView, present
 from billing.presentation.colours import INK, contrast_with_white, palette
 from billing.presentation.reader import Reader, clean
@@ -28,6 +28,7 @@ from tests.billing.paper import (
     invoice,
     loaded,
     trend,
+    void,
 )
 from tests.catalog.notation import price
 
@@ -465,8 +466,7 @@ def test_a_draft_has_no_number_and_no_date_and_asks_for_no_money() -> None:
 @pytest.mark.django_db
 def test_a_void_invoice_keeps_its_number_and_asks_for_no_money() -> None:
     voided = invoice()
-    voided.status, voided.voided_at, voided.reason = InvoiceStatus.VOID, MIDNIGHT, "Twice"
-    voided.save()
+    void(voided)
     view = present(loaded(voided))
     assert (view.number, view.mark) == ("INV-2026-000117", "VOID")
     assert view.payment.note.startswith("Voided on 1 December 2026.")
