@@ -36,6 +36,7 @@ from billing.unused import UnusedFees
 from catalog.models import Timing
 from catalog.money import EXACT, ZERO
 from config.base.fields import ExactSum
+from config.base.rows import insert_rows
 from customers.models import Issuer, Subscription
 
 _UNDONE = (InvoiceStatus.VOID, InvoiceStatus.DISCARDED)
@@ -290,9 +291,7 @@ def write_drafts(drafts: Sequence[tuple[Draft, Composed]], *, run_id: int | None
     The drafts' periods and snapshots are saved already.
     """
     written = [(draft, composed) for draft, composed in drafts if composed.lines]
-    invoices = Invoice.objects.bulk_create(
-        draft.invoice(composed, run_id=run_id) for draft, composed in written
-    )
+    invoices = insert_rows(draft.invoice(composed, run_id=run_id) for draft, composed in written)
     attach(list(zip(invoices, (composed for _, composed in written), strict=True)))
     paired = list(zip(invoices, written, strict=True))
     charges = [
@@ -310,7 +309,7 @@ def write_drafts(drafts: Sequence[tuple[Draft, Composed]], *, run_id: int | None
         for invoice, (draft, composed) in paired
         for charge in late_charges(invoice, draft.late, composed.lines)
     ]
-    PeriodCharge.objects.bulk_create(charges)
+    insert_rows(charges)
     return invoices
 
 
@@ -338,7 +337,7 @@ def attach(composed: Sequence[tuple[Invoice, Composed]]) -> None:
         ):
             part.invoice = invoice
     claim(line for _, parts in composed for line in parts.lines)
-    InvoiceLine.objects.bulk_create(chain.from_iterable(parts.lines for _, parts in composed))
+    insert_rows(chain.from_iterable(parts.lines for _, parts in composed))
     allowances = chain.from_iterable(parts.allowances for _, parts in composed)
-    InvoiceAllowance.objects.bulk_create(allowances)
-    TaxSubtotal.objects.bulk_create(chain.from_iterable(parts.taxes for _, parts in composed))
+    insert_rows(allowances)
+    insert_rows(chain.from_iterable(parts.taxes for _, parts in composed))

@@ -28,6 +28,7 @@ from billing.usage import read_snapshots
 from config.base import audit
 from config.base.audit import Actor
 from config.base.errors import Refusal
+from config.base.rows import insert_rows
 from customers.models import Subscription
 from customers.querysets import SubscriptionQuerySet
 
@@ -168,7 +169,7 @@ def _close(
     ending = _with_following(chunk, due)
     over = [period for parts, _ in ending for period in parts]
     read = read_snapshots([chunk.wanted(period) for period in over], at=as_of)
-    UsageSnapshot.objects.bulk_create(taken for one in read for taken in one.values())
+    insert_rows(taken for one in read for taken in one.values())
     measured = {period_key(period): taken for period, taken in zip(over, read, strict=True)}
     late = find_late(chunk, at=as_of, terms=policy())
     drafts = [
@@ -249,7 +250,7 @@ def _begin(chunk: Chunk) -> list[BillingPeriod]:
     have = set(begun.values_list("subscription_id", flat=True))
     fresh = [one for pk, one in chunk.subscriptions.items() if pk not in have]
     first = [period for one in fresh if (period := chunk.following(one, None))]
-    return BillingPeriod.objects.bulk_create(first)
+    return insert_rows(first)
 
 
 def _oldest(periods: BillingPeriodQuerySet, chunk: Chunk) -> list[BillingPeriod]:
@@ -283,7 +284,7 @@ def _with_following(
         return found
 
     ending = [parts_and_next(period, after) for period in due]
-    BillingPeriod.objects.bulk_create(fresh)
+    insert_rows(fresh)
     return ending
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from django.db import models
 
 from config.base.models import ActorKind, ApiKey, AuditEntry
+from config.base.rows import insert_rows
 
 
 class Actor(NamedTuple):
@@ -67,9 +68,7 @@ def record(
 
 def record_all(*, actor: Actor, action: str, subjects: Iterable[models.Model]) -> None:
     """Write that `actor` did `action` to each of these; call it inside the change's transaction."""
-    AuditEntry.objects.bulk_create(
-        entry(actor=actor, action=action, subject=subject) for subject in subjects
-    )
+    insert_rows(entry(actor=actor, action=action, subject=subject) for subject in subjects)
 
 
 def entry(

@@ -2,9 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 from django.db import connections, models, router
+from psycopg import sql
+
+Row = TypeVar("Row", bound=models.Model)
+
+FEW = 50
+"""Fewer rows are saved sooner by one INSERT."""
+
+
+def insert_rows(rows: Iterable[Row]) -> list[Row]:
+    """Save new rows of one model, as `bulk_create` does; return them with their keys.
+
+    Many are streamed to PostgreSQL by COPY, in half the time. Call it inside a transaction.
+    """
+    rows = list(rows)
+    if not rows:
+        return rows
+    connection = connections[router.db_for_write(type(rows[0]))]
+    if connection.vendor != "postgresql" or len(rows) < FEW:
+        return type(rows[0])._default_manager.bulk_create(rows)
+    _copy(rows, connection)
+    for row in rows:
+        row._state.adding, row._state.db = False, connection.alias
+    return rows
+
+
+def _copy(rows: Sequence[models.Model], connection: Any) -> None:
+    """Stream rows into their table, under keys that are taken from its sequence beforehand."""
+    meta = rows[0]._meta
+    fields = meta.concrete_fields
+    assert meta.pk is not None
+    copied = sql.SQL("COPY {} ({}) FROM STDIN").format(
+        sql.Identifier(meta.db_table),
+        sql.SQL(", ").join(sql.Identifier(str(field.column)) for field in fields),
+    )
+    with connection.cursor() as cursor, connection.wrap_database_errors:
+        cursor.execute(
+            "SELECT nextval(pg_get_serial_sequence(%s, %s)) FROM generate_series(1, %s)",
+            [f'"{meta.db_table}"', meta.pk.column, len(rows)],
+        )
+        for row, (key,) in zip(rows, cursor.fetchall(), strict=True):
+            row.pk = key
+            row._prepare_related_fields_for_save("insert_rows")  # type: ignore[attr-defined]
+        with cursor.copy(copied) as copy:
+            for row in rows:
+                copy.write_row(
+                    [
+                        field.get_db_prep_save(field.pre_save(row, add=True), connection)
+                        for field in fields
+                    ]
+                )
 
 
 def update_rows(rows: Sequence[models.Model], columns: Sequence[str]) -> None:

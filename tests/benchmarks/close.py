@@ -35,6 +35,7 @@ from decimal import Decimal
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest import mock
 from urllib.parse import urlsplit
 
 import psycopg
@@ -139,14 +140,22 @@ def connected() -> Any:
 
 @contextmanager
 def counted() -> Iterator[list[int]]:
-    """Count the statements of the block."""
+    """Count the statements of the block, those that stream rows among them."""
     count = [0]
 
     def wrapper(execute: Any, *arguments: Any) -> Any:
         count[0] += 1
         return execute(*arguments)
 
-    with connected().execute_wrapper(wrapper):
+    streamed = psycopg.Cursor.copy
+
+    def copy(*arguments: Any) -> Any:
+        return wrapper(streamed, *arguments)
+
+    with (
+        connected().execute_wrapper(wrapper),
+        mock.patch.object(psycopg.Cursor, "copy", copy),
+    ):
         yield count
 
 
