@@ -22,6 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 from django.conf import settings
 from django.template.loader import render_to_string
 
+from billing.annexes import Annex, annex_of, keep_annex
 from billing.models import Invoice, InvoiceDocument, InvoiceStatus
 from billing.presentation import InvoiceView, present
 from billing.presentation.colours import palette
@@ -66,10 +67,14 @@ def render(view: InvoiceView) -> bytes:
     :raises PdfEngineMissing: if Pango or HarfBuzz is not installed.
     """
     engine = _engine()
-    html = render_to_string(
+    return _laid_out(engine, html_of(view), bytes.fromhex(view.identifier))
+
+
+def html_of(view: InvoiceView) -> str:
+    """Return what is laid out of an invoice."""
+    return render_to_string(
         "invoice/invoice.html", {"view": view, "dated": f"{view.dated:%Y-%m-%dT%H:%M:%SZ}"}
     )
-    return _laid_out(engine, html, bytes.fromhex(view.identifier))
 
 
 def render_terms(
@@ -135,7 +140,8 @@ def pdf_of(invoice: Invoice) -> bytes:
     :raises DocumentDamaged: if the kept bytes are not what was kept.
     """
     if invoice.status != InvoiceStatus.ISSUED:
-        return render(present(Invoice.objects.with_lines().get(pk=invoice.pk)))
+        loaded = Invoice.objects.with_lines().get(pk=invoice.pk)
+        return render(_view(loaded, annex_of(loaded)))
     document = next(iter(invoice.documents.all()), None) or store_document(invoice.pk)
     return _kept(document)
 
@@ -154,7 +160,7 @@ def store_document(invoice_id: int) -> InvoiceDocument:
         return document
     if invoice.status != InvoiceStatus.ISSUED:
         raise DocumentNotIssued(f"{invoice} is not issued, so there is no document to keep.")
-    pdf = render(present(invoice))
+    pdf = render(_view(invoice, keep_annex(invoice)))
     sha256 = hashlib.sha256(pdf).hexdigest()
     _write(document_path(sha256), pdf)
     document, _ = InvoiceDocument.objects.get_or_create(
@@ -163,13 +169,18 @@ def store_document(invoice_id: int) -> InvoiceDocument:
     return document
 
 
+def _view(invoice: Invoice, annex: Annex) -> InvoiceView:
+    return present(invoice, portal_url=annex.portal_url, change=annex.change, details=annex.usage)
+
+
 def _kept(document: InvoiceDocument) -> bytes:
     """Read a document and check it; one that is lost is made again if that gives the same bytes."""
     path = document_path(document.sha256)
     pdf = path.read_bytes() if path.exists() else b""
     if hashlib.sha256(pdf).hexdigest() == document.sha256:
         return pdf
-    again = render(present(Invoice.objects.with_lines().get(pk=document.invoice_id)))
+    invoice = Invoice.objects.with_lines().get(pk=document.invoice_id)
+    again = render(_view(invoice, keep_annex(invoice)))
     if hashlib.sha256(again).hexdigest() != document.sha256:
         raise DocumentDamaged(f"{path} is missing or changed: restore it from a backup.")
     _write(path, again)

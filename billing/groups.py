@@ -4,8 +4,8 @@ from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants
 
 _EVERYTHING = (
     "billingrun billingperiod usagesnapshot periodcharge "
-    "invoice invoiceline soldaddon taxsubtotal invoicedocument documentsequence lateusage "
-    "planmove planmoverow openitem payment allocation refund writeoff"
+    "invoice invoiceline soldaddon taxsubtotal invoicedocument invoiceannex documentsequence "
+    "lateusage planmove planmoverow openitem payment allocation refund writeoff"
 )
 _DAILY = [
     *may("view", _EVERYTHING),

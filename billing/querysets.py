@@ -43,7 +43,7 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
         """Load all that shows an invoice, in a constant number of queries."""
         return (
             self.with_payment()
-            .select_related("issuer", "customer")
+            .select_related("issuer", "customer", "annex")
             .prefetch_related(
                 "lines__price__metric",
                 "lines__subscription",

@@ -169,4 +169,5 @@ GUARDS = [
     Guard("move_row_is_final_once_moved", "billing_planmoverow", "UPDATE", "OLD.outcome = 'moved'"),
     *append_only("billing_usagesnapshot", name="snapshot"),
     *append_only("billing_invoicedocument", name="document"),
+    *append_only("billing_invoiceannex", name="annex"),
 ]

@@ -9,6 +9,7 @@ from typing import Any
 from django.urls import reverse
 
 from billing.admin import words
+from billing.annexes import told_change
 from billing.models import Invoice, UsageSnapshot
 from billing.presentation import present
 from billing.services.add_ons import sale_in_words
@@ -24,7 +25,9 @@ def reading(
     invoice: Invoice, *, at: datetime, in_english: bool, recalculate_url: str
 ) -> dict[str, Any]:
     """Return what the page shows of an invoice loaded `with_lines`; a constant number of queries."""
-    view = present(invoice, locale=words.LOCALE if in_english else None)
+    view = present(
+        invoice, locale=words.LOCALE if in_english else None, change=told_change(invoice)
+    )
     snapshots = _snapshots(invoice)
     entries = AuditEntry.objects.filter(
         subject_type=Invoice._meta.label_lower, subject_id=invoice.pk

@@ -5,7 +5,7 @@ Reads rows that are loaded, saved or not, and asks the database nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -26,11 +26,12 @@ from billing.models import (
     Purpose,
     TaxSubtotal,
 )
+from billing.presentation.change import change_view
 from billing.presentation.lines import line_view
 from billing.presentation.reader import Reader
 from billing.presentation.views import LineView, RowView
 from catalog import wording
-from catalog.money import exponent, plain, round_half_up
+from catalog.money import EXACT, exponent, plain, round_half_up
 from catalog.pricing.explanation import step_from_json
 from customers.periods import first_instant, zone
 
@@ -113,8 +114,13 @@ def invoice_answer(shown: Shown, *, locale: str) -> dict[str, Any]:
     }
 
 
-def explanation_answer(invoice: Invoice, *, locale: str) -> dict[str, Any]:
-    """Return the lines of a saved invoice explained: as data, and in sentences."""
+def explanation_answer(
+    invoice: Invoice, *, change: Mapping[str, Any] | None, locale: str
+) -> dict[str, Any]:
+    """Return the lines of a saved invoice explained: as data, and in sentences.
+
+    `change` is what `billing.annexes` tells of the last invoice and this one.
+    """
     places = exponent(invoice.currency)
     reader = Reader(locale, invoice.currency)
     today = invoice.issue_date or invoice.created_at.date()
@@ -123,6 +129,7 @@ def explanation_answer(invoice: Invoice, *, locale: str) -> dict[str, Any]:
         "number": invoice.number,
         "currency": invoice.currency,
         "language": reader.language,
+        "change": _change(change, reader) if change else None,
         "lines": [
             {
                 "id": line.uuid,
@@ -134,6 +141,24 @@ def explanation_answer(invoice: Invoice, *, locale: str) -> dict[str, Any]:
             }
             for line in invoice.lines.all()
         ],
+    }
+
+
+def _change(told: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
+    difference = EXACT.subtract(Decimal(told["net"]), Decimal(told["last_net"]))
+    return {
+        "last": told["last"],
+        "last_net": _amount(Decimal(told["last_net"]), reader.exponent),
+        "net": _amount(Decimal(told["net"]), reader.exponent),
+        "difference": _amount(difference, reader.exponent),
+        "drivers": [
+            {
+                **{key: one[key] for key in ("kind", "name", "before", "now")},
+                "amount": _amount(Decimal(one["amount"]), reader.exponent),
+            }
+            for one in told["drivers"]
+        ],
+        "sentences": list(change_view(told, reader, this="").sentences),
     }
 
 

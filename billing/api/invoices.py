@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import tasks
+from billing.annexes import told_change
 from billing.api.answers import explanation_answer, invoice_answer, readers_locale, shown
 from billing.api.shapes import (
     ExplainedInvoiceSerializer,
@@ -121,10 +122,11 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
     @extend_schema(parameters=[LANGUAGE], responses=ExplainedInvoiceSerializer)
     @action(detail=True)
     def explanation(self, request: Request, uuid: str) -> Response:
-        """Say why each line has its amount, as data and in sentences."""
+        """Say why each line has its amount, and why the net is not the last one."""
         invoice = self.get_object()
         locale = readers_locale(request, invoice)
-        return Response(explanation_answer(invoice, locale=locale))
+        change = told_change(invoice)
+        return Response(explanation_answer(invoice, change=change, locale=locale))
 
     @extend_schema(
         responses={

@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from billing.change import DriverKind
 from billing.models import InvoiceStatus, LineKind, PaymentStatus, Purpose, TaxCategory
 from catalog.api.calculator import ScaledSerializer, StepSerializer
 from catalog.api.filters import FilterSerializer
@@ -276,11 +277,46 @@ class ExplainedLineSerializer(serializers.Serializer[Any]):
     )
 
 
+class DriverSerializer(serializers.Serializer[Any]):
+    """One reason why the net is not the last one."""
+
+    kind = serializers.ChoiceField(
+        choices=[kind.value for kind in DriverKind],
+        help_text="`usage`: this usage at the last price, less what was charged then; "
+        "`price`: what a new price or plan adds to that; `adjustment`: of earlier periods.",
+    )
+    name = serializers.CharField()
+    before = QuantityString(
+        minimum=None,
+        allow_null=True,
+        help_text="Of usage and its price the quantity, else the amount; null where there was none.",
+    )
+    now = QuantityString(minimum=None, allow_null=True)
+    amount = QuantityString(minimum=None, help_text="What it adds to the last net.")
+
+
+class NetChangeSerializer(serializers.Serializer[Any]):
+    """The last net and this one; the drivers add up to the difference."""
+
+    last = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="The numbers of the last invoices of the same subscriptions.",
+    )
+    last_net = QuantityString(minimum=None)
+    net = QuantityString(minimum=None)
+    difference = QuantityString(minimum=None)
+    drivers = DriverSerializer(many=True)
+    sentences = serializers.ListField(child=serializers.CharField())
+
+
 class ExplainedInvoiceSerializer(serializers.Serializer[Any]):
-    """Why each line of an invoice has its amount."""
+    """Why each line of an invoice has its amount, and why the net is not the last one."""
 
     id = serializers.UUIDField()
     number = serializers.CharField(allow_null=True)
     currency = serializers.CharField()
     language = serializers.CharField(help_text="Of the sentences.")
+    change = NetChangeSerializer(
+        allow_null=True, help_text="null where nothing was issued for a period before."
+    )
     lines = ExplainedLineSerializer(many=True)

@@ -2,6 +2,7 @@
 what is owed and was paid."""
 
 from billing.models.add_ons import BillWhen, SaleStatus, SoldAddOn
+from billing.models.annexes import InvoiceAnnex
 from billing.models.invoices import (
     DocumentSequence,
     Invoice,
@@ -47,6 +48,7 @@ __all__ = [
     "HeldFor",
     "Invoice",
     "InvoiceAllowance",
+    "InvoiceAnnex",
     "InvoiceDocument",
     "InvoiceLine",
     "InvoiceStatus",

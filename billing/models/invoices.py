@@ -306,6 +306,11 @@ class InvoiceLine(models.Model):
         """What its price measures, if it does."""
         return self.price.metric if self.price else None
 
+    @property
+    def is_late(self) -> bool:
+        """Whether it is a difference to what was billed before: of usage, or of the commitment."""
+        return "billed" in self.explanation
+
 
 class InvoiceAllowance(models.Model):
     """What a coupon takes off the lines of one tax category and rate, before tax (R22a, BG-20).

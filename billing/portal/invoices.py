@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from billing import tasks
+from billing.annexes import told_change
 from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing, pdf_of
 from billing.models import Invoice, InvoiceStatus, Purpose
 from billing.models.invoices import NUMBERED
@@ -59,7 +60,7 @@ def invoices(request: HttpRequest, visitor: Visitor) -> HttpResponse:
 def invoice(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
     """Show an invoice with every line's explanation in place."""
     found = _issued(visitor, uuid)
-    view = present(found, locale=visitor.locale)
+    view = present(found, locale=visitor.locale, change=told_change(found))
     reader = Reader(visitor.locale, found.currency)
     seller_zone = str(found.seller.get("time_zone") or "UTC")
     lines = explained(

@@ -12,7 +12,6 @@ from django.urls import reverse
 
 from billing.models import InvoiceLine, LineKind
 from billing.portal import words
-from billing.presentation.late import is_late
 from billing.presentation.lines import is_shown, usage_view
 from billing.presentation.reader import Reader
 from billing.presentation.views import LineView, RowView, UsageView
@@ -79,7 +78,7 @@ def _how(line: InvoiceLine, view: LineView, reader: Reader) -> tuple[str, str]:
 
 def _checks(line: InvoiceLine, view: LineView, reader: Reader) -> Iterator[str]:
     say = words.of(reader.tag)
-    if line.kind in (LineKind.MINIMUM, LineKind.COMMITMENT) and not is_late(line):
+    if line.kind in (LineKind.MINIMUM, LineKind.COMMITMENT) and not line.is_late:
         yield say["check_minimum"]
         return
     if line.kind == LineKind.CREDIT:

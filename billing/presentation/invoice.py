@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -19,12 +20,16 @@ from billing.models import (
     LineKind,
     TaxSubtotal,
 )
+from billing.presentation.change import change_view
 from billing.presentation.colours import palette
+from billing.presentation.details import detail_view
 from billing.presentation.lines import has_usage, is_shown, line_view, usage_view
+from billing.presentation.payment_code import payment_code
 from billing.presentation.reader import Reader, clean
 from billing.presentation.views import (
     Fact,
     InvoiceView,
+    LineView,
     PartyView,
     PaymentView,
     TaxView,
@@ -49,12 +54,15 @@ def present(
     locale: str | None = None,
     portal_url: str = "",
     composed: Composed | None = None,
+    change: Mapping[str, Any] | None = None,
+    details: Sequence[Mapping[str, Any]] = (),
 ) -> InvoiceView:
     """Word and format an invoice in its buyer's language, or in that of `locale`.
 
     Give an invoice that `Invoice.objects.with_lines()` loaded, or an unsaved one with what it is
     `composed` of and `created_at` set: then nothing is asked of the database. `portal_url` is
-    where its buyer can see it on line; empty: nowhere.
+    where its buyer can see it on line; empty: nowhere. `change` and `details` are what
+    `billing.annexes` tells of it.
     """
     seller, buyer = _party(invoice.seller, invoice.issuer), _party(invoice.buyer, invoice.customer)
     reader = Reader(locale or str(buyer.get("locale") or "en"), invoice.currency)
@@ -81,8 +89,10 @@ def present(
         portal_url=portal_url,
         usage=tuple(_usage(usage[:_AT_A_GLANCE], invoice, seller, reader)),
         usage_note=_more(len(usage) - _AT_A_GLANCE, reader),
+        change=change_view(change, reader, this=_this(lines, number, reader)) if change else None,
+        details=tuple(detail_view(one, reader) for one in details),
         net_heading=reader.say("net_in", currency=invoice.currency),
-        lines=tuple(line_view(line, reader, today=today) for line in lines if is_shown(line)),
+        lines=tuple(_lines([line for line in lines if is_shown(line)], reader, today=today)),
         totals=tuple(_totals(invoice, allowances, taxes, reader)),
         taxes=tuple(_tax(tax, reader) for tax in taxes),
         tax_sum=_tax_sum(invoice, reader) if len(taxes) > 1 else None,
@@ -99,6 +109,28 @@ def _party(frozen: Party, row: models.Model) -> Party:
     return frozen or {
         field.name: getattr(row, field.attname) for field in row._meta.concrete_fields
     }
+
+
+def _lines(lines: Sequence[InvoiceLine], reader: Reader, *, today: date) -> Iterator[LineView]:
+    """Word the lines; what adjusts earlier periods begins with a heading of its own."""
+    is_open = False
+    for line in lines:
+        view = line_view(line, reader, today=today)
+        adjusts = line.is_late or line.kind == LineKind.CREDIT
+        if adjusts and not is_open:
+            view = replace(view, opens=reader.say("adjustments"))
+        is_open = adjusts
+        yield view
+
+
+def _this(lines: Iterable[InvoiceLine], number: str, reader: Reader) -> str:
+    """Name an invoice by the days whose usage it bills, or by its number."""
+    usage = [line for line in lines if line.kind == LineKind.USAGE]
+    if not usage:
+        return number
+    return reader.stretch(
+        min(line.service_start for line in usage), max(line.service_end for line in usage)
+    )
 
 
 def _mark(invoice: Invoice, reader: Reader) -> str:
@@ -186,7 +218,15 @@ def _payment(invoice: Invoice, seller: Party, reader: Reader) -> PaymentView:
         return PaymentView(reader.say("nothing_due"), amount, "", ())
     assert invoice.due_date is not None
     label = reader.say("due_by", date=reader.long_date(invoice.due_date))
-    return PaymentView(label, amount, "", tuple(_where_to_pay(invoice, seller, reader)))
+    code = payment_code(
+        name=clean(seller.get("legal_name") or seller.get("name")),
+        iban=clean(seller.get("iban")),
+        bic=clean(seller.get("bic")),
+        reference=invoice.number or "",
+        amount=invoice.total,
+        reader=reader,
+    )
+    return PaymentView(label, amount, "", tuple(_where_to_pay(invoice, seller, reader)), code)
 
 
 def _where_to_pay(invoice: Invoice, seller: Party, reader: Reader) -> Iterator[Fact]:

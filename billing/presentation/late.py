@@ -12,11 +12,6 @@ from billing.presentation.views import RowView
 from catalog.money import EXACT
 
 
-def is_late(line: InvoiceLine) -> bool:
-    """Whether a line is a difference to what was billed before: of usage, or of the commitment."""
-    return "billed" in line.explanation
-
-
 def late_name(line: InvoiceLine, reader: Reader) -> str:
     if line.kind == LineKind.COMMITMENT:
         return reader.say("late_commitment")

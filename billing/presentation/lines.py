@@ -9,9 +9,9 @@ from fractions import Fraction
 from typing import Any
 
 from billing.models import InvoiceLine, LineKind
+from billing.presentation.details import counted
 from billing.presentation.late import (
     commitment_rows,
-    is_late,
     late_name,
     late_note,
     late_rows,
@@ -52,7 +52,7 @@ def line_view(line: InvoiceLine, reader: Reader, *, today: date) -> LineView:
     steps = [step_from_json(step) for step in said["steps"]]
     rounding = Decimal(said.get("rounding", "0"))
     price, rows = "", _rows(line, steps, rounding, reader)
-    if is_late(line):
+    if line.is_late:
         rows += late_rows(said, reader)
     elif _is_one_row(steps, rounding):
         price, rows = reader.unit_price(steps[0].unit_amount), []
@@ -73,7 +73,7 @@ def line_view(line: InvoiceLine, reader: Reader, *, today: date) -> LineView:
 
 
 def _name(line: InvoiceLine, reader: Reader) -> str:
-    if is_late(line):
+    if line.is_late:
         return late_name(line, reader)
     match line.kind:
         case LineKind.MINIMUM:
@@ -110,7 +110,7 @@ def _is_one_row(steps: Sequence[Step], rounding: Decimal) -> bool:
 def _rows(
     line: InvoiceLine, steps: Sequence[Step], rounding: Decimal, reader: Reader
 ) -> list[RowView]:
-    if line.kind in _FLOORS and is_late(line):
+    if line.kind in _FLOORS and line.is_late:
         return list(commitment_rows(line.explanation, reader))
     if line.kind in _FLOORS:
         return list(_minimum_rows(line.explanation, reader))
@@ -244,7 +244,7 @@ def _summary(line: InvoiceLine, reader: Reader) -> str:
 def _notes(line: InvoiceLine, reader: Reader) -> Iterator[str]:
     """Say how what was measured became the quantity billed, where the two differ (R11, R15)."""
     said = line.explanation
-    if is_late(line) and (note := late_note(said, reader)):
+    if line.is_late and (note := late_note(said, reader)):
         yield note
     measured = said.get("measured", {})
     formula = _formula(measured, reader)
@@ -290,11 +290,8 @@ def _formula(measured: dict[str, Any], reader: Reader) -> list[str]:
 
 
 def _counted(measured: dict[str, Any], reader: Reader, zone: str) -> str:
-    events = int(measured["events"])
-    moment = reader.moment(datetime.fromisoformat(measured["as_of"]), zone)
-    if events == 1:
-        return reader.say("event", moment=moment)
-    return reader.say("events", count=reader.number(Decimal(events)), moment=moment)
+    as_of = datetime.fromisoformat(measured["as_of"])
+    return counted(int(measured["events"]), as_of, zone, reader)
 
 
 def _used_of(used: Decimal, included: Decimal, over: Decimal, reader: Reader) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from config.base.charts import Meter, Trend
+from config.base.strips import Strip
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,16 @@ class PartyView:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeView:
+    """A payment code: the outline of its dark modules, on a square `size` wide."""
+
+    size: str
+    outline: str
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentView:
     """The answer first: how much, until when, where to."""
 
@@ -51,6 +62,35 @@ class PaymentView:
     amount: str
     note: str
     facts: tuple[Fact, ...]
+    code: CodeView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeView:
+    """Last net, what drove it to this one, and this net; two sentences say the same."""
+
+    sentences: tuple[str, ...]
+    last: Fact
+    drivers: tuple[Fact, ...]
+    now: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class DimensionView:
+    """The greatest values of a dimension, which add up with "other"."""
+
+    label: str
+    values: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DetailView:
+    """One metric day by day, and by dimension."""
+
+    name: str
+    chart: Strip | None
+    dimensions: tuple[DimensionView, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +142,8 @@ class LineView:
     """Used, included and over, in words; empty where nothing is measured."""
     rows: tuple[RowView, ...]
     notes: tuple[str, ...]
+    opens: str = ""
+    """The heading of the lines that begin with this one; mostly empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +186,9 @@ class InvoiceView:
     portal_url: str
     usage: tuple[UsageView, ...]
     usage_note: str
+    change: ChangeView | None
+    """None where there is no invoice to compare with."""
+    details: tuple[DetailView, ...]
     net_heading: str
     """Of the column of amounts, with the currency."""
     lines: tuple[LineView, ...]

@@ -181,8 +181,8 @@ def meter(used: Decimal, included: Decimal, *, text: str) -> Meter | None:
     if included <= 0:
         return None
     allowed, reached = Fraction(included), max(Fraction(used), Fraction(0))
-    within = _number(min(reached, allowed) * 100 / max(reached, allowed))
-    over = _number(100 - Fraction(within)) if reached > allowed else "0"
+    within = written(min(reached, allowed) * 100 / max(reached, allowed))
+    over = written(100 - Fraction(within)) if reached > allowed else "0"
     return Meter(within, over, text)
 
 
@@ -209,7 +209,7 @@ def trend(
     width = Fraction(100, _PERIODS)
     opacities = [_SOFT] * (len(shown) - 1) + [_STRONG]
     return Trend(
-        height=_number(height + 2 * room),
+        height=written(height + 2 * room),
         base=_across(Fraction(band.floor), until=len(shown) * width),
         bars=tuple(
             _bar(band, Fraction(0), Fraction(used), place * width, width, opacity)
@@ -226,8 +226,8 @@ def trend(
 def _trend_notes(labels: Sequence[tuple[str, str]], band: _Band, width: Fraction) -> Iterator[Note]:
     for place, (name, figure) in enumerate(labels):
         middle = _percent((place + Fraction(1, 2)) * width)
-        yield Note(middle, _number(band.top - 6), figure, "middle")
-        yield Note(middle, _number(band.floor + _TREND_NOTE - 1), name, "middle")
+        yield Note(middle, written(band.top - 6), figure, "middle")
+        yield Note(middle, written(band.floor + _TREND_NOTE - 1), name, "middle")
 
 
 def crossed_at(values: Sequence[Decimal | None], limit: Decimal) -> int | None:
@@ -278,9 +278,9 @@ def usage_chart(
             _limit_note(first, bound if adds_up else max(bound, highest), mark, limit_text)
         )
     return UsageChart(
-        height=_number(last.floor + _FOOT),
-        top=_number(first.top),
-        depth=_number(last.floor - first.top),
+        height=written(last.floor + _FOOT),
+        top=written(first.top),
+        depth=written(last.floor - first.top),
         tops=tuple(_across(Fraction(band.top)) for band in bands if band.most),
         floors=tuple(_across(Fraction(band.floor)) for band in bands),
         columns=tuple(
@@ -359,9 +359,9 @@ def _bar(
         top = min(top, bottom - 1)
     return Bar(
         x=_percent(x + width * (1 - _FILLED) / 2),
-        y=_number(top),
+        y=written(top),
         width=_percent(width * _FILLED),
-        height=_number(bottom - top),
+        height=written(bottom - top),
         opacity=opacity,
     )
 
@@ -421,7 +421,7 @@ def _mark(
 
 
 def _scale_note(band: _Band, write: Write) -> Note:
-    return Note("100%", _number(band.top - 5), write(_decimal(band.most)), "end")
+    return Note("100%", written(band.top - 5), write(_decimal(band.most)), "end")
 
 
 def _limit_note(band: _Band, highest: Fraction, mark: Mark | None, text: str) -> Note:
@@ -430,7 +430,7 @@ def _limit_note(band: _Band, highest: Fraction, mark: Mark | None, text: str) ->
     Close below the end of the scale that would be in the way of the scale's own note.
     """
     line = band.y(highest)
-    y = _number(line - 5)
+    y = written(line - 5)
     if mark and mark.note.anchor == "start" and line - band.top > _LINE:
         return Note("100%", y, text, "end")
     return Note("0", y, text)
@@ -443,7 +443,7 @@ def _labels(
     pixels = width * _NARROWEST / 100
     longest = max(len(slot.label) for slot in slots) * _LETTER
     step = next((step for step in every if step * pixels >= longest + _APART), len(slots))
-    y = _number(floor + 14)
+    y = written(floor + 14)
     for place in range(0, len(slots), step):
         if (len(slots) - place) * pixels >= longest:
             yield Note(_percent(place * width), y, slots[place].label)
@@ -476,14 +476,14 @@ def _across(y: Fraction, *, until: Fraction = Fraction(100)) -> Segment:
 def _segment(
     x1: Fraction, y1: Fraction, x2: Fraction, y2: Fraction, *, is_dashed: bool = False
 ) -> Segment:
-    return Segment(_percent(x1), _number(y1), _percent(x2), _number(y2), is_dashed)
+    return Segment(_percent(x1), written(y1), _percent(x2), written(y2), is_dashed)
 
 
 def _percent(value: Fraction) -> str:
-    return f"{_number(value)}%"
+    return f"{written(value)}%"
 
 
-def _number(value: Fraction | int) -> str:
+def written(value: Fraction | int) -> str:
     """Write a coordinate with at most two decimals."""
     hundredths = round(Fraction(value) * 100)
     whole, rest = divmod(abs(hundredths), 100)

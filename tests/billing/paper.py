@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -114,6 +114,28 @@ def trend(*told: str, end: date = NOVEMBER[1]) -> dict[str, Any]:
 
 STORAGE = Charge("Storage", "per_unit | included 50 | at 0.12", "82.5", ("GB-month", "GB-months"))
 WORKED_EXAMPLE = (BASE_FEE, API_CALLS, STORAGE)
+TWO_PAGES = (
+    *WORKED_EXAMPLE,
+    *(
+        Charge(name, "graduated | included 1000 | tiers 5000 @ 0.02, rest @ 0.015", used, units)
+        for name, used, units in (
+            ("Exports", "8200", ("export", "exports")),
+            ("Webhooks", "640", ("delivery", "deliveries")),
+            ("Searches", "12750", ("search", "searches")),
+            ("Reports", "1100", ("report", "reports")),
+        )
+    ),
+)
+
+
+def two_pages() -> Invoice:
+    """Save an issued invoice as most are: a fee and six metrics, each with its past, on two pages."""
+    past = trend("600/500", "700/500", "710/500", "690/500", "800/500", "900/500")
+    charges = (
+        replace(charge, said=past) if charge.kind == LineKind.USAGE else charge
+        for charge in TWO_PAGES
+    )
+    return invoice(*charges)
 
 
 def invoice(

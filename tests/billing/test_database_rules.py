@@ -20,6 +20,7 @@ from billing.models import (
     DocumentSequence,
     Invoice,
     InvoiceAllowance,
+    InvoiceAnnex,
     InvoiceDocument,
     InvoiceLine,
     LateUsage,
@@ -179,6 +180,10 @@ def sequence() -> DocumentSequence:
     return DocumentSequence.objects.get()
 
 
+def annex() -> InvoiceAnnex:
+    return InvoiceAnnex.objects.create(invoice=issued(), usage=[], portal_url="https://x.example/")
+
+
 def document() -> InvoiceDocument:
     return InvoiceDocument.objects.create(invoice=issued(), sha256="a" * 64, size_bytes=1)
 
@@ -333,6 +338,8 @@ RULES: dict[str, Callable[[], Any]] = {
     "move_row_has_both_figures_or_none": change(move_row, before=1),
     "move_row_is_final_once_moved": change(moved_row, outcome="waiting"),
     **MONEY_RULES,
+    "annex_never_changes": change(annex, portal_url=""),
+    "annex_is_never_deleted": delete(annex),
     "document_never_changes": change(document, size_bytes=2),
     "document_is_never_deleted": delete(document),
 }
