@@ -35,7 +35,7 @@ def build_rollups() -> None:
 @shared_task  # type: ignore[untyped-decorator]
 def fold_pieces() -> None:
     """Beat, every minute, and while events arrive: merge what ingestion appended."""
-    rollups.fold_pieces()
+    rollups.fold_pieces(patient=False)
 
 
 _unfolded = 0

@@ -57,16 +57,28 @@ def take_in(request: HttpRequest, *, lago_batch: bool = False) -> HttpResponse:
     except (APIException, DatabaseError) as refusal:
         return as_problem(refusal, request)
     _note_connection()
-    tasks.nudge_folding(accepted=report.accepted)
     if report.invalid:
         return _some_are_invalid(report)
     if envelope.lago:
         return _json(_as_lago(envelope, at), report)
     if _accepts_json(request):
         return _json(report, report)
-    answer = HttpResponse(status=204, headers=_counted(report))
+    answer = Answer(report, status=204)
     del answer["Content-Type"]  # there is no content
     return answer
+
+
+class Answer(HttpResponse):
+    """The answer to events that were taken in. When its sender has it, there is time for folding."""
+
+    def __init__(self, report: Report, content: bytes = b"", **options: Any) -> None:
+        counts = ", ".join(f"{name}={count}" for name, count in _counts(report).items())
+        super().__init__(content, headers={"Usage-Report": counts}, **options)
+        self._accepted = report.accepted
+
+    def close(self) -> None:
+        super().close()
+        tasks.nudge_folding(accepted=self._accepted)
 
 
 _well_at = -inf
@@ -146,17 +158,10 @@ def _counts(report: Report) -> dict[str, int]:
     }
 
 
-def _counted(report: Report) -> dict[str, str]:
-    counts = ", ".join(f"{name}={count}" for name, count in _counts(report).items())
-    return {"Usage-Report": counts}
-
-
 def _json(
     content: Any, report: Report, *, status: int = 200, media_type: str = PLAIN
 ) -> HttpResponse:
-    return HttpResponse(
-        _encoder.encode(content), status=status, headers=_counted(report), content_type=media_type
-    )
+    return Answer(report, _encoder.encode(content), status=status, content_type=media_type)
 
 
 def _some_are_invalid(report: Report) -> HttpResponse:

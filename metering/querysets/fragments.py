@@ -47,28 +47,37 @@ def joined(template: str, **parts: Sql) -> Sql:
 
 
 def unfolded(batches: str) -> str:
-    """Return PostgreSQL's query for the pieces in rows `b` of `PieceBatch`; columns: PIECE_COLUMNS."""
-    columns = {name: f"u.{name}" for name in _ARRAYS}
-    arrays = ", ".join(f"b.{array}" for array in _ARRAYS.values())
-    return _unfolded(batches, f"unnest({arrays}) AS u ({', '.join(_ARRAYS)})", columns)
+    """Return PostgreSQL's query for the pieces in rows `b` of `PieceBatch`; columns: PIECE_COLUMNS.
+
+    Its rows are `u`. Arrays are taken apart side by side where they are selected: as a row source,
+    the server would first write each of them down.
+    """
+    arrays = ", ".join(f"unnest(b.{array}) AS {name}" for name, array in _ARRAYS.items())
+    return _unfolded(
+        {name: f"u.{name}" for name in _ARRAYS},
+        f"(SELECT b.last_received_at, {arrays} FROM {batches}) AS u",
+        "u.last_received_at",
+    )
 
 
 def unfolded_of_one(batches: str) -> str:
     """Return `unfolded` for one customer, a parameter, without taking all the arrays apart."""
-    columns = {name: f"b.{array}[u.place]" for name, array in _ARRAYS.items()}
     return _unfolded(
-        batches, "unnest(array_positions(b.customer_ids, %s::bigint)) AS u (place)", columns
+        {name: f"b.{array}[u.place]" for name, array in _ARRAYS.items()},
+        f"{batches} CROSS JOIN LATERAL "
+        "unnest(array_positions(b.customer_ids, %s::bigint)) AS u (place)",
+        "b.last_received_at",
     )
 
 
-def _unfolded(batches: str, elements: str, columns: Mapping[str, str]) -> str:
+def _unfolded(columns: Mapping[str, str], rows: str, last_received_at: str) -> str:
     found = {
         **columns,
         "key": f"COALESCE({columns['key']}, '[]'::jsonb)",
-        "last_received_at": "b.last_received_at",
+        "last_received_at": last_received_at,
     }
     selected = ", ".join(f"{found[name]} AS {name}" for name in PIECE_COLUMNS.split(", "))
-    return f"SELECT {selected} FROM {batches} CROSS JOIN LATERAL {elements}"
+    return f"SELECT {selected} FROM {rows}"
 
 
 def value(dialect: Dialect, definition: Definition) -> Sql:

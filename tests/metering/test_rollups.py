@@ -35,7 +35,7 @@ from metering.models import (
 from metering.querysets import Span, measure, measure_by
 from metering.services import replace_event, void_events
 from metering.services.rollups import appending, build_rollups, differences, fold_pieces
-from metering.services.rollups.rebuilding import EVER
+from metering.services.rollups.rebuilding import EVER, lock_rollups
 from tests import factories as make
 from tests.metering.oracle import Happening, oracle
 from tests.metering.test_measure import FILTERS, METRICS, properties
@@ -407,6 +407,33 @@ def _all_at_once() -> None:
     assert used(metrics[0], acme).events == 200 - voided
     fold_pieces()
     assert not list(differences())
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="needs two transactions at once")
+def test_who_is_in_a_hurry_leaves_folding_to_whoever_folds_already() -> None:
+    make.metric(), make.customer("acme")
+    build()
+    send(body())
+    locked, answered = Event(), Event()
+
+    def folding() -> None:
+        with transaction.atomic():
+            lock_rollups()
+            locked.set()
+            answered.wait(30)
+        connection.close()
+
+    thread = Thread(target=folding)
+    thread.start()
+    locked.wait(30)
+    try:
+        assert (fold_pieces(patient=False), pieces()) == (0, [(1, False)])
+    finally:
+        answered.set()
+        thread.join()
+    assert (fold_pieces(patient=False), pieces()) == (1, [(1, True)])
 
 
 def test_the_page_of_a_metric_says_how_far_it_is(admin_client: Any) -> None:

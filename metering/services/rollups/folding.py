@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
@@ -9,29 +11,42 @@ from metering.definitions import Definition, definition_from
 from metering.models import PieceBatch, Rollup, UsagePiece
 from metering.querysets import Target, fragments
 from metering.querysets.dialects import Dialect, Sql, dialect
-from metering.services.rollups.rebuilding import lock_rollups, rebuild, within_reach
+from metering.services.rollups.rebuilding import (
+    lock_rollups,
+    rebuild,
+    try_to_lock_rollups,
+    within_reach,
+)
 
 PIECES_PER_STEP = 10_000
 BATCHES_PER_STEP = 500
 
 
-def fold_pieces() -> int:
+def fold_pieces(*, patient: bool = True) -> int:
     """Merge what was appended since the last time; return how many pieces there were to fold.
 
     What order matters of is summed up from its events; where those are archived, it is left as it
     is. In steps of a transaction each. Right at any moment, beside ingestion and beside itself.
+    Unless `patient`, it leaves the rest to whoever else folds or rebuilds, and does not wait.
     """
     folded = 0
     for fold_some in (_fold_batches, _fold_some):
-        while (step := fold_some()) is not None:
+        while (step := _step(fold_some, patient=patient)) is not None:
             folded += step
     return folded
 
 
 @transaction.atomic
+def _step(fold_some: Callable[[], int | None], *, patient: bool) -> int | None:
+    if patient:
+        lock_rollups()
+    elif not try_to_lock_rollups():
+        return None
+    return fold_some()
+
+
 def _fold_batches() -> int | None:
     """Take the oldest batches of a rollup in; return how many pieces they came to, None without any."""
-    lock_rollups()
     oldest = PieceBatch.objects.order_by("pk").values_list("rollup_id", flat=True).first()
     if oldest is None:
         return None
@@ -74,10 +89,8 @@ def _unpack(rollup: Rollup, batch: Sql, pieces: str) -> None:
     _run(fragments.joined(statement, batch=batch, rollup=Sql("%s", (rollup.pk,))))
 
 
-@transaction.atomic
 def _fold_some() -> int | None:
     """Fold the oldest pieces of a rollup; return how many, None without any."""
-    lock_rollups()
     fresh = UsagePiece.objects.filter(is_folded=False)
     oldest = fresh.order_by("pk").values_list("rollup_id", flat=True).first()
     if oldest is None:

@@ -35,6 +35,16 @@ def lock_rollups() -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
 
 
+def try_to_lock_rollups() -> bool:
+    """Do as `lock_rollups` if nobody else rebuilds or folds; say whether it is done."""
+    assert connection.in_atomic_block
+    if connection.vendor != "postgresql":
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,))
+        return bool(cursor.fetchone()[0])
+
+
 def within_reach(targets: Sequence[Target]) -> list[Target]:
     """Return those without a month whose events are archived: their pieces stay as they are."""
     gone = set(ArchivedMonth.objects.values_list("month", flat=True))
