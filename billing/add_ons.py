@@ -25,14 +25,14 @@ class Sales:
         to_come = SoldAddOn.objects.waiting().filter(bill="next_invoice")
         for sold in to_come.filter(subscription__in=list(subscriptions)).order_by("pk"):
             self._waiting[sold.subscription_id, sold.currency].append(sold)
-        self._had: dict[int, list[SoldAddOn]] = defaultdict(list)
+        self._had: dict[tuple[int, int], list[SoldAddOn]] = defaultdict(list)
         for sold in SoldAddOn.objects.filter(invoice__in=list(redrawn)).order_by("pk"):
             assert sold.invoice_id is not None
-            self._had[sold.invoice_id].append(sold)
+            self._had[sold.invoice_id, sold.subscription_id].append(sold)
 
-    def of_invoice(self, invoice_id: int) -> Sequence[SoldAddOn]:
-        """Return what an invoice charges that is drawn anew."""
-        return self._had[invoice_id]
+    def of_invoice(self, invoice_id: int, subscription_id: int) -> Sequence[SoldAddOn]:
+        """Return what an invoice charges of a subscription's that is drawn anew."""
+        return self._had[invoice_id, subscription_id]
 
     def take(self, subscription_id: int, currency: str) -> Sequence[SoldAddOn]:
         """Return what a new invoice of a subscription charges, which no later one will find."""

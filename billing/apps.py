@@ -23,6 +23,7 @@ class BillingConfig(AppConfig):
         from billing.groups import GRANTS  # noqa: PLC0415
         from billing.late_usage.books import LATE_BOOKS  # noqa: PLC0415
         from billing.settlement import unsettled  # noqa: PLC0415
+        from billing.shared_books import SHARED_BOOKS  # noqa: PLC0415
         from billing.triggers import GUARDS  # noqa: PLC0415
         from billing.typical import typical_usage  # noqa: PLC0415
         from catalog.admin import TYPICAL  # noqa: PLC0415
@@ -41,7 +42,7 @@ class BillingConfig(AppConfig):
         PlanVersionAdmin.panels.insert(0, for_customers.for_customers_panel)
         PlanVersionAdmin.panels.insert(1, move_start.moves_panel)
         UNSETTLED.append(unsettled)
-        INVARIANTS.extend([*BOOKS, *LATE_BOOKS])
+        INVARIANTS.extend([*BOOKS, *SHARED_BOOKS, *LATE_BOOKS])
         STEPS.append(overview.billing_steps)
         NEEDS.append(overview.billing_needs)
         COMING.append(overview.billing_coming)

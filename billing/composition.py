@@ -65,6 +65,7 @@ def compose(
     unused: Sequence[Unused] = (),
     add_ons: Sequence[SoldAddOn] = (),
     late: Sequence[tuple[InvoiceLine, Tax]] = (),
+    beside: Sequence[Taxed] = (),
 ) -> Composed:
     """Charge the period that ended in arrears and the one that starts in advance (R21).
 
@@ -72,8 +73,8 @@ def compose(
     `past` is what was billed before it, which each line tells beside its own; `ahead`, by period,
     what earlier invoices charged for its parts; and `coupons` what reduces the lines, in this order.
     `add_ons` are charged once besides. Below all that come what is `late` of earlier periods, each
-    line with its own tax, and credits of `unused` fees, as far as the total bears them (R32a). An
-    opening has no period that ended, a last invoice none that starts, and one over nothing but late
+    line with its own tax, and credits of `unused` fees, as far as the total bears them (R32a), with
+    what is charged `beside` them on the same invoice. An opening has no period that ended, a last invoice none that starts, and one over nothing but late
     usage neither.
     """
     exponent = money.exponent(currency)
@@ -101,6 +102,7 @@ def compose(
         unused=unused,
         late=late,
         currency=currency,
+        beside=beside,
     )
 
 
@@ -123,6 +125,7 @@ def _assembled(
     unused: Sequence[Unused],
     late: Sequence[tuple[InvoiceLine, Tax]],
     currency: str,
+    beside: Sequence[Taxed] = (),
 ) -> Composed:
     """Number and tax lines, take coupons off, settle what is late or unused, and add up."""
     exponent = money.exponent(currency)
@@ -132,13 +135,13 @@ def _assembled(
     reduced = list(allowances(ordered, coupons, exponent=exponent))
     nets = [*(line.net for line in ordered), *(-allowance.amount for allowance in reduced)]
     taxed = [Taxed(net, tax) for net in nets]
-    for line, own_tax in _below(late, unused, taxed, exponent=exponent):
+    for line, own_tax in _below(late, unused, [*beside, *taxed], exponent=exponent):
         ordered.append(line)
         line.position, line.subscription = len(ordered), subscription
         line.tax_category, line.tax_rate = own_tax.category, own_tax.rate
         taxed.append(Taxed(line.net, own_tax))
     added = totals(taxed, exponent=exponent)
-    taxes = [_subtotal(*subtotal) for subtotal in added.subtotals]
+    taxes = [subtotal(*one) for one in added.subtotals]
     return Composed(ordered, reduced, taxes, added, currency)
 
 
@@ -209,7 +212,8 @@ def _changes(subscription: Subscription) -> dict[str, list[tuple[date, Decimal]]
     return found
 
 
-def _subtotal(tax: Tax, base: Decimal, amount: Decimal) -> TaxSubtotal:
+def subtotal(tax: Tax, base: Decimal, amount: Decimal) -> TaxSubtotal:
+    """Return the tax of one category and rate, unsaved."""
     return TaxSubtotal(
         category=tax.category, rate=tax.rate, base=base, amount=amount, reason=tax.reason
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -12,8 +12,9 @@ from itertools import chain
 from django.db.models import Exists, F, OuterRef, QuerySet
 
 from billing.add_ons import Sales, claim
-from billing.calculation import Tax
+from billing.calculation import Tax, Taxed
 from billing.composition import Composed, compose, compose_one_off
+from billing.consolidation import Common, charged, filling_of, section, together
 from billing.coupons import Spending
 from billing.history import earlier_usage, period_key
 from billing.late_usage.finding import Late
@@ -35,11 +36,16 @@ from billing.parties import buyer_of, payer_of, seller_of
 from billing.unused import UnusedFees
 from catalog.models import Timing
 from catalog.money import EXACT, ZERO
+from config.base import audit
+from config.base.audit import SYSTEM
 from config.base.fields import ExactSum
-from config.base.rows import insert_rows
+from config.base.models import AuditEntry
+from config.base.rows import insert_rows, update_rows
 from customers.models import Issuer, Subscription
+from customers.periods import local_date, zone
 
 _UNDONE = (InvoiceStatus.VOID, InvoiceStatus.DISCARDED)
+JOINED = ("net_total", "tax_total", "total", "sections", "auto_issue_at")
 AUTO_ISSUE = timedelta(hours=24)  # after the close could start (R26)
 
 
@@ -62,6 +68,8 @@ class Draft:
     """When it was decided to charge just these, and so when it may be issued."""
     late: Sequence[Late] = ()
     """What came after earlier closes; charged beside the rest, or on its own (R31)."""
+    group: str = ""
+    """Drafts of the same group share an invoice (R37); empty: it has one to itself."""
 
     @property
     def periods(self) -> list[BillingPeriod]:
@@ -108,11 +116,32 @@ class Draft:
             net_total=composed.totals.net,
             tax_total=composed.totals.tax,
             total=composed.totals.total,
-            auto_issue_at=None if payer.manual_approval else self._auto_issue_at,
+            auto_issue_at=self.auto_issue_at,
         )
 
     @property
-    def _auto_issue_at(self) -> datetime | None:
+    def section(self) -> dict[str, str]:
+        """How an invoice that it shares names its subscription."""
+        return section(self.subscription, self._served.offer.version.plan.name)
+
+    @property
+    def common(self) -> Common:
+        """What drafts need to have in common with it to share its invoice (R37)."""
+        issued_at = self.auto_issue_at
+        return Common(
+            payer_id=payer_of(self.subscription).pk,
+            issuer_id=self.issuer.pk,
+            currency=self.currency,
+            tax_category=self.tax.category,
+            day=self.day,
+            issued_on=issued_at and local_date(issued_at, zone(self.issuer.time_zone)),
+        )
+
+    @property
+    def auto_issue_at(self) -> datetime | None:
+        """When it is issued by itself; None if a person does (R26)."""
+        if payer_of(self.subscription).manual_approval:
+            return None
         if self.one_off:
             return self.drawn_at
         if self.purpose == Purpose.LATE:
@@ -122,10 +151,13 @@ class Draft:
         return could_close + AUTO_ISSUE
 
 
-def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
+def compose_all(
+    drafts: Sequence[Draft], *, open_groups: Mapping[str, Invoice] | None = None
+) -> list[Composed]:
     """Compose the lines of drafts, each with its past and the coupons that those before it left.
 
-    In a constant number of queries, however many they are.
+    What is credited is borne by all that shares an invoice, also by what an open one of its group
+    charges already; load its `taxes`. In a constant number of queries, however many they are.
     """
     sales = Sales(
         subscriptions=[draft.subscription.pk for draft in drafts if draft.replaces is None],
@@ -137,13 +169,16 @@ def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
     first_parts = [draft.ended[0] for draft in drafts if draft.ended]
     due, units = begun_with_a_change(first_parts), billed_units(first_parts)
     spending, unused = Spending(subscriptions), UnusedFees(subscriptions)
-    found = []
-    for draft in drafts:
+    beside: dict[str, list[Taxed]] = defaultdict(list)
+    for group, invoice in (open_groups or {}).items():
+        beside[group] += charged(invoice.taxes.all())
+    found: dict[int, Composed] = {}
+    for draft in _in_turn(
+        drafts, credits=lambda draft: bool(draft.late) or unused.any_of(draft.subscription)
+    ):
         if draft.one_off:
-            found.append(
-                compose_one_off(
-                    subscription=draft.subscription, add_ons=draft.one_off, tax=draft.tax
-                )
+            found[id(draft)] = compose_one_off(
+                subscription=draft.subscription, add_ons=draft.one_off, tax=draft.tax
             )
             continue
         composed = compose(
@@ -165,14 +200,27 @@ def compose_all(drafts: Sequence[Draft]) -> list[Composed]:
                 draft.subscription, day=draft.day, currency=draft.currency, replaces=draft.replaces
             ),
             unused=unused.of(draft.subscription, day=draft.day, replaces=draft.replaces),
-            add_ons=sales.of_invoice(draft.replaces)
+            add_ons=sales.of_invoice(draft.replaces, draft.subscription.pk)
             if draft.replaces is not None
             else sales.take(draft.subscription.pk, draft.currency),
+            beside=beside[draft.group] if draft.group else (),
         )
         unused.record(composed.lines, replaces=draft.replaces)
         spending.record(draft.subscription, composed.allowances, replaces=draft.replaces)
-        found.append(composed)
-    return found
+        if draft.group:
+            beside[draft.group] += charged(composed.taxes)
+        found[id(draft)] = composed
+    return [found[id(draft)] for draft in drafts]
+
+
+def _in_turn(drafts: Sequence[Draft], *, credits: Callable[[Draft], bool]) -> Sequence[Draft]:
+    """Put what shares an invoice in a row, with what may credit something last."""
+    if not any(draft.group for draft in drafts):
+        return drafts
+    rows: dict[str | int, list[Draft]] = defaultdict(list)
+    for number, draft in enumerate(drafts):
+        rows[draft.group or number].append(draft)
+    return [draft for row in rows.values() for draft in sorted(row, key=credits)]
 
 
 def billed_ahead(served: Iterable[Served]) -> dict[int, Decimal]:
@@ -285,15 +333,30 @@ def _not_by_its_close(periods: Iterable[int]) -> QuerySet[InvoiceLine]:
     return InvoiceLine.objects.filter(~Exists(closes_it), period__in=list(periods))
 
 
-def write_drafts(drafts: Sequence[tuple[Draft, Composed]], *, run_id: int | None) -> list[Invoice]:
-    """Save an invoice per draft that has a line (R30), with all its parts and its period's charge.
+def write_drafts(
+    drafts: Sequence[tuple[Draft, Composed]],
+    *,
+    run_id: int | None,
+    open_groups: Mapping[str, Invoice] | None = None,
+) -> list[Invoice]:
+    """Save an invoice per draft or group that has a line (R30), with all its parts and claims.
 
-    The drafts' periods and snapshots are saved already.
+    What belongs to the group of an open invoice joins that. The drafts' periods and snapshots are
+    saved already. Returns the invoices that were written or joined.
     """
     written = [(draft, composed) for draft, composed in drafts if composed.lines]
-    invoices = insert_rows(draft.invoice(composed, run_id=run_id) for draft, composed in written)
-    attach(list(zip(invoices, (composed for _, composed in written), strict=True)))
-    paired = list(zip(invoices, written, strict=True))
+    sharing = by_invoice(written)
+    open_ = open_groups or {}
+    joining = [(open_[some[0][0].group], some) for some in sharing if some[0][0].group in open_]
+    fresh = [some for some in sharing if some[0][0].group not in open_]
+    composed = [together([one for _, one in some]) for some in fresh]
+    invoices = insert_rows(
+        _invoice(some, whole, run_id=run_id) for some, whole in zip(fresh, composed, strict=True)
+    )
+    attach(list(zip(invoices, composed, strict=True)))
+    if joining:
+        _join(joining)
+    paired = [*zip(invoices, fresh, strict=True), *joining]
     charges = [
         PeriodCharge(
             subscription=draft.subscription,
@@ -301,16 +364,77 @@ def write_drafts(drafts: Sequence[tuple[Draft, Composed]], *, run_id: int | None
             purpose=draft.purpose,
             invoice=invoice,
         )
-        for invoice, (draft, _) in paired
+        for invoice, some in paired
+        for draft, _ in some
         for period in draft.periods
     ]
     charges += [
         charge
-        for invoice, (draft, composed) in paired
+        for invoice, some in paired
+        for draft, composed in some
         for charge in late_charges(invoice, draft.late, composed.lines)
     ]
     insert_rows(charges)
-    return invoices
+    return [invoice for invoice, _ in paired]
+
+
+def by_invoice(written: Iterable[tuple[Draft, Composed]]) -> list[list[tuple[Draft, Composed]]]:
+    """Tell apart by invoice what is charged; on each, one customer comes after the other (R37)."""
+    found: dict[str | int, list[tuple[Draft, Composed]]] = defaultdict(list)
+    for number, (draft, composed) in enumerate(written):
+        found[draft.group or number].append((draft, composed))
+    return [sorted(some, key=_place) for some in found.values()]
+
+
+def _place(one: tuple[Draft, Composed]) -> tuple[int, int]:
+    subscription = one[0].subscription
+    return subscription.customer_id, subscription.pk
+
+
+def _invoice(
+    some: Sequence[tuple[Draft, Composed]], whole: Composed, *, run_id: int | None
+) -> Invoice:
+    """Return the unsaved invoice over drafts that share it; others of their group may join it."""
+    draft, _ = some[0]
+    invoice = draft.invoice(whole, run_id=run_id)
+    if draft.group:
+        invoice.group_key = draft.group
+        invoice.sections = [one.section for one, _ in some]
+        invoice.auto_issue_at = _last_issue(one for one, _ in some)
+    return invoice
+
+
+def _last_issue(drafts: Iterable[Draft]) -> datetime | None:
+    """Return when the last of drafts of one group would be issued; None if a person does."""
+    return max((at for draft in drafts if (at := draft.auto_issue_at) is not None), default=None)
+
+
+def _join(joining: Sequence[tuple[Invoice, Sequence[tuple[Draft, Composed]]]]) -> None:
+    """Add drafts to the open invoices of their groups, which are loaded with their parts."""
+    parts, entries = [], []
+    for invoice, some in joining:
+        before = audit.state(invoice)
+        whole = together([composed for _, composed in some], after=filling_of(invoice))
+        invoice.net_total, invoice.tax_total = whole.totals.net, whole.totals.tax
+        invoice.total = whole.totals.total
+        invoice.sections = [*invoice.sections, *(draft.section for draft, _ in some)]
+        if invoice.auto_issue_at:
+            last = _last_issue(draft for draft, _ in some)
+            invoice.auto_issue_at = max(invoice.auto_issue_at, last or invoice.auto_issue_at)
+        parts.append((invoice, whole))
+        entries.append(
+            audit.entry(
+                actor=SYSTEM,
+                action="joined by another subscription",
+                subject=invoice,
+                changes=audit.changes(before, audit.state(invoice)),
+                note=", ".join(draft.subscription.key for draft, _ in some),
+            )
+        )
+    update_rows([invoice for invoice, _ in parts], JOINED)
+    TaxSubtotal.objects.filter(invoice__in=[invoice for invoice, _ in parts]).delete()
+    attach(parts)
+    AuditEntry.objects.bulk_create(entries)
 
 
 def late_charges(

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.db import models
-from django.db.models import Case, CharField, Exists, F, OuterRef, Q, Value, When
+from django.db.models import (
+    Case,
+    CharField,
+    Exists,
+    F,
+    OuterRef,
+    Prefetch,
+    Q,
+    Value,
+    When,
+)
 from django.db.models.functions import Round
 
-from customers.models import SubscriptionPhase
+from customers.models import Subscription, SubscriptionPhase
 
 if TYPE_CHECKING:
     from billing.models import (  # noqa: F401
@@ -39,6 +50,13 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
         """Keep the drafts that issue by themselves by then (R26)."""
         return self.filter(status="draft", auto_issue_at__lte=at)
 
+    def of_run(self, uuid: UUID) -> InvoiceQuerySet:
+        """Keep what a run drafted, or what a subscription joined that it closed (R37)."""
+        claims = self.model._meta.get_field("charges").related_model._default_manager
+        closing = claims.filter(purpose__in=["regular", "final"], is_live=True)
+        closed = closing.filter(period__run__uuid=uuid)
+        return self.filter(Q(run__uuid=uuid) | Q(pk__in=closed.values("invoice")))
+
     def with_lines(self) -> InvoiceQuerySet:
         """Load all that shows an invoice, in a constant number of queries."""
         return (
@@ -46,7 +64,7 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
             .select_related("issuer", "customer", "annex")
             .prefetch_related(
                 "lines__price__metric",
-                "lines__subscription",
+                Prefetch("lines__subscription", Subscription.objects.select_related("customer")),
                 "lines__sold_add_on",
                 "allowances__applied__coupon",
                 "taxes",

@@ -79,6 +79,10 @@ class UnusedFees:
                 found.append(one._replace(left=left))
         return found
 
+    def any_of(self, subscription: Subscription) -> bool:
+        """Say whether a fee of a subscription may be to credit."""
+        return subscription.pk in self._unused
+
     def record(self, lines: Iterable[InvoiceLine], *, replaces: int | None) -> None:
         """Note what an invoice credits that was just composed."""
         self._drafts += 1

@@ -37,6 +37,7 @@ from config.base.errors import Fault
 from customers import services
 from customers.models import (
     AppliedCoupon,
+    Consolidation,
     Customer,
     PeriodAlignment,
     PriceOverride,
@@ -113,6 +114,13 @@ class CustomerSerializer(CheckedSerializer):
     vat_id = Text(max_length=20, allow_blank=True, default="")
     address = AddressSerializer(source="*", required=False)
     tax_status = Choice(TaxStatus, default=TaxStatus.STANDARD)
+    consolidation = Choice(
+        Consolidation,
+        allow_null=True,
+        default="",
+        help_text="Whether all subscriptions that it pays for share an invoice where they are "
+        "billed on the same day; null: as the issuer does it.",
+    )
     segment = Text(max_length=100, allow_blank=True, default="", help_text="Your own grouping.")
     created_at = serializers.DateTimeField(read_only=True)
 

@@ -35,6 +35,13 @@ class PeriodAlignment(models.TextChoices):
     CALENDAR = Alignment.CALENDAR.value, "On calendar boundaries"
 
 
+class Consolidation(models.TextChoices):
+    """Whether subscriptions whose periods end together share an invoice (R37)."""
+
+    PER_SUBSCRIPTION = "per_subscription", "An invoice for each subscription"
+    ONE_INVOICE = "one_invoice", "One invoice for subscriptions billed on the same day"
+
+
 class Party(models.Model):
     """The legal identity and address that stand on an invoice."""
 
@@ -90,11 +97,18 @@ class Issuer(Party):
     register_entry = models.CharField(
         max_length=200, blank=True, help_text="Court and number, printed in the footer."
     )
+    consolidation = models.CharField(
+        max_length=20,
+        choices=Consolidation,
+        default=Consolidation.PER_SUBSCRIPTION,
+        help_text="For customers with several subscriptions, unless one says otherwise.",
+    )
 
     class Meta:
         ordering = ("name",)
         constraints = (
             one_of("tax_status", TaxStatus, name="issuer_tax_status_is_known"),
+            one_of("consolidation", Consolidation, name="issuer_consolidation_is_known"),
             models.CheckConstraint(
                 name="issuer_tax_rate_from_0_to_100_percent",
                 condition=Q(standard_tax_rate__gte=0, standard_tax_rate__lte=100),
@@ -137,6 +151,13 @@ class Customer(Party):
     manual_approval = models.BooleanField(
         default=False, help_text="Invoices wait for a person instead of being issued after a day."
     )
+    consolidation = models.CharField(
+        max_length=20,
+        choices=[("", "As the issuer does it"), *Consolidation.choices],
+        blank=True,
+        default="",
+        help_text="For all subscriptions that they pay for. Empty: as the issuer does it.",
+    )
     segment = models.CharField(
         max_length=100, blank=True, help_text="Your own grouping, such as “start-ups”."
     )
@@ -154,6 +175,9 @@ class Customer(Party):
         ordering = ("name", "id")
         constraints = (
             one_of("tax_status", TaxStatus, name="customer_tax_status_is_known"),
+            one_of(
+                "consolidation", Consolidation, name="customer_consolidation_is_known", blank=True
+            ),
             models.CheckConstraint(
                 name="customer_pays_within_a_year", condition=Q(payment_terms_days__lte=365)
             ),

@@ -5,7 +5,8 @@ Reads rows that are loaded, saved or not, and asks the database nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ from billing.presentation.views import LineView, RowView
 from catalog import wording
 from catalog.money import EXACT, exponent, plain, round_half_up
 from catalog.pricing.explanation import step_from_json
+from customers.models import Subscription
 from customers.periods import first_instant, zone
 
 UPCOMING = "upcoming"
@@ -95,6 +97,14 @@ def invoice_answer(shown: Shown, *, locale: str) -> dict[str, Any]:
         "currency": invoice.currency,
         "issue_date": invoice.issue_date,
         "due_date": invoice.due_date,
+        "subscriptions": [
+            {
+                "subscription": one.key,
+                "customer": one.customer.key,
+                "net": _amount(net, places),
+            }
+            for one, net in by_subscription(shown.lines)
+        ],
         "lines": [_line(line, places, saved=shown.is_saved, locale=locale) for line in shown.lines],
         "allowances": list(_allowances(shown, places)),
         "net_total": _amount(invoice.net_total, places),
@@ -168,6 +178,16 @@ def _due(invoice: Invoice) -> Decimal:
         still_open: Decimal = invoice.open_item.open
         return still_open
     return invoice.total if invoice.is_open else Decimal(0)
+
+
+def by_subscription(lines: Iterable[InvoiceLine]) -> list[tuple[Subscription, Decimal]]:
+    """Return what an invoice charges each of its subscriptions, in the order of their lines."""
+    nets: dict[int, Decimal] = defaultdict(lambda: Decimal(0))
+    found: dict[int, Subscription] = {}
+    for line in lines:
+        found.setdefault(line.subscription_id, line.subscription)
+        nets[line.subscription_id] = EXACT.add(nets[line.subscription_id], line.net)
+    return [(one, nets[pk]) for pk, one in found.items()]
 
 
 def _line(line: InvoiceLine, places: int, *, saved: bool, locale: str) -> dict[str, Any]:

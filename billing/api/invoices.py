@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import date
 from typing import Any, cast
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
@@ -50,7 +51,10 @@ LANGUAGE = OpenApiParameter(
 
 class InvoiceFilters(Filters):
     customer = filters.CharFilter("customer__key", label="The key of the one who pays.")
-    run = filters.UUIDFilter("run__uuid", label="The billing run that drafted it.")
+    run = filters.UUIDFilter(
+        method="in_run",
+        label="The billing run that drafted it, or closed one of its subscriptions.",
+    )
     payment_status = filters.ChoiceFilter(
         choices=[(status, status) for status in PaymentStatus.values],
         method="in_payment_status",
@@ -64,6 +68,9 @@ class InvoiceFilters(Filters):
     class Meta:
         model = Invoice
         fields = ("status",)
+
+    def in_run(self, invoices: InvoiceQuerySet, _: str, run: UUID) -> InvoiceQuerySet:
+        return invoices.of_run(run)
 
     def in_payment_status(
         self, invoices: QuerySet[Invoice], _: str, status: str
@@ -239,6 +246,7 @@ def _later_usage(invoice: Invoice) -> list[dict[str, str]] | None:
     return [
         {
             "metric": snapshot.metric.key,
+            "subscription": snapshot.period.subscription.key,
             "drawn": drawn.get((snapshot.period_id, snapshot.metric_id), "0"),
             "now": plain(snapshot.told),
         }

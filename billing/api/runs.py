@@ -78,11 +78,14 @@ class RunSerializer(serializers.Serializer[BillingRun]):
 
 
 class DraftedSerializer(serializers.Serializer[Invoice]):
-    """An invoice that the run drafted."""
+    """An invoice that the run drafted, or that a subscription joined which the run closed."""
 
     id = serializers.UUIDField(source="uuid")
     status = serializers.ChoiceField(choices=InvoiceStatus.values)
-    subscription = serializers.CharField(allow_null=True)
+    subscription = serializers.CharField(allow_null=True, help_text="The first that it charges.")
+    subscriptions = serializers.ListField(
+        child=serializers.CharField(), help_text="All that it charges."
+    )
     purpose = serializers.ChoiceField(choices=Purpose.values, allow_null=True)
 
     def to_representation(self, instance: Invoice) -> dict[str, Any]:
@@ -93,6 +96,7 @@ class DraftedSerializer(serializers.Serializer[Invoice]):
             "id": instance.uuid,
             "status": instance.status,
             "subscription": next(iter(billed), None),
+            "subscriptions": list(dict.fromkeys(billed)),
             "purpose": purpose_of(instance),
         }
 
@@ -166,9 +170,11 @@ class RunViewSet(mixins.ListModelMixin, ApiViewSet[BillingRun]):
 
     def _answer(self, run: BillingRun, *, status: int = 200) -> Response:
         fresh = self.get_queryset().get(pk=run.pk)
-        drafted = fresh.invoices.prefetch_related(
-            "charges__subscription", "lines__subscription"
-        ).order_by("pk")
+        drafted = (
+            Invoice.objects.of_run(fresh.uuid)
+            .order_by("pk")
+            .prefetch_related("charges__subscription", "lines__subscription")
+        )
         return Response(
             {
                 **RunSerializer(fresh).data,

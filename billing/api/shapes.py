@@ -202,6 +202,16 @@ class PartySerializer(serializers.Serializer[Any]):
     address = PostalAddressSerializer()
 
 
+class ChargedSubscriptionSerializer(serializers.Serializer[Any]):
+    """A subscription that an invoice charges, and what its lines come to."""
+
+    subscription = serializers.CharField(help_text="Its key, as on its lines.")
+    customer = serializers.CharField(help_text="The key of the one who uses it.")
+    net = QuantityString(
+        minimum=None, help_text="The sum of its lines' `net`, before the allowances of coupons."
+    )
+
+
 class InvoiceSerializer(serializers.Serializer[Any]):
     """What a customer owes, or will, with every amount explained."""
 
@@ -220,6 +230,9 @@ class InvoiceSerializer(serializers.Serializer[Any]):
     currency = serializers.CharField()
     issue_date = serializers.DateField(allow_null=True)
     due_date = serializers.DateField(allow_null=True)
+    subscriptions = ChargedSubscriptionSerializer(
+        many=True, help_text="In the order of their lines; several where they share the invoice."
+    )
     lines = LineSerializer(many=True)
     allowances = AllowanceSerializer(many=True)
     net_total = QuantityString(
@@ -250,6 +263,7 @@ class LaterUsageSerializer(serializers.Serializer[Any]):
     """A metric that measures something else now than what was drawn."""
 
     metric = serializers.CharField()
+    subscription = serializers.CharField(help_text="The key of the one that used it.")
     drawn = QuantityString(minimum=None, help_text="The quantity on the invoice.")
     now = QuantityString(minimum=None, help_text="The quantity if it were recalculated.")
 

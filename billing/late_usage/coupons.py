@@ -18,10 +18,14 @@ from catalog.money import EXACT, ZERO, split
 Key = tuple[int, int]
 """A period and a price."""
 
+Share = tuple[int, int]
+"""An invoice and one of the subscriptions that it charges, whose coupons reduce nothing else (R22a)."""
+
 
 @dataclass
 class Reduced:
-    """The coupons of an invoice, its lines by period and price, and what was taken off each so far.
+    """A subscription's coupons on an invoice, its lines by period and price, and what was taken off
+    each so far.
 
     What came late since is in them. `taken` is what the invoice itself took off its lines, by place.
     """
@@ -49,23 +53,29 @@ class Reduced:
         return {key: self.shares[key] for key in whole} | dict(zip(moved, parts, strict=True))
 
 
-def reduced_by_coupons(invoices: Iterable[int], late: Iterable[InvoiceLine]) -> dict[int, Reduced]:
-    """Return what coupons reduce on these invoices, by invoice; without those that have none.
+def reduced_by_coupons(
+    invoices: Iterable[int], late: Iterable[InvoiceLine]
+) -> dict[Share, Reduced]:
+    """Return what coupons reduce on these invoices, by invoice and subscription; without those that
+    have none.
 
     `late` are the lines that settled late usage of their periods, in order. Two queries at most.
     """
-    found: dict[int, Reduced] = defaultdict(Reduced)
+    found: dict[Share, Reduced] = defaultdict(Reduced)
     rows = InvoiceAllowance.objects.filter(invoice__in=list(invoices))
     for row in rows.select_related("applied__coupon").order_by("invoice_id", "position"):
-        one = found[row.invoice_id]
+        one = found[row.invoice_id, row.applied.subscription_id]
         one.coupons[row.applied_id] = _terms(row, one.coupons.get(row.applied_id))
         for share in row.shares:
             one.taken[share["line"]] = EXACT.add(one.taken[share["line"]], Decimal(share["amount"]))
     if not found:
         return {}
-    lines = InvoiceLine.objects.filter(invoice__in=found, kind__in=REDUCED)
-    for line in lines.select_related("price"):
-        one, key = found[line.invoice_id], key_of(line)
+    of_them = InvoiceLine.objects.filter(invoice__in={invoice for invoice, _ in found})
+    for line in of_them.filter(kind__in=REDUCED).select_related("price"):
+        share, key = (line.invoice_id, line.subscription_id), key_of(line)
+        if share not in found:
+            continue
+        one = found[share]
         one.nets[key] = EXACT.add(one.nets.get(key, ZERO), line.net)
         one.shares[key] = EXACT.add(one.shares[key], one.taken[line.position])
     by_key = {key: one for one in found.values() for key in one.nets}

@@ -169,9 +169,9 @@ def _differences(served: Served, books: Books) -> Iterator[tuple[InvoiceLine, Bi
     closes = {books.billed[key].invoice_id for key in full}
     whole = {key: add_up(line.net for line in lines) for key, lines in full.items()}
     taken: dict[Key, Decimal] = {}
-    for invoice_id in closes & books.reduced.keys():
-        reduced = books.reduced[invoice_id]
-        taken |= reduced.shares_of(whole, exponent=served.offer.exponent)
+    for invoice_id in closes:
+        if reduced := books.reduced.get((invoice_id, served.period.subscription_id)):
+            taken |= reduced.shares_of(whole, exponent=served.offer.exponent)
     for key, lines in full.items():
         before = books.billed[key]
         if before.tax is None:

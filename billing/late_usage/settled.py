@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Q
 
 from billing.calculation import Tax, add_up
-from billing.late_usage.coupons import Key, Reduced, key_of, reduced_by_coupons
+from billing.late_usage.coupons import Key, Reduced, Share, key_of, reduced_by_coupons
 from billing.late_usage.lines import Billed, Settled
 from billing.models import InvoiceLine, InvoiceStatus, LateStatus, LateUsage, LineKind
 from catalog.money import EXACT, ZERO, exponent, round_half_up
@@ -22,10 +22,10 @@ _CHARGES_USAGE = (LineKind.USAGE, LineKind.MINIMUM, LineKind.LATE)
 
 @dataclass
 class Books:
-    """All that was settled of some periods, by period and price; what coupons took, by invoice."""
+    """All that was settled of some periods, by period and price; what coupons took, by invoice and subscription."""
 
     billed: dict[Key, Billed] = field(default_factory=lambda: defaultdict(Billed))
-    reduced: dict[int, Reduced] = field(default_factory=dict)
+    reduced: dict[Share, Reduced] = field(default_factory=dict)
 
 
 @dataclass
@@ -83,7 +83,7 @@ def books_of(periods: Iterable[int], *, replaced: Iterable[int]) -> Books:
     closes = {billed.invoice_id for billed in books.billed.values()}
     books.reduced = reduced_by_coupons(closes, late)
     for line in lines:
-        reduced = books.reduced.get(line.invoice_id)
+        reduced = books.reduced.get((line.invoice_id, line.subscription_id))
         taken = reduced.taken.get(line.position, ZERO) if reduced else ZERO
         _add(books.billed[key_of(line)].settled, _settled(line, taken))
     let_go = LateUsage.objects.filter(period__in=list(periods), status=LateStatus.WRITTEN_OFF)

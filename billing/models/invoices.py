@@ -124,6 +124,18 @@ class Invoice(models.Model):
     reason = models.TextField(
         blank=True, help_text="Why it is held for review, or was voided or discarded."
     )
+    group_key = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        editable=False,
+        help_text="What other subscriptions need to have in common with it to join the draft (R37).",
+    )
+    sections = models.JSONField(
+        default=list,
+        editable=False,
+        help_text="Of a draft that others may join: its subscriptions, as they were called then.",
+    )
 
     payment_status: str | None
     """A PaymentStatus, told by the querysets that load it `with_payment`."""
@@ -157,6 +169,11 @@ class Invoice(models.Model):
             models.UniqueConstraint(
                 fields=["issuer", "kind", "series", "year", "sequence"],
                 name="invoice_number_once_per_series",
+            ),
+            models.UniqueConstraint(
+                fields=["group_key"],
+                condition=Q(status="draft") & ~Q(group_key=""),
+                name="invoice_one_draft_per_group",
             ),
             exactly_when(
                 Q(status__in=NUMBERED),
@@ -214,7 +231,7 @@ class InvoiceLine(models.Model):
 
     invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="lines")
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    position = models.PositiveSmallIntegerField()
+    position = models.PositiveIntegerField()
     kind = models.CharField(max_length=10, choices=LineKind)
     description = models.CharField(max_length=200)
     subscription = models.ForeignKey(
@@ -319,7 +336,7 @@ class InvoiceAllowance(models.Model):
     """
 
     invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="allowances")
-    position = models.PositiveSmallIntegerField()
+    position = models.PositiveIntegerField()
     applied = models.ForeignKey(AppliedCoupon, on_delete=models.PROTECT, related_name="allowances")
     description = models.CharField(max_length=200)
     percent = ExactDecimalField(max_digits=7, decimal_places=4, null=True)

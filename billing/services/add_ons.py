@@ -20,6 +20,7 @@ from config.base.audit import Actor
 from config.base.errors import Fault, Invalid, Refusal
 from customers.models import Subscription
 from customers.periods import local_date, zone
+from customers.services.locking import lock_customers_of
 
 MOST = Decimal(10) ** 12
 """What one sale comes to is less than this, in whole units of its currency."""
@@ -111,9 +112,10 @@ def withdraw_add_on(*, sold_id: int, reason: str, at: datetime, actor: Actor) ->
     """
     if not reason.strip():
         raise Invalid([Fault(("reason",), "required", "Say why; it stays in the audit trail.")])
-    # In the order in which everybody locks: subscription, invoice, sale.
-    subscriptions = Subscription.objects.select_for_update(of=("self",))
-    subscriptions.get(sold_add_ons=sold_id)
+    # In the order in which everybody locks: customers, subscription, invoice, sale.
+    subscriptions = Subscription.objects.filter(sold_add_ons=sold_id)
+    lock_customers_of(subscriptions)
+    subscriptions.select_for_update(of=("self",)).get()
     invoice = Invoice.objects.select_for_update(of=("self",)).filter(sold_add_ons=sold_id).first()
     sold = (
         SoldAddOn.objects.select_for_update(of=("self",)).select_related("invoice").get(pk=sold_id)

@@ -22,6 +22,7 @@ from billing.late_usage.finding import Late, find_late, policy
 from billing.models import BillingPeriod, PeriodStatus, Purpose, UsageSnapshot
 from billing.offers import Served
 from billing.querysets import BillingPeriodQuerySet
+from billing.services.consolidating import grouped, lock_payers
 from billing.services.guarding import hold_unusual
 from billing.services.lateness import Settlement
 from billing.usage import read_snapshots
@@ -191,14 +192,19 @@ def _close(
 
 
 def _write(drafts: Sequence[Draft], *, as_of: datetime, run_id: int | None) -> list[int]:
-    """Save drafts with what is late beside them, and hold those that look wrong; return their ids."""
-    composed = list(zip(drafts, compose_all(drafts), strict=True))
+    """Save drafts with what is late beside them, and hold those that look wrong.
+
+    Returns the ids of those that are new: what joined an earlier one does not make all of it new.
+    """
+    drafts, open_groups = grouped(drafts)
+    composed = list(zip(drafts, compose_all(drafts, open_groups=open_groups), strict=True))
     settlement = Settlement([(draft.late, one) for draft, one in composed])
     settlement.keep_snapshots()
-    written = write_drafts(composed, run_id=run_id)
+    written = write_drafts(composed, run_id=run_id, open_groups=open_groups)
     hold_unusual(written)
     settlement.keep_rows(at=as_of)
-    return [invoice.pk for invoice in written]
+    joined = {invoice.pk for invoice in open_groups.values()}
+    return [invoice.pk for invoice in written if invoice.pk not in joined]
 
 
 def draft_of(
@@ -238,6 +244,7 @@ def draft_of(
 
 def _locked(subscription_ids: Sequence[int], *, as_of: datetime) -> list[Subscription]:
     """Lock what is still to close among these; skip what another closer has locked."""
+    lock_payers(subscription_ids)
     wanted = to_close(as_of=as_of).filter(pk__in=subscription_ids)
     if connection.features.has_select_for_update_skip_locked:
         wanted = wanted.select_for_update(skip_locked=True, of=("self",))

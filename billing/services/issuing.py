@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import chain
 from typing import Any, NamedTuple
@@ -15,7 +16,15 @@ from billing.add_ons import give_back
 from billing.calculation import tax_for
 from billing.chunk import Chunk
 from billing.composition import Composed
-from billing.drafting import Draft, attach, compose_all, late_charges
+from billing.consolidation import together
+from billing.drafting import (
+    Draft,
+    attach,
+    by_invoice,
+    compose_all,
+    late_charges,
+    write_drafts,
+)
 from billing.history import earlier_usage, period_key
 from billing.late_usage.finding import Late, find_late, policy, told
 from billing.late_usage.settled import settling
@@ -35,7 +44,7 @@ from billing.models import (
 )
 from billing.models.invoices import TEMPLATE_VERSION
 from billing.parties import buyer_of, payer_of, seller_of
-from billing.services.closing import draft_of
+from billing.services.closing import Measured, draft_of
 from billing.services.guarding import hold_unusual
 from billing.services.lateness import Settlement, late_draft, release_late, waive_late
 from billing.services.one_offs import one_off_draft, sold_alone
@@ -49,6 +58,7 @@ from config.base.rows import update_rows
 from config.base.services import outbox
 from customers.models import Issuer, Subscription
 from customers.periods import local_date, zone
+from customers.services.locking import lock_customers_of
 
 RENDER = "invoice.render"
 KIND, SERIES = "INV", ""
@@ -108,10 +118,13 @@ class NumberBlock(NamedTuple):
 
 
 class Redraft(NamedTuple):
-    """An open invoice, what it would be if drawn now, and the metrics that measure otherwise."""
+    """An open invoice, what it would be if drawn now, and the metrics that measure otherwise.
+
+    A draft for each subscription that shares it, in their order.
+    """
 
     invoice: Invoice
-    draft: Draft
+    drafts: list[Draft]
     changed: list[UsageSnapshot]
 
 
@@ -181,14 +194,14 @@ def hold_for_review(*, invoice_id: int, actor: Actor, reason: str = "") -> Invoi
 
 @transaction.atomic
 def return_to_draft(*, invoice_id: int, actor: Actor) -> Invoice:
-    """Let an invoice in review be issued by itself again.
+    """Let an invoice in review be issued by itself again; nobody joins what a person looked at.
 
     :raises InvoiceNotDraft: if it is not in review.
     """
     [invoice] = _locked([invoice_id])
     check_in_review(invoice)
-    invoice.status, invoice.reason = InvoiceStatus.DRAFT, ""
-    invoice.save(update_fields=["status", "reason"])
+    invoice.status, invoice.reason, invoice.group_key = InvoiceStatus.DRAFT, "", ""
+    invoice.save(update_fields=["status", "reason", "group_key"])
     audit.record(actor=actor, action="returned to draft", subject=invoice)
     return invoice
 
@@ -210,9 +223,9 @@ def recalculate_invoices(
     for invoice in invoices:
         check_open(invoice)
     redrawn = []
-    subscriptions = set()  # an invoice that comes after one of these has another past now
-    drafts = _redrafted(invoices, at=at)
-    telling_otherwise = _with_another_past(drafts)
+    subscriptions: set[int] = set()  # an invoice that comes after one of these has another past now
+    redrafts = _redrafted(invoices, at=at)
+    telling_otherwise = _with_another_past(redrafts)
     taxes: dict[int, set[tuple[Any, ...]]] = defaultdict(set)
     for invoice_id, *tax in _own_taxes(invoices):
         taxes[invoice_id].add(tuple(tax))
@@ -220,47 +233,33 @@ def recalculate_invoices(
         InvoiceAllowance.objects.filter(invoice__in=invoices), "applied", "amount"
     )
     late_before = _late_lines(invoices)
-    for invoice, draft, changed in drafts:
-        past_changed = invoice.pk in telling_otherwise or draft.subscription.pk in subscriptions
+    for invoice, drafts, changed in redrafts:
+        theirs = {draft.subscription.pk for draft in drafts}
+        past_changed = invoice.pk in telling_otherwise or theirs & subscriptions
         if only_if_changed and not (
             changed
             or past_changed
-            or _outdated(invoice, draft, taxes[invoice.pk])
-            or _reduced_otherwise(draft, allowances[invoice.pk])
-            or _late_otherwise(draft, late_before.get(invoice.pk, []))
+            or _outdated(invoice, drafts, taxes[invoice.pk])
+            or _reduced_otherwise(drafts, allowances[invoice.pk])
+            or _late_otherwise(drafts, late_before.get(invoice.pk, []))
         ):
             continue
-        [composed] = compose_all([draft])
-        if not composed.lines:
-            continue
-        settlement = Settlement([(draft.late, composed)])
-        UsageSnapshot.objects.bulk_create(draft.snapshots)
-        settlement.keep_snapshots()
-        before = audit.state(invoice)
-        invoice.lines.all().delete()
-        invoice.allowances.all().delete()
-        invoice.taxes.all().delete()
-        fresh = draft.invoice(composed, run_id=invoice.run_id)
-        for name in REDRAWN:
-            setattr(invoice, name, getattr(fresh, name))
-        invoice.save()
-        attach([(invoice, composed)])
-        invoice.charges.filter(purpose=Purpose.LATE).delete()
-        PeriodCharge.objects.bulk_create(late_charges(invoice, draft.late, composed.lines))
-        settlement.keep_rows(at=at)
-        changes = audit.changes(before, audit.state(invoice))
-        audit.record(actor=actor, action="recalculated", subject=invoice, changes=changes)
-        redrawn.append(invoice)
-        subscriptions.add(draft.subscription.pk)
+        if drawn := _redraw(invoice, drafts, at=at, actor=actor):
+            redrawn += drawn
+            subscriptions |= theirs
     hold_unusual(redrawn)
     return redrawn
 
 
 def redrawing(invoices: Sequence[Invoice], *, at: datetime) -> list[tuple[Invoice, Composed]]:
     """Return what recalculating these open invoices now would make of them; save nothing."""
-    drafts = _redrafted(invoices, at=at)
-    composed = compose_all([draft for _, draft, _ in drafts])
-    return [(invoice, one) for (invoice, _, _), one in zip(drafts, composed, strict=True)]
+    redrafts = _redrafted(invoices, at=at)
+    composed = iter(compose_all([draft for _, drafts, _ in redrafts for draft in drafts]))
+    found = []
+    for invoice, drafts, _ in redrafts:
+        staying, _ = _parted(invoice, [(draft, next(composed)) for draft in drafts])
+        found.append((invoice, together([one for _, one in staying])))
+    return found
 
 
 @transaction.atomic
@@ -376,6 +375,7 @@ def _lock_subscriptions(invoice_ids: Sequence[int]) -> None:
     mine = Subscription.objects.filter(
         Q(pk__in=billed.values("subscription")) | Q(pk__in=sold.values("subscription"))
     ).order_by("pk")
+    lock_customers_of(mine)
     list(mine.select_for_update().values_list("pk"))
 
 
@@ -416,33 +416,95 @@ def _by_invoice(rows: QuerySet[Any], *columns: str) -> dict[int, set[tuple[Any, 
     return found
 
 
-def _outdated(invoice: Invoice, draft: Draft, drawn: set[tuple[Any, ...]]) -> bool:
+def _redraw(
+    invoice: Invoice, drafts: Sequence[Draft], *, at: datetime, actor: Actor
+) -> list[Invoice]:
+    """Draw an open invoice anew; what no longer shares it gets one of its own. None without a line."""
+    composed = list(zip(drafts, compose_all(drafts), strict=True))
+    if not any(one.lines for _, one in composed):
+        return []
+    settlement = Settlement([(draft.late, one) for draft, one in composed])
+    UsageSnapshot.objects.bulk_create(taken for draft in drafts for taken in draft.snapshots)
+    settlement.keep_snapshots()
+    before = audit.state(invoice)
+    invoice.lines.all().delete()
+    invoice.allowances.all().delete()
+    invoice.taxes.all().delete()
+    staying, leaving = _parted(invoice, composed)
+    whole = together([one for _, one in staying])
+    fresh = staying[0][0].invoice(whole, run_id=invoice.run_id)
+    for name in REDRAWN:
+        setattr(invoice, name, getattr(fresh, name))
+    if invoice.sections:
+        invoice.sections = [draft.section for draft, _ in staying]
+    if invoice.group_key and invoice.group_key != staying[0][0].common.key:
+        invoice.group_key = ""
+    invoice.save()
+    attach([(invoice, whole)])
+    claims = invoice.charges.all()
+    gone = [draft.subscription.pk for draft, _ in leaving]
+    claims.filter(Q(purpose=Purpose.LATE) | Q(subscription__in=gone)).delete()
+    PeriodCharge.objects.bulk_create(
+        claim for draft, one in staying for claim in late_charges(invoice, draft.late, one.lines)
+    )
+    apart = write_drafts(leaving, run_id=invoice.run_id)
+    settlement.keep_rows(at=at)
+    changes = audit.changes(before, audit.state(invoice))
+    audit.record(actor=actor, action="recalculated", subject=invoice, changes=changes)
+    return [invoice, *apart]
+
+
+def _parted(
+    invoice: Invoice, composed: Sequence[tuple[Draft, Composed]]
+) -> tuple[list[tuple[Draft, Composed]], list[tuple[Draft, Composed]]]:
+    """Tell apart what stays on an invoice that is drawn anew, and what leaves it (R37).
+
+    Those stay that have its parties still, or else the first that have the same.
+    """
+    drawn = (invoice.customer_id, invoice.issuer_id)
+
+    def rank(some: Sequence[tuple[Draft, Composed]]) -> tuple[bool, bool]:
+        draft, _ = some[0]
+        parties = (payer_of(draft.subscription).pk, draft.issuer.pk)
+        return not any(one.lines for _, one in some), parties != drawn
+
+    staying, *others = sorted(by_invoice(composed), key=rank)
+    return staying, [(replace(draft, group=""), one) for some in others for draft, one in some]
+
+
+def _outdated(invoice: Invoice, drafts: Sequence[Draft], drawn: set[tuple[Any, ...]]) -> bool:
     """Say whether parties or tax changed since the invoice was drawn (R21)."""
-    parties = (draft.issuer.pk, payer_of(draft.subscription).pk)
-    taxed = not drawn or drawn == {(draft.tax.category, draft.tax.rate)}
-    return parties != (invoice.issuer_id, invoice.customer_id) or not taxed
+    parties = {(draft.issuer.pk, payer_of(draft.subscription).pk) for draft in drafts}
+    taxes = {(draft.tax.category, draft.tax.rate) for draft in drafts}
+    taxed = not drawn or drawn == taxes
+    return parties != {(invoice.issuer_id, invoice.customer_id)} or not taxed
 
 
-def _reduced_otherwise(draft: Draft, drawn: set[tuple[Any, ...]]) -> bool:
+def _reduced_otherwise(drafts: Sequence[Draft], drawn: set[tuple[Any, ...]]) -> bool:
     """Say whether coupons take something else off now than when the invoice was drawn."""
-    if not drawn and not draft.subscription.applied_coupons.all():
+    if not drawn and not any(draft.subscription.applied_coupons.all() for draft in drafts):
         return False
-    [composed] = compose_all([draft])
-    return drawn != {(one.applied_id, one.amount) for one in composed.allowances}
+    composed = compose_all(drafts)
+    return drawn != {(one.applied_id, one.amount) for part in composed for one in part.allowances}
 
 
-def _with_another_past(drafts: Sequence[Redraft]) -> set[int]:
+def _with_another_past(redrafts: Sequence[Redraft]) -> set[int]:
     """Return the invoices whose lines tell of earlier periods what is not billed for them now."""
-    ended = {invoice.pk: draft.ended for invoice, draft, _ in drafts if draft.ended}
-    past = earlier_usage([parts[0].period for parts in ended.values()])
+    ended = [
+        (invoice.pk, draft.ended)
+        for invoice, drafts, _ in redrafts
+        for draft in drafts
+        if draft.ended
+    ]
+    past = earlier_usage([parts[0].period for _, parts in ended])
     told = {
         (invoice, period, price): trend[:-1]
         for invoice, period, price, trend in InvoiceLine.objects.filter(
-            invoice__in=ended, explanation__has_key="trend"
+            invoice__in={invoice for invoice, _ in ended}, explanation__has_key="trend"
         ).values_list("invoice_id", "period_id", "price_id", "explanation__trend")
     }
     found = set()
-    for invoice, parts in ended.items():
+    for invoice, parts in ended:
         earlier = past[period_key(parts[0].period)]
         for part in parts:
             for price in part.offer.metered:
@@ -516,12 +578,11 @@ def _late_lines(invoices: Sequence[Invoice]) -> dict[int, list[InvoiceLine]]:
     return found
 
 
-def _late_otherwise(draft: Draft, drawn: Sequence[InvoiceLine]) -> bool:
+def _late_otherwise(drafts: Sequence[Draft], drawn: Sequence[InvoiceLine]) -> bool:
     """Say whether late usage amounts to something else now than when its invoice was drawn."""
-    if not drawn and not draft.late:
+    if not drawn and not any(draft.late for draft in drafts):
         return False
-    [composed] = compose_all([draft])
-    return told(drawn) != told(composed.lines)
+    return told(drawn) != told(line for one in compose_all(drafts) for line in one.lines)
 
 
 def _release(invoice: Invoice, *, reopen: bool, at: datetime, actor: Actor) -> None:
@@ -564,7 +625,7 @@ def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
     one_offs = sold_alone(invoice.pk for invoice in invoices if invoice.pk not in charges)
     subscriptions = Subscription.objects.with_terms().filter(
         pk__in=[
-            *(mine[0].subscription_id for mine in charges.values()),
+            *(charge.subscription_id for charge in chain(*charges.values())),
             *(sold[0].subscription_id for sold in one_offs.values()),
         ]
     )
@@ -584,32 +645,64 @@ def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
     for invoice in invoices:
         if sold := one_offs.get(invoice.pk):
             draft = one_off_draft(chunk, sold, at=at, replaces=invoice.pk)
-            found.append(Redraft(invoice, draft, []))
+            found.append(Redraft(invoice, [draft], []))
             continue
-        mine = [charge for charge in charges[invoice.pk] if charge.purpose != Purpose.LATE]
-        if not mine:
-            if invoice.pk in late:
-                draft = late_draft(chunk, late[invoice.pk], replaces=invoice.pk)
-                found.append(Redraft(invoice, draft, []))
+        drafts = []
+        for mine in _by_subscription(charges[invoice.pk]):
+            owed = late.get((invoice.pk, mine[0].subscription_id), ())
+            again = _redraft_of(chunk, mine, following, now, owed)
+            if again:
+                drafts.append(replace(again, group=_staying_with(again)))
+        if not drafts:
             continue
-        parts = [charge.period for charge in mine]
-        opening = mine[0].purpose == Purpose.OPENING
-        draft = draft_of(
-            chunk,
-            Purpose(mine[0].purpose),
-            [] if opening else parts,
-            parts[0] if opening else following.get(period_key(parts[-1])),
-            now,
-            replaces=invoice.pk,
-            late=late.get(invoice.pk, ()),
-        )
         changed = [
             snapshot
+            for draft in drafts
             for snapshot in draft.snapshots
             if not same_usage(snapshot, latest[snapshot.period_id, snapshot.metric_id])
         ]
-        found.append(Redraft(invoice, draft, changed))
+        found.append(Redraft(invoice, drafts, changed))
     return found
+
+
+def _by_subscription(charges: Iterable[PeriodCharge]) -> list[list[PeriodCharge]]:
+    """Tell an invoice's claims apart by subscription, one customer after the other."""
+    found: dict[tuple[int, int], list[PeriodCharge]] = defaultdict(list)
+    for charge in charges:
+        customer_id = charge.period.subscription.customer_id
+        found[customer_id, charge.subscription_id].append(charge)
+    return [found[key] for key in sorted(found)]
+
+
+def _redraft_of(
+    chunk: Chunk,
+    charges: Sequence[PeriodCharge],
+    following: Mapping[tuple[int, int], BillingPeriod],
+    now: Measured,
+    late: Sequence[Late],
+) -> Draft | None:
+    """Draft again what an open invoice charges for one subscription; None if nothing is late any more."""
+    replaces = charges[0].invoice_id
+    mine = [charge for charge in charges if charge.purpose != Purpose.LATE]
+    if not mine:
+        return late_draft(chunk, late, replaces=replaces) if late else None
+    parts = [charge.period for charge in mine]
+    opening = mine[0].purpose == Purpose.OPENING
+    return draft_of(
+        chunk,
+        Purpose(mine[0].purpose),
+        [] if opening else parts,
+        parts[0] if opening else following.get(period_key(parts[-1])),
+        now,
+        replaces=replaces,
+        late=late,
+    )
+
+
+def _staying_with(draft: Draft) -> str:
+    """Name what those have in common that still share an invoice when it is drawn anew."""
+    payer, tax = payer_of(draft.subscription), draft.tax
+    return f"{draft.replaces} {payer.pk} {draft.issuer.pk} {draft.currency} {tax.category}"
 
 
 def _late_now(
@@ -618,16 +711,17 @@ def _late_now(
     charges: Mapping[int, Sequence[PeriodCharge]],
     *,
     at: datetime,
-) -> dict[int, list[Late]]:
-    """Return what is late now, by the open invoice that is to carry it: a subscription's oldest."""
+) -> dict[tuple[int, int], list[Late]]:
+    """Return what is late now, by the open invoice that is to carry it, a subscription's oldest, and
+    by subscription."""
     carriers: dict[int, int] = {}
     for invoice in invoices:
-        for charge in charges.get(invoice.pk, [])[:1]:  # one over add-ons alone has none
+        for charge in charges.get(invoice.pk, []):  # one over add-ons alone has none
             if charge.purpose != Purpose.OPENING:
                 carriers.setdefault(charge.subscription_id, invoice.pk)
     replaced = [invoice.pk for invoice in invoices]
     found = find_late(chunk, at=at, terms=policy(), replaced=replaced) if carriers else {}
-    return {carriers[pk]: late for pk, late in found.items() if pk in carriers}
+    return {(carriers[pk], pk): late for pk, late in found.items() if pk in carriers}
 
 
 def _following(periods: Iterable[BillingPeriod]) -> dict[tuple[int, int], BillingPeriod]:

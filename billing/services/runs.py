@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from billing.models import (
     BillingPeriod,
@@ -94,7 +94,8 @@ def close_chunk(*, run_id: int, subscription_ids: list[int], now: datetime) -> B
     run = BillingRun.objects.get(pk=run_id)
     closed = close_subscriptions(subscription_ids=subscription_ids, as_of=run.as_of, run_id=run.pk)
     theirs = PeriodCharge.objects.filter(subscription__in=subscription_ids, is_live=True)
-    _issue_all(run, Invoice.objects.filter(pk__in=theirs.values("invoice")), closed.drafts)
+    mine = Invoice.objects.filter(pk__in=theirs.values("invoice"))
+    _issue_all(run, _whole(mine, as_of=run.as_of), closed.drafts)
     return finish_if_done(run_id=run_id, now=now)
 
 
@@ -172,7 +173,17 @@ def issuable(*, as_of: datetime, customer_id: int | None) -> InvoiceQuerySet:
             | Q(sold_add_ons__subscription__customer=customer_id)
         )
         found = found.filter(mine).distinct()
-    return found.order_by("pk")
+    return _whole(found, as_of=as_of).order_by("pk")
+
+
+def _whole(invoices: InvoiceQuerySet, *, as_of: datetime) -> InvoiceQuerySet:
+    """Leave out what further subscriptions may join, as long as their payer has one to close (R37).
+
+    What is parked holds nobody up.
+    """
+    payer = OuterRef("customer")
+    theirs = Q(payer=payer) | Q(payer=None, customer=payer)
+    return invoices.exclude(~Q(group_key="") & Exists(to_close(as_of=as_of).filter(theirs)))
 
 
 def _issue(ids: Sequence[int], *, as_of: datetime, may_differ: bool) -> int:

@@ -49,6 +49,10 @@ def facts_panel(request: HttpRequest, customer: Customer) -> Panel:
                 ("Invoices go to", customer.email or "nobody: there is no e-mail address"),
                 ("Address", _address(customer) or "none: invoices need one"),
                 ("Order number", customer.purchase_order),
+                (
+                    "Invoices",
+                    customer.get_consolidation_display() if customer.consolidation else "",
+                ),
                 ("Time zone, language", f"{customer.time_zone}, {customer.locale}"),
                 ("Segment", customer.segment),
                 ("Bought from", customer.issuer.name if customer.issuer else ""),
@@ -132,6 +136,7 @@ class CustomerForm(PartyForm):
         labels = {
             "tax_status": "Tax",
             "payment_terms_days": "Days to pay",
+            "consolidation": "Several subscriptions",
             "issuer": "Who sells to them",
         }
 
@@ -184,6 +189,7 @@ class CustomerAdmin(AuditedAdmin[Customer]):
                     "currency",
                     ("payment_terms_days", "purchase_order"),
                     "manual_approval",
+                    "consolidation",
                     ("tax_status", "vat_id"),
                     "time_zone",
                     "locale",

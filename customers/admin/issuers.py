@@ -27,6 +27,7 @@ class IssuerForm(PartyForm):
             "legal_name": "Registered name",
             "tax_status": "Tax on your invoices",
             "register_entry": "Register entry",
+            "consolidation": "Several subscriptions",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -56,6 +57,7 @@ class IssuerAdmin(AuditedAdmin[Issuer]):
                 "fields": (
                     "currency",
                     ("tax_status", "standard_tax_rate"),
+                    "consolidation",
                     "time_zone",
                     "locale",
                     "accent_colour",

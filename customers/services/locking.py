@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date
 
+from django.db.models import Q, QuerySet
+
 from config.base.errors import Refusal
 from customers.models import Customer, Subscription, SubscriptionPhase
 
@@ -27,9 +29,20 @@ def lock_subscriptions(subscription_ids: Collection[int]) -> list[Subscription]:
     Rows that only refer to them, such as events and invoices, are written meanwhile.
     """
     wanted = Subscription.objects.filter(pk__in=subscription_ids).order_by("pk")
-    owners = Customer.objects.filter(pk__in=wanted.order_by().values("customer")).order_by("pk")
-    list(owners.select_for_update(no_key=True).values_list("pk"))
+    lock_customers_of(wanted)
     return list(wanted.select_for_update(of=("self",), no_key=True).with_terms())
+
+
+def lock_customers_of(subscriptions: QuerySet[Subscription]) -> None:
+    """Lock who uses and who pays for subscriptions, in order, before they are locked themselves.
+
+    Who holds one of a payer's subscriptions may need the others, on an invoice that they share.
+    """
+    some = subscriptions.order_by()
+    concerned = Customer.objects.filter(
+        Q(pk__in=some.values("customer")) | Q(pk__in=some.values("payer"))
+    )
+    list(concerned.order_by("pk").select_for_update(no_key=True).values_list("pk"))
 
 
 def lock_served(subscription_id: int, today: date) -> tuple[Subscription, list[SubscriptionPhase]]:

@@ -104,6 +104,9 @@ class TestRead:
             "currency": "EUR",
             "issue_date": None,
             "due_date": None,
+            "subscriptions": [
+                {"subscription": "fernwood-scale", "customer": "fernwood", "net": "655.01"}
+            ],
             "allowances": [],
             "net_total": "655.01",
             "tax_total": "124.45",
@@ -333,7 +336,14 @@ class TestLaterUsage:
     ) -> None:
         use(fernwood, at(11, 30), calls=10)
         read = finance.get(url(november)).json()
-        assert read["later_usage"] == [{"metric": "api_calls", "drawn": "187340", "now": "187350"}]
+        assert read["later_usage"] == [
+            {
+                "metric": "api_calls",
+                "subscription": "fernwood-scale",
+                "drawn": "187340",
+                "now": "187350",
+            }
+        ]
         assert read["lines"][1]["quantity"] == "187340"
         redrawn = finance.post(url(november, "/recalculate")).json()
         assert redrawn["later_usage"] == []

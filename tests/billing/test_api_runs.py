@@ -97,6 +97,7 @@ class TestWithoutABroker:
                     "id": str(invoice.uuid),
                     "status": "draft",
                     "subscription": "ada-plan",
+                    "subscriptions": ["ada-plan"],
                     "purpose": "opening",
                 }
             ],

@@ -102,6 +102,12 @@ def charge() -> PeriodCharge:
     return november().charges.get()
 
 
+def shared(invoice: Invoice) -> Invoice:
+    """Let others join a draft."""
+    Invoice.objects.filter(pk=invoice.pk).update(group_key="1 1 EUR S 2026-12-01 by-hand")
+    return Invoice.objects.get(pk=invoice.pk)
+
+
 def line(kind: str = "fee") -> Callable[[], InvoiceLine]:
     return lambda: november().lines.get(kind=kind)
 
@@ -309,6 +315,9 @@ RULES: dict[str, Callable[[], Any]] = {
     "sold_add_on_is_never_deleted": delete(lambda: make.sold_add_on(sold().subscription)),
     "sold_add_on_stays_on_its_issued_invoice": change(sold_and_issued, invoice=None),
     "line_service_ends_after_it_starts": change(line(), service_end=date(2026, 12, 1)),
+    "invoice_one_draft_per_group": twice(
+        lambda: shared(november()), uuid="7b0e7a5c-6a4e-4a7e-9d0d-3a2f7b0e7a5c"
+    ),
     "line_insert_only_in_a_draft_invoice": new_line,
     "line_update_only_in_a_draft_invoice": change(lambda: issued().lines.get(), net=9),
     "line_delete_only_in_a_draft_invoice": delete(lambda: issued().lines.get()),

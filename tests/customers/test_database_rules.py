@@ -138,6 +138,8 @@ RULES: dict[str, Callable[[], Any]] = {
     "issuer_tax_rate_from_0_to_100_percent": lambda: Issuer.objects.create(
         name="We", standard_tax_rate=101
     ),
+    "issuer_consolidation_is_known": lambda: Issuer.objects.create(name="We", consolidation=""),
+    "customer_consolidation_is_known": lambda: make.customer(consolidation="x"),
     "customer_tax_status_is_known": lambda: make.customer(tax_status="x"),
     "customer_pays_within_a_year": lambda: make.customer(payment_terms_days=366),
     "customer_key_never_changes": renamed(Customer, make.customer),

@@ -1,0 +1,109 @@
+"""One invoice for several subscriptions: what they have in common, and what they add up to (R37).
+
+Each keeps its own lines, coupons, credits and claims, and all that is rounded is rounded there; only
+the tax is taken once, on the sum of each category and rate (R29).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from typing import NamedTuple
+
+from billing.calculation import Tax, Taxed, totals
+from billing.composition import Composed, subtotal
+from billing.models import Invoice, InvoiceAllowance, InvoiceLine, TaxSubtotal
+from catalog import money
+from customers.models import Consolidation, Customer, Issuer, Subscription
+
+
+class Common(NamedTuple):
+    """What drafts need to have in common to share an invoice.
+
+    `day` is the one on which what they charge ends and begins; `issued_on` that of the issue where
+    the issuer is, which with the payer's terms makes the due day: None where a person issues.
+    """
+
+    payer_id: int
+    issuer_id: int
+    currency: str
+    tax_category: str
+    day: date
+    issued_on: date | None
+
+    @property
+    def key(self) -> str:
+        """Write it as a text, different for any other."""
+        return " ".join("by-hand" if part is None else str(part) for part in self)
+
+
+class Filling(NamedTuple):
+    """What an invoice that others join has: the last places of lines and coupons, and its taxes."""
+
+    lines: int
+    allowances: int
+    taxes: Sequence[TaxSubtotal]
+
+
+NOTHING = Filling(0, 0, ())
+
+
+def filling_of(invoice: Invoice) -> Filling:
+    """Return what an open invoice has already; load its parts."""
+    return Filling(
+        max((line.position for line in invoice.lines.all()), default=0),
+        max((one.position for one in invoice.allowances.all()), default=0),
+        list(invoice.taxes.all()),
+    )
+
+
+def consolidates(payer: Customer, issuer: Issuer) -> bool:
+    """Say whether a payer gets one invoice for several subscriptions: as it says, or its issuer."""
+    return (payer.consolidation or issuer.consolidation) == Consolidation.ONE_INVOICE
+
+
+def together(parts: Sequence[Composed], *, after: Filling = NOTHING) -> Composed:
+    """Put what is charged for several subscriptions on one invoice, in this order.
+
+    Lines are numbered after those that are there already, and shares of coupons with them. The
+    taxes and totals are those of all.
+    """
+    if after is NOTHING and len(parts) == 1:
+        return parts[0]
+    currency = parts[0].currency
+    lines: list[InvoiceLine] = []
+    allowances: list[InvoiceAllowance] = []
+    for part in parts:
+        _renumber(
+            part, lines=after.lines + len(lines), allowances=after.allowances + len(allowances)
+        )
+        lines += part.lines
+        allowances += part.allowances
+    taxes = [*after.taxes, *(tax for part in parts for tax in part.taxes)]
+    added = totals(list(charged(taxes)), exponent=money.exponent(currency))
+    return Composed(lines, allowances, [subtotal(*one) for one in added.subtotals], added, currency)
+
+
+def charged(taxes: Iterable[TaxSubtotal]) -> Iterator[Taxed]:
+    """Yield what is charged in each category and rate, as if it were a line."""
+    for one in taxes:
+        yield Taxed(one.base, Tax(one.category, one.rate, one.reason))
+
+
+def section(subscription: Subscription, plan: str) -> dict[str, str]:
+    """Return how an invoice names a subscription that shares it."""
+    customer = subscription.customer
+    return {
+        "subscription": subscription.key,
+        "plan": plan,
+        "customer": customer.key,
+        "name": customer.name,
+    }
+
+
+def _renumber(part: Composed, *, lines: int, allowances: int) -> None:
+    for line in part.lines:
+        line.position += lines
+    for allowance in part.allowances:
+        allowance.position += allowances
+        allowance.shares = [{**share, "line": share["line"] + lines} for share in allowance.shares]
