@@ -65,15 +65,17 @@ def reading(
 def _facts(invoice: Invoice) -> Iterator[tuple[str, str, str]]:
     """Yield (label, value, address): what stands beside the paper rather than on it."""
     yield "Customer", invoice.customer.name, words.page("customers_customer", invoice.customer_id)
+    subscriptions = {line.subscription_id: line.subscription for line in invoice.lines.all()}
     for charge in invoice.charges.all():
         period = charge.period
         text = f"{charge.get_purpose_display()}, {words.span(period.start_date, period.end_date)}"
+        if len(subscriptions) > 1 and charge.subscription_id in subscriptions:
+            text = f"{text} of {subscriptions[charge.subscription_id].key}"
         yield "Charges", text, words.page("billing_billingperiod", period.pk)
     for line in invoice.lines.all():
         if sold := line.sold_add_on:
             text = f"{sold}, {sale_in_words(sold)}"
             yield "Add-on", text, words.page("billing_soldaddon", sold.pk)
-    subscriptions = {line.subscription_id: line.subscription for line in invoice.lines.all()}
     for pk, subscription in subscriptions.items():
         yield "Subscription", subscription.key, words.page("customers_subscription", pk)
     if invoice.run:
@@ -82,6 +84,8 @@ def _facts(invoice: Invoice) -> Iterator[tuple[str, str, str]]:
     yield "Drafted", words.moment(invoice.created_at), ""
     if invoice.is_open:
         yield "Issued by itself", _when_issued(invoice), ""
+    if invoice.status == "draft" and invoice.group_key:
+        yield "May be joined", "by subscriptions of the same payer that are due the same day", ""
     if invoice.issued_at:
         yield "Issued", words.moment(invoice.issued_at), ""
     if invoice.due_date:
@@ -120,22 +124,30 @@ def _news(invoice: Invoice, snapshots: Sequence[UsageSnapshot], *, at: datetime)
             yield f"It can't be recalculated now. {message}"
         return
     before = {(one.period_id, one.metric_id): one for one in reversed(snapshots)}
+    owners = _owners(invoice)
     for now in changed:
         then = before.get((now.period_id, now.metric_id))
         more = now.events - (then.events if then else 0)
         change = "more" if more >= 0 else "fewer"
         yield (
-            f"{now.metric.name}: {words.number(now.told)} now, "
+            f"{now.metric.name}{owners.get(now.period_id, '')}: {words.number(now.told)} now, "
             f"{words.number(then.told if then else 0)} in this draft "
             f"({words.counted(abs(more), 'event')} {change})."
         )
+
+
+def _owners(invoice: Invoice) -> dict[int | None, str]:
+    """Say whose each period is where several subscriptions share the invoice: " of acme-scale"."""
+    if len(invoice.sections) < 2:
+        return {}
+    return {line.period_id: f" of {line.subscription.key}" for line in invoice.lines.all()}
 
 
 def _measured(snapshot: UsageSnapshot, invoice: Invoice) -> dict[str, Any]:
     used = {line.snapshot_id for line in _usage_lines(invoice)}
     period = snapshot.period
     return {
-        "metric": snapshot.metric.name,
+        "metric": f"{snapshot.metric.name}{_owners(invoice).get(period.pk, '')}",
         "period": words.span(period.start_date, period.end_date),
         "quantity": words.number(snapshot.told),
         "unit": snapshot.metric.unit_plural,

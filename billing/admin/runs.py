@@ -197,7 +197,8 @@ class BillingRunAdmin(ClosePages, WatchedAdmin[BillingRun]):
     def refreshed(self, request: HttpRequest, run: BillingRun) -> dict[str, Any]:
         parked = runs.parked_in(run)
         closed = Customer.objects.filter(subscriptions__billing_periods__run=run)
-        invoices = run.invoices.select_related("customer").prefetch_related("charges__period")
+        mine = Invoice.objects.of_run(run.uuid).order_by("pk")
+        invoices = mine.select_related("customer").prefetch_related("charges__period")
         may_see = request.user.has_perm(VIEW_INVOICES)
         return {
             "unresolved": unresolved(closed),

@@ -97,11 +97,17 @@ def tag_of(invoice: Invoice) -> str:
 
 
 def purpose_of(invoice: Invoice) -> str:
-    """Say what an invoice charges; load `charges__period`."""
+    """Say what an invoice charges; of several subscriptions how many. Load `charges__period`."""
+    charges = list(invoice.charges.all())
     said = "; ".join(
-        f"{charge.get_purpose_display()} {span(charge.period.start_date, charge.period.end_date)}"
-        for charge in invoice.charges.all()
+        dict.fromkeys(
+            f"{charge.get_purpose_display()} {span(charge.period.start_date, charge.period.end_date)}"
+            for charge in charges
+        )
     )
+    many = len({charge.subscription_id for charge in charges})
+    if many > 1:
+        said = f"{counted(many, 'subscription')}: {said}"
     return said or "Add-ons"
 
 

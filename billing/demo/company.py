@@ -387,9 +387,10 @@ BUYERS = (
             "city": "Bremen",
             "country": "DE",
             "payment_terms_days": 14,
+            "consolidation": "one_invoice",
             "segment": "Logistics",
         },
-        (Deal("scale"),),
+        (Deal("scale"), Deal("team", seats=9)),
         (("Jörg Brenner", "joerg@brenner.example"), ADVISER),
         (
             Habit("api_calls", 2900, growth=4, weekend=60, split={"eu-central": 100}),

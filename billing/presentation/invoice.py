@@ -26,6 +26,7 @@ from billing.presentation.details import detail_view
 from billing.presentation.lines import has_usage, is_shown, line_view, usage_view
 from billing.presentation.payment_code import payment_code
 from billing.presentation.reader import Reader, clean
+from billing.presentation.sections import Names, in_sections, names_of
 from billing.presentation.views import (
     Fact,
     InvoiceView,
@@ -71,6 +72,8 @@ def present(
     taxes = composed.taxes if composed else list(invoice.taxes.all())
     allowances = composed.allowances if composed else list(invoice.allowances.all())
     usage = [line for line in lines if has_usage(line)]
+    shown = [line for line in lines if is_shown(line)]
+    names = names_of(invoice, shown)
     number = invoice.number or ""
     heading = reader.say("invoice" if number else "draft_title")
     return InvoiceView(
@@ -87,13 +90,13 @@ def present(
         identity=tuple(_identity(invoice, lines, seller, buyer, reader)),
         payment=_payment(invoice, seller, reader),
         portal_url=portal_url,
-        usage=tuple(_usage(usage[:_AT_A_GLANCE], invoice, seller, reader)),
+        usage=tuple(_usage(usage[:_AT_A_GLANCE], invoice, seller, names, reader)),
         usage_note=_more(len(usage) - _AT_A_GLANCE, reader),
         change=change_view(change, reader, this=_this(lines, number, reader)) if change else None,
         details=tuple(detail_view(one, reader) for one in details),
         net_heading=reader.say("net_in", currency=invoice.currency),
-        lines=tuple(_lines([line for line in lines if is_shown(line)], reader, today=today)),
-        totals=tuple(_totals(invoice, allowances, taxes, reader)),
+        lines=tuple(in_sections(shown, list(_lines(shown, reader, today=today)), names, reader)),
+        totals=tuple(_totals(invoice, allowances, taxes, names, reader)),
         taxes=tuple(_tax(tax, reader) for tax in taxes),
         tax_sum=_tax_sum(invoice, reader) if len(taxes) > 1 else None,
         tax_notes=tuple(_tax_notes(taxes, reader)),
@@ -251,12 +254,13 @@ def _on(at: datetime | None, seller: Party, reader: Reader) -> str:
 
 
 def _usage(
-    lines: Iterable[InvoiceLine], invoice: Invoice, seller: Party, reader: Reader
+    lines: Iterable[InvoiceLine], invoice: Invoice, seller: Party, names: Names, reader: Reader
 ) -> Iterator[UsageView]:
     zones = zones_of(invoice)
     default = str(seller.get("time_zone") or "UTC")
     for line in lines:
-        yield usage_view(line, reader, zone=zones.get(line.period_id or 0, default))
+        view = usage_view(line, reader, zone=zones.get(line.period_id or 0, default))
+        yield replace(view, owner=names.get(line.subscription_id, ""))
 
 
 def zones_of(invoice: Invoice) -> dict[int, str]:
@@ -278,6 +282,7 @@ def _totals(
     invoice: Invoice,
     allowances: Sequence[InvoiceAllowance],
     taxes: Iterable[TaxSubtotal],
+    names: Names,
     reader: Reader,
 ) -> Iterator[TotalView]:
     """Add up from the lines to the total; without a coupon the lines are the net total."""
@@ -286,7 +291,8 @@ def _totals(
         lines = EXACT.add(invoice.net_total, taken)
         yield TotalView(reader.say("sum_of_lines"), reader.rounded(lines))
     for allowance in allowances:
-        yield TotalView(_coupon(allowance, reader), reader.rounded(-allowance.amount))
+        owner = names.get(allowance.applied.subscription_id, "")
+        yield TotalView(_coupon(allowance, owner, reader), reader.rounded(-allowance.amount))
     yield TotalView(reader.say("net_total"), reader.rounded(invoice.net_total))
     for tax in taxes:
         if tax.category != "O":
@@ -296,8 +302,10 @@ def _totals(
     yield TotalView(reader.say("total"), reader.money(invoice.total), is_final=True)
 
 
-def _coupon(allowance: InvoiceAllowance, reader: Reader) -> str:
+def _coupon(allowance: InvoiceAllowance, owner: str, reader: Reader) -> str:
     name = clean(allowance.description)
+    if owner:
+        name = f"{name}, {owner}"
     if allowance.percent is not None:
         name = f"{name}, {reader.percent(allowance.percent)}"
     return reader.say("before_vat", name=name)

@@ -108,6 +108,8 @@ class UsageView:
     trend: Trend | None
     """None where there is no period before."""
     note: str
+    owner: str = ""
+    """Whose it is, where several subscriptions share the invoice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,13 @@ class RowView:
     quantity: str
     unit_price: str
     amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class TotalView:
+    label: str
+    value: str
+    is_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +153,10 @@ class LineView:
     notes: tuple[str, ...]
     opens: str = ""
     """The heading of the lines that begin with this one; mostly empty."""
-
-
-@dataclass(frozen=True, slots=True)
-class TotalView:
-    label: str
-    value: str
-    is_final: bool = False
+    section: str = ""
+    """The subscription whose lines begin with this one, where several share the invoice."""
+    subtotal: TotalView | None = None
+    """What the lines of a subscription come to that end with this one, where several do."""
 
 
 @dataclass(frozen=True, slots=True)
