@@ -115,14 +115,14 @@ def _party(frozen: Party, row: models.Model) -> Party:
 
 
 def _lines(lines: Sequence[InvoiceLine], reader: Reader, *, today: date) -> Iterator[LineView]:
-    """Word the lines; what adjusts earlier periods begins with a heading of its own."""
-    is_open = False
+    """Word the lines; what adjusts a subscription's earlier periods begins with a heading of its own."""
+    adjusted = None
     for line in lines:
         view = line_view(line, reader, today=today)
         adjusts = line.is_late or line.kind == LineKind.CREDIT
-        if adjusts and not is_open:
+        if adjusts and adjusted != line.subscription_id:
             view = replace(view, opens=reader.say("adjustments"))
-        is_open = adjusts
+        adjusted = line.subscription_id if adjusts else None
         yield view
 
 

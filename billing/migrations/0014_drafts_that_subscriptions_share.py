@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0012_payments'),
+        ('billing', '0013_annexes'),
         ('customers', '0006_consolidation'),
     ]
 
