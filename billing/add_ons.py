@@ -57,6 +57,7 @@ def add_on_line(sold: SoldAddOn) -> InvoiceLine:
         unit=sold.unit,
         unit_plural=sold.unit_plural,
         net=rated.net,
+        rate_category=sold.tax_category,
         recognition=sold.recognition,
         explanation={"model": "add_on", **said},
     )

@@ -24,7 +24,7 @@ class BillingConfig(AppConfig):
         from billing.late_usage.books import LATE_BOOKS  # noqa: PLC0415
         from billing.settlement import unsettled  # noqa: PLC0415
         from billing.shared_books import SHARED_BOOKS  # noqa: PLC0415
-        from billing.triggers import GUARDS  # noqa: PLC0415
+        from billing.triggers import GUARDS, WAITS  # noqa: PLC0415
         from billing.typical import typical_usage  # noqa: PLC0415
         from catalog.admin import TYPICAL  # noqa: PLC0415
         from catalog.admin.versions import PlanVersionAdmin  # noqa: PLC0415
@@ -36,7 +36,7 @@ class BillingConfig(AppConfig):
         from customers.admin import CUSTOMER_PANELS, SUBSCRIPTION_PANELS  # noqa: PLC0415
         from metering.services.archive import UNSETTLED  # noqa: PLC0415
 
-        post_migrate.connect(install_after_migrate(GUARDS), sender=self, weak=False)
+        post_migrate.connect(install_after_migrate([*WAITS, *GUARDS]), sender=self, weak=False)
         post_migrate.connect(grant_after_migrate(GRANTS), sender=self, weak=False)
         TYPICAL.append(typical_usage)
         PlanVersionAdmin.panels.insert(0, for_customers.for_customers_panel)
@@ -54,6 +54,7 @@ class BillingConfig(AppConfig):
         CUSTOMER_PANELS += [
             customer_panels.customer_running_panel,
             customer_panels.invoices_panel,
+            customer_panels.tax_panel,
         ]
         SUBSCRIPTION_PANELS.insert(1, customer_panels.subscription_running_panel)
         SUBSCRIPTION_PANELS.insert(1, life.life_panel)

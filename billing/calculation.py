@@ -16,18 +16,17 @@ from catalog.money import EXACT, ZERO, round_half_up, split
 
 
 class Tax(NamedTuple):
-    """How a line is taxed: EN 16931 category, rate in percent, and why none is due."""
+    """How a line is taxed: EN 16931 category, rate in percent, and why none is due.
+
+    Then which of a country's rates it is, whose, and why it applies, in words.
+    """
 
     category: str
     rate: Decimal
     reason: str = ""
-
-
-_UNTAXED = {
-    "out_of_scope": Tax("O", ZERO, "Not subject to tax"),
-    "exempt": Tax("E", ZERO, "Exempt from tax"),
-    "reverse_charge": Tax("AE", ZERO, "Reverse charge"),  # a buyer's alone
-}
+    rate_category: str = ""
+    country: str = ""
+    basis: str = ""
 
 
 class Taxed(NamedTuple):
@@ -68,17 +67,6 @@ class Totals(NamedTuple):
     total: Decimal
 
 
-def tax_for(*, seller_status: str, standard_rate: Decimal, buyer_status: str) -> Tax:
-    """Decide the tax of every line: first by the seller's status, then by the buyer's.
-
-    Who is outside of tax or exempt charges none to anybody, so there is none to reverse either.
-    """
-    for status in (seller_status, buyer_status):
-        if status in _UNTAXED:
-            return _UNTAXED[status]
-    return Tax("S", standard_rate) if standard_rate else Tax("Z", ZERO, "Zero rated")
-
-
 def reduce(nets: Sequence[Decimal], coupons: Sequence[Coupon], *, exponent: int) -> list[Reduction]:
     """Take coupons off lines, in the order given; no line, and so no sum, falls below zero (R22a).
 
@@ -109,8 +97,8 @@ def totals(lines: Sequence[Taxed], *, exponent: int) -> Totals:
     bases: dict[tuple[str, Decimal], tuple[Tax, Decimal]] = {}
     for net, tax in lines:
         key = (tax.category, tax.rate)
-        _, base = bases.get(key, (tax, ZERO))
-        bases[key] = (tax, EXACT.add(base, net))
+        first, base = bases.get(key, (tax, ZERO))
+        bases[key] = (first, EXACT.add(base, net))
     subtotals = tuple(
         Subtotal(tax, base, round_half_up(Fraction(base) * Fraction(tax.rate) / 100, exponent))
         for tax, base in bases.values()

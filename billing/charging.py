@@ -21,7 +21,7 @@ from billing.models import (
 from billing.offers import Offer, Served
 from billing.service_periods import ServicePeriod
 from catalog import money, pricing
-from catalog.drafts import units_of
+from catalog.drafts import rate_category_of, units_of
 from catalog.metrics import in_part
 from catalog.models import Price, PriceModel, Proration, TimeUnit, ValueMetric
 from catalog.money import ZERO, minus, plain
@@ -244,6 +244,7 @@ def _line(
         service_end=level.end if level else own.end_date,
         quantity=rated.used,
         net=rated.net,
+        rate_category=rate_category_of(price),
         recognition=Recognition.AS_USED if kind == LineKind.USAGE else Recognition.OVER_TIME,
         explanation=head | said,
     )
@@ -263,6 +264,7 @@ def _with_minimum(line: InvoiceLine, rated: Rated) -> Iterator[InvoiceLine]:
             service_end=line.service_end,
             quantity=Decimal(1),
             net=rated.shortfall,
+            rate_category=line.rate_category,
             recognition=Recognition.OVER_TIME,
             explanation={
                 "model": "minimum",

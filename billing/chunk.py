@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
+from functools import cached_property
 from itertools import takewhile
 
-from billing.calculation import Tax, tax_for
 from billing.models import BillingPeriod
 from billing.offers import Offer
-from billing.parties import issuer_of, payer_of
+from billing.parties import IssuerUndecided, issuer_of, payer_of
+from billing.rates import Taxation, taxations
 from billing.usage import Stretch, Wanted
 from catalog.drafts import interval_of
 from catalog.models import PlanVersion, ValueMetric
@@ -63,14 +65,21 @@ class Chunk:
         """
         return issuer_of(subscription, only=self._only_issuer)
 
-    def tax(self, subscription: Subscription) -> Tax:
-        """Return the tax on what this subscription is charged."""
-        issuer = self.issuer(subscription)
-        return tax_for(
-            seller_status=issuer.tax_status,
-            standard_rate=issuer.standard_tax_rate,
-            buyer_status=payer_of(subscription).tax_status,
-        )
+    def taxation(self, subscription: Subscription) -> Taxation:
+        """Return how what this subscription is charged is taxed.
+
+        :raises IssuerUndecided: if several could sell.
+        """
+        return self._taxations[self.issuer(subscription).pk, payer_of(subscription).pk]
+
+    @cached_property
+    def _taxations(self) -> dict[tuple[int, int], Taxation]:
+        """Of all sales of the chunk, with the rates that they ask for; by issuer and payer."""
+        sales = []
+        for subscription in self.subscriptions.values():
+            with suppress(IssuerUndecided):
+                sales.append((self.issuer(subscription), payer_of(subscription)))
+        return taxations(sales)
 
     def following(
         self, subscription: Subscription, before: BillingPeriod | None

@@ -49,6 +49,7 @@ def commitment_line(ended: Served, charged: Decimal, net: Decimal) -> InvoiceLin
         service_end=own.end_date,
         quantity=Decimal(1),
         net=net,
+        rate_category=ended.offer.version.tax_category,
         recognition=Recognition.OVER_TIME,
         explanation=said,
     )

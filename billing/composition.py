@@ -31,6 +31,7 @@ from billing.models import (
     TaxSubtotal,
 )
 from billing.offers import Served
+from billing.rates import Taxation
 from billing.unused import Unused, credits
 from catalog import money
 from catalog.models import Timing
@@ -59,7 +60,7 @@ def compose(
     starting: Served | None,
     past: Mapping[PastKey, Sequence[Past]],
     ahead: Mapping[int, Decimal],
-    tax: Tax,
+    taxation: Taxation,
     currency: str,
     coupons: Sequence[Held] = (),
     unused: Sequence[Unused] = (),
@@ -97,7 +98,7 @@ def compose(
     return _assembled(
         ordered,
         subscription,
-        tax=tax,
+        taxation=taxation,
         coupons=coupons,
         unused=unused,
         late=late,
@@ -107,12 +108,18 @@ def compose(
 
 
 def compose_one_off(
-    *, subscription: Subscription, add_ons: Sequence[SoldAddOn], tax: Tax
+    *, subscription: Subscription, add_ons: Sequence[SoldAddOn], taxation: Taxation
 ) -> Composed:
     """Charge add-ons, one or more of one currency, on an invoice of their own."""
     lines = [add_on_line(sold) for sold in add_ons]
     return _assembled(
-        lines, subscription, tax=tax, coupons=(), unused=(), late=(), currency=add_ons[0].currency
+        lines,
+        subscription,
+        taxation=taxation,
+        coupons=(),
+        unused=(),
+        late=(),
+        currency=add_ons[0].currency,
     )
 
 
@@ -120,7 +127,7 @@ def _assembled(
     ordered: list[InvoiceLine],
     subscription: Subscription,
     *,
-    tax: Tax,
+    taxation: Taxation,
     coupons: Sequence[Held],
     unused: Sequence[Unused],
     late: Sequence[tuple[InvoiceLine, Tax]],
@@ -129,20 +136,23 @@ def _assembled(
 ) -> Composed:
     """Number and tax lines, take coupons off, settle what is late or unused, and add up."""
     exponent = money.exponent(currency)
+    taxes: dict[tuple[str, Decimal], Tax] = {}
     for position, line in enumerate(ordered, start=1):
         line.position, line.subscription = position, subscription
+        tax = taxation.on(line.rate_category, line.service_end)
         line.tax_category, line.tax_rate = tax.category, tax.rate
+        taxes.setdefault((tax.category, tax.rate), tax)
     reduced = list(allowances(ordered, coupons, exponent=exponent))
-    nets = [*(line.net for line in ordered), *(-allowance.amount for allowance in reduced)]
-    taxed = [Taxed(net, tax) for net in nets]
+    taxed = [Taxed(line.net, taxes[line.tax_category, line.tax_rate]) for line in ordered]
+    taxed += [Taxed(-one.amount, taxes[one.tax_category, one.tax_rate]) for one in reduced]
     for line, own_tax in _below(late, unused, [*beside, *taxed], exponent=exponent):
         ordered.append(line)
         line.position, line.subscription = len(ordered), subscription
         line.tax_category, line.tax_rate = own_tax.category, own_tax.rate
         taxed.append(Taxed(line.net, own_tax))
     added = totals(taxed, exponent=exponent)
-    taxes = [subtotal(*one) for one in added.subtotals]
-    return Composed(ordered, reduced, taxes, added, currency)
+    subtotals = [subtotal(*one) for one in added.subtotals]
+    return Composed(ordered, reduced, subtotals, added, currency)
 
 
 def _ahead(served: Served, changes: Changes, exponent: int) -> Iterator[tuple[int, InvoiceLine]]:
@@ -215,5 +225,12 @@ def _changes(subscription: Subscription) -> dict[str, list[tuple[date, Decimal]]
 def subtotal(tax: Tax, base: Decimal, amount: Decimal) -> TaxSubtotal:
     """Return the tax of one category and rate, unsaved."""
     return TaxSubtotal(
-        category=tax.category, rate=tax.rate, base=base, amount=amount, reason=tax.reason
+        category=tax.category,
+        rate=tax.rate,
+        base=base,
+        amount=amount,
+        reason=tax.reason,
+        rate_category=tax.rate_category,
+        country=tax.country,
+        basis=tax.basis,
     )

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from typing import NamedTuple
 
-from billing.calculation import Tax, Taxed, totals
+from billing.calculation import Taxed, totals
 from billing.composition import Composed, subtotal
 from billing.models import Invoice, InvoiceAllowance, InvoiceLine, TaxSubtotal
+from billing.rates import kept_tax
 from catalog import money
 from customers.models import Consolidation, Customer, Issuer, Subscription
 
@@ -27,7 +28,7 @@ class Common(NamedTuple):
     payer_id: int
     issuer_id: int
     currency: str
-    tax_category: str
+    tax_treatment: str
     day: date
     issued_on: date | None
 
@@ -87,7 +88,7 @@ def together(parts: Sequence[Composed], *, after: Filling = NOTHING) -> Composed
 def charged(taxes: Iterable[TaxSubtotal]) -> Iterator[Taxed]:
     """Yield what is charged in each category and rate, as if it were a line."""
     for one in taxes:
-        yield Taxed(one.base, Tax(one.category, one.rate, one.reason))
+        yield Taxed(one.base, kept_tax(one))
 
 
 def section(subscription: Subscription, plan: str) -> dict[str, str]:

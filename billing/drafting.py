@@ -12,7 +12,7 @@ from itertools import chain
 from django.db.models import Exists, F, OuterRef, QuerySet
 
 from billing.add_ons import Sales, claim
-from billing.calculation import Tax, Taxed
+from billing.calculation import Taxed
 from billing.composition import Composed, compose, compose_one_off
 from billing.consolidation import Common, charged, filling_of, section, together
 from billing.coupons import Spending
@@ -33,6 +33,7 @@ from billing.models import (
 )
 from billing.offers import Served
 from billing.parties import buyer_of, payer_of, seller_of
+from billing.rates import Taxation
 from billing.unused import UnusedFees
 from catalog.models import Timing
 from catalog.money import EXACT, ZERO
@@ -59,7 +60,7 @@ class Draft:
     """The parts of the period that ended, in order; more than one where the plan changed."""
     starting: Served | None
     issuer: Issuer
-    tax: Tax
+    taxation: Taxation
     replaces: int | None = None
     """The open invoice that is drawn anew."""
     one_off: Sequence[SoldAddOn] = ()
@@ -132,7 +133,7 @@ class Draft:
             payer_id=payer_of(self.subscription).pk,
             issuer_id=self.issuer.pk,
             currency=self.currency,
-            tax_category=self.tax.category,
+            tax_treatment=":".join(self.taxation.treatment[:2]),
             day=self.day,
             issued_on=issued_at and local_date(issued_at, zone(self.issuer.time_zone)),
         )
@@ -178,7 +179,7 @@ def compose_all(
     ):
         if draft.one_off:
             found[id(draft)] = compose_one_off(
-                subscription=draft.subscription, add_ons=draft.one_off, tax=draft.tax
+                subscription=draft.subscription, add_ons=draft.one_off, taxation=draft.taxation
             )
             continue
         composed = compose(
@@ -193,7 +194,7 @@ def compose_all(
             starting=draft.starting,
             past=past[period_key(draft.ended[0].period)] if draft.ended else {},
             ahead=ahead,
-            tax=draft.tax,
+            taxation=draft.taxation,
             currency=draft.currency,
             late=[(line, tax) for late in draft.late for line, tax in late.to_bill],
             coupons=spending.held(

@@ -5,7 +5,8 @@ from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants
 _EVERYTHING = (
     "billingrun billingperiod usagesnapshot periodcharge "
     "invoice invoiceline soldaddon taxsubtotal invoicedocument invoiceannex documentsequence "
-    "lateusage planmove planmoverow openitem payment allocation refund writeoff"
+    "lateusage planmove planmoverow openitem payment allocation refund writeoff "
+    "taxrate"
 )
 _DAILY = [
     *may("view", _EVERYTHING),
@@ -14,6 +15,7 @@ _DAILY = [
     "add_billingrun",
     "retry_billingperiod",
     "bill_lateusage",
+    *may("add change", "taxrate"),
     *may("add confirm", "planmove"),
     *may("add allocate", "payment"),
 ]
@@ -27,6 +29,7 @@ GRANTS: Grants = {
         "write_off_lateusage",
         *may("reverse refund", "payment"),
         *may("add reverse", "writeoff"),
+        "delete_taxrate",
     ],
     SUPPORT: may("view", _EVERYTHING),
     DEVELOPER: may("view", "billingrun billingperiod usagesnapshot"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from config.base.errors import Refusal
+from customers.issuer import issuer_of as only_issuer_of
 from customers.models import Customer, Issuer, Party, Subscription
 
 _ADDRESS = (
@@ -51,6 +52,19 @@ def issuer_of(subscription: Subscription, *, only: Issuer | None) -> Issuer:
             "and neither the customer nor the subscription names one."
         )
     return issuer
+
+
+def issuer_for(customer: Customer) -> Issuer:
+    """Return who sells to a customer where no subscription says otherwise.
+
+    :raises IssuerUndecided: if nothing says who.
+    """
+    found = only_issuer_of(customer)
+    if found is None:
+        raise IssuerUndecided(
+            f"Say who sells to {customer}: there are several issuers, and it names none."
+        )
+    return found
 
 
 def payer_of(subscription: Subscription) -> Customer:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         OpenItem,
         Payment,
         SoldAddOn,
+        TaxRate,
     )
 
 
@@ -152,3 +153,14 @@ class SoldAddOnQuerySet(models.QuerySet["SoldAddOn"]):
             subscription=OuterRef("subscription"), plan_version__currency=OuterRef("currency")
         )
         return self.filter(Q(bill="at_once") | is_over | ~Exists(in_its_currency))
+
+
+class TaxRateQuerySet(models.QuerySet["TaxRate"]):
+    def of(self, country: str, category: str) -> TaxRateQuerySet:
+        """Keep the rates of one country and category."""
+        return self.filter(country=country, category=category)
+
+    def holding(self, first: date, last: date | None) -> TaxRateQuerySet:
+        """Keep rates that hold on any day from the first to the last, which None leaves open."""
+        found = self.filter(Q(valid_until=None) | Q(valid_until__gte=first))
+        return found if last is None else found.filter(valid_from__lte=last)

@@ -35,11 +35,11 @@ def seen_terms(subscriptions: Sequence[Subscription]) -> dict[int, str]:
 
 def _terms(subscription: Subscription, chunk: Chunk) -> list[Any]:
     payer = payer_of(subscription)
-    tax = chunk.tax(subscription)
+    taxation = chunk.taxation(subscription)
     return [
         (subscription.starts_on, subscription.ends_on),
         (chunk.issuer(subscription).pk, payer.pk, payer.currency),
-        (tax.category, plain(tax.rate)),
+        taxation.told,
         [
             (phase.plan_version_id, phase.is_paused, phase.starts_on, phase.ends_on)
             + (phase.alignment, phase.anchor_on)

@@ -3,7 +3,7 @@
 from django.db.models import GeneratedField, Model
 
 from billing.models import Allocation, Invoice, OpenItem, Payment, Refund, SoldAddOn, WriteOff
-from config.base.guards import Event, Guard, append_only, immutable
+from config.base.guards import Consequence, Event, Guard, append_only, immutable
 
 _WRITES: tuple[Event, ...] = ("INSERT", "UPDATE")
 _MAY_CHANGE_AFTER_ISSUE = {"status", "voided_at", "reason"}
@@ -96,8 +96,39 @@ MONEY = [
     *_taken_back_once("write_off", WriteOff),
 ]
 
+_OVERLAP = (
+    "EXISTS (SELECT 1 FROM billing_taxrate r WHERE {other} AND r.country = NEW.country "
+    "AND r.category = NEW.category "
+    "AND (r.valid_until IS NULL OR r.valid_until >= NEW.valid_from) "
+    "AND (NEW.valid_until IS NULL OR NEW.valid_until >= r.valid_from))"
+)
+
+
+_OTHERS: dict[Event, str] = {"INSERT": "TRUE", "UPDATE": "r.id <> OLD.id"}
+
+WAITS = [
+    Consequence(
+        f"tax_rate_{event.lower()}_is_one_at_a_time",
+        "billing_taxrate",
+        event,
+        postgresql="PERFORM pg_advisory_xact_lock(7262839)",
+        sqlite="SELECT 1",
+    )
+    for event in _OTHERS
+]
+"""Who writes a rate waits for who does already: PostgreSQL fires these before the guards, by name."""
+
 GUARDS = [
     *MONEY,
+    *(
+        Guard(
+            f"tax_rate_{event.lower()}_overlaps_no_other",
+            "billing_taxrate",
+            event,
+            _OVERLAP.format(other=other),
+        )
+        for event, other in _OTHERS.items()
+    ),
     Guard(
         "invoice_frozen_once_issued",
         "billing_invoice",

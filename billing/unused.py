@@ -24,6 +24,7 @@ from billing.models import (
     LineKind,
     Recognition,
 )
+from billing.rates import tax_of
 from catalog.models import Proration, Timing
 from catalog.money import EXACT, ZERO, exponent, round_half_up
 from catalog.pricing import DayFraction
@@ -102,7 +103,7 @@ def credits(
     """
     so_far = list(taxed)
     for one in unused:
-        tax = Tax(one.line.tax_category, one.line.tax_rate)
+        tax = tax_of(one.line)
         net = creditable(so_far, one.left, tax, exponent=exponent)
         line = _credit(one, net, exponent)
         so_far.append(Taxed(line.net, tax))
@@ -135,6 +136,7 @@ def _credit(one: Unused, net: Decimal, exponent: int) -> InvoiceLine:
         service_end=one.line.service_end,
         quantity=Decimal(1),
         net=credited,
+        rate_category=one.line.rate_category,
         recognition=Recognition.OVER_TIME,
         explanation=said,
     )
@@ -161,6 +163,7 @@ def _unused(subscriptions: Iterable[Subscription]) -> dict[int, list[tuple[Invoi
             net__gt=0,
         )
         .select_related("invoice", "price__version", "period")
+        .prefetch_related("invoice__taxes")
         .order_by("pk")
     )
     found: dict[int, list[tuple[InvoiceLine, date]]] = defaultdict(list)

@@ -105,6 +105,7 @@ def _terms(
             *(_commitment(version, currencies) for version in (before, after)),
         ),
         ("refund_unused", "On cancelling at once", *map(_refund, (before, after))),
+        ("tax_category", "Tax", *(one.get_tax_category_display() for one in (before, after))),
     )
     for code, what, old, new in said:
         if old != new:
@@ -171,8 +172,9 @@ def _terms_of_price(pair: _Pair) -> Iterator[_Said]:
         ("timing", "billed"),
         ("overage_policy", "above the allowance"),
         ("proration", "a part of a period"),
+        ("tax_category", "tax"),
     ):
-        labels = (getattr(price, f"get_{name}_display")() for price in (before, after))
+        labels = (getattr(price, f"get_{name}_display")() or NONE for price in (before, after))
         yield _Said(name, what, *(label[:1].lower() + label[1:] for label in labels))
 
 

@@ -44,6 +44,11 @@ def units_of(price: Price) -> tuple[str, str]:
     return named.unit, named.unit_plural
 
 
+def rate_category_of(price: Price) -> str:
+    """Return which of a country's tax rates a price falls under: its own, or else its version's."""
+    return price.tax_category or price.version.tax_category
+
+
 def price_value(draft: PriceDraft) -> pricing.Price:
     """Return what `rate` needs to know of a price whose fields fit its model."""
     price = draft.price

@@ -124,6 +124,18 @@ class Earned(models.TextChoices):
     OVER_TIME = "over_time", "Evenly over its service period"
 
 
+class RateCategory(models.TextChoices):
+    """Which of a country's tax rates applies to what is sold."""
+
+    STANDARD = "standard", "Standard rate"
+    REDUCED = "reduced", "Reduced rate"
+    SECOND_REDUCED = "second_reduced", "Second reduced rate"
+    SUPER_REDUCED = "super_reduced", "Super-reduced rate"
+    PARKING = "parking", "Parking rate"
+    ZERO = "zero", "Zero rate"
+    EXEMPT = "exempt", "Exempt"
+
+
 class PriceModel(models.TextChoices):
     FLAT = "flat", "Flat fee"
     PER_UNIT = "per_unit", "Per unit"
@@ -380,6 +392,7 @@ class PlanVersion(models.Model):
         "trial_days",
         "minimum_commitment",
         "refund_unused",
+        "tax_category",
         "published_at",
         "published_by",
     )
@@ -412,6 +425,12 @@ class PlanVersion(models.Model):
     refund_unused = models.BooleanField(
         default=True,
         help_text="Who cancels at once is credited what was paid in advance for the days after.",
+    )
+    tax_category = models.CharField(
+        max_length=20,
+        choices=RateCategory,
+        default=RateCategory.STANDARD,
+        help_text="Which of a country’s tax rates applies, unless a price says otherwise.",
     )
     status = models.CharField(
         max_length=10, choices=VersionStatus, default=VersionStatus.DRAFT, editable=False
@@ -454,6 +473,7 @@ class PlanVersion(models.Model):
                 condition=Q(interval_count__gte=1, interval_count__lte=1000),
             ),
             never_negative("minimum_commitment", name="version_commitment_never_negative"),
+            one_of("tax_category", RateCategory, name="version_tax_category_is_known"),
         )
 
     def __str__(self) -> str:
@@ -559,6 +579,12 @@ class Price(models.Model):
         default=Proration.DAYS,
         help_text="What a part of a period costs.",
     )
+    tax_category = models.CharField(
+        max_length=20,
+        choices=RateCategory,
+        blank=True,
+        help_text="Which of a country’s tax rates applies. Empty: the plan version’s.",
+    )
 
     class Meta:
         ordering = ("version_id", "position", "id")
@@ -585,6 +611,7 @@ class Price(models.Model):
             one_of("timing", Timing, name="price_timing_is_known"),
             one_of("overage_policy", OveragePolicy, name="price_overage_policy_is_known"),
             one_of("proration", Proration, name="price_proration_is_known"),
+            one_of("tax_category", RateCategory, blank=True, name="price_tax_category_is_known"),
             exactly_when(
                 Q(model__in=PRICED_PER_UNIT),
                 Q(unit_amount__isnull=False),
@@ -813,6 +840,7 @@ class AddOn(models.Model):
         "unit",
         "unit_plural",
         "recognition",
+        "tax_category",
     )
 
     key = KeyField(unique=True, help_text="Your own name for it; it never changes.")
@@ -829,6 +857,12 @@ class AddOn(models.Model):
         choices=Earned,
         default=Earned.AT_ONCE,
         help_text="How your books earn it; customers do not see this.",
+    )
+    tax_category = models.CharField(
+        max_length=20,
+        choices=RateCategory,
+        default=RateCategory.STANDARD,
+        help_text="Which of a country’s tax rates applies to it.",
     )
     status = models.CharField(
         max_length=10, choices=AddOnStatus, default=AddOnStatus.ACTIVE, editable=False
@@ -847,6 +881,7 @@ class AddOn(models.Model):
                 message="Name one of it and several, or neither.",
             ),
             one_of("recognition", Earned, name="add_on_recognition_is_known"),
+            one_of("tax_category", RateCategory, name="add_on_tax_category_is_known"),
             one_of("status", AddOnStatus, name="add_on_status_is_known"),
         )
 

@@ -40,6 +40,7 @@ TERMS = (
     "trial_days",
     "minimum_commitment",
     "refund_unused",
+    "tax_category",
 )
 """What is said of a plan version beside its prices."""
 

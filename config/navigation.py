@@ -78,6 +78,7 @@ SECTIONS: dict[str, list[Place]] = {
     ],
     "Set up": [
         Place("Issuers", "storefront", "customers.issuer", "You, as your invoices say it"),
+        Place("Tax rates", "percent", "billing.taxrate", "What each country charges, since when"),
         Place(
             "Number sequences",
             "format_list_numbered",

@@ -23,6 +23,7 @@ from rest_framework.response import Response
 from catalog.api.fields import Choice, CurrencyCode, KeyOf, unchanged_key
 from catalog.api.overrides import OverrideTermsSerializer
 from catalog.models import Coupon, Plan
+from config.base import audit
 from config.base.api.fields import (
     CalendarDate,
     KeyString,
@@ -113,7 +114,17 @@ class CustomerSerializer(CheckedSerializer):
     payment_terms_days = WholeNumber(min_value=0, max_value=365, default=30)
     vat_id = Text(max_length=20, allow_blank=True, default="")
     address = AddressSerializer(source="*", required=False)
-    tax_status = Choice(TaxStatus, default=TaxStatus.STANDARD)
+    tax_status = Choice(
+        TaxStatus,
+        default=TaxStatus.AUTOMATIC,
+        help_text="`automatic`: by country and VAT ID; anything else wins over them.",
+    )
+    tax_reason = Text(
+        max_length=200,
+        allow_blank=True,
+        default="",
+        help_text="Printed where they are exempt or out of scope, such as the law that says so.",
+    )
     consolidation = Choice(
         Consolidation,
         allow_null=True,
@@ -125,7 +136,8 @@ class CustomerSerializer(CheckedSerializer):
     created_at = serializers.DateTimeField(read_only=True)
 
     def check_together(self, values: dict[str, Any]) -> Iterable[Fault]:
-        for path, code, message in party_faults(values):
+        before = {} if self.instance is None else audit.state(self.instance)
+        for path, code, message in party_faults(values, before):
             yield Fault(("address", *path) if path == ("country",) else path, code, message)
 
 

@@ -24,8 +24,17 @@ FIRST_NAME = "Your company"  # until somebody says who sells
 
 
 class TaxStatus(models.TextChoices):
-    STANDARD = "standard", "Taxed at the standard rate"
+    """How a customer is taxed; what is stated here wins over country and VAT ID."""
+
+    AUTOMATIC = "automatic", "Decided by country and VAT ID"
+    STANDARD = "standard", "Taxed as at the seller’s"
     REVERSE_CHARGE = "reverse_charge", "Reverse charge: the customer owes the tax"
+    EXEMPT = "exempt", "Exempt"
+    OUT_OF_SCOPE = "out_of_scope", "Out of scope of tax"
+
+
+class SellerTaxStatus(models.TextChoices):
+    STANDARD = "standard", "Taxed"
     EXEMPT = "exempt", "Exempt"
     OUT_OF_SCOPE = "out_of_scope", "Out of scope of tax"
 
@@ -74,8 +83,8 @@ class Issuer(Party):
     )
     tax_status = models.CharField(
         max_length=20,
-        choices=TaxStatus,
-        default=TaxStatus.OUT_OF_SCOPE,
+        choices=SellerTaxStatus,
+        default=SellerTaxStatus.OUT_OF_SCOPE,
         help_text="Out of scope: no tax on any invoice.",
     )
     standard_tax_rate = ExactDecimalField(
@@ -83,7 +92,19 @@ class Issuer(Party):
         decimal_places=4,
         default=Decimal(0),
         validators=[MinValueValidator(0), MaxValueValidator(100)],
-        help_text="In percent, such as 19, for customers taxed at the standard rate.",
+        help_text="In percent, such as 19. Holds where “Tax rates” has no standard rate of your "
+        "country.",
+    )
+    tax_reason = models.CharField(
+        "why no tax is charged",
+        max_length=200,
+        blank=True,
+        help_text="Printed where you are exempt or out of scope, such as the law that says so.",
+    )
+    uses_oss = models.BooleanField(
+        "uses the One-Stop-Shop",
+        default=False,
+        help_text="Consumers in other EU countries pay their own country’s tax, from “Tax rates”.",
     )
     accent_colour = models.CharField(
         max_length=7,
@@ -107,7 +128,7 @@ class Issuer(Party):
     class Meta:
         ordering = ("name",)
         constraints = (
-            one_of("tax_status", TaxStatus, name="issuer_tax_status_is_known"),
+            one_of("tax_status", SellerTaxStatus, name="issuer_tax_status_is_known"),
             one_of("consolidation", Consolidation, name="issuer_consolidation_is_known"),
             models.CheckConstraint(
                 name="issuer_tax_rate_from_0_to_100_percent",
@@ -141,7 +162,18 @@ class Customer(Party):
         validators=[MaxValueValidator(365)],
         help_text="Days from issue until an invoice is due.",
     )
-    tax_status = models.CharField(max_length=20, choices=TaxStatus, default=TaxStatus.STANDARD)
+    tax_status = models.CharField(
+        max_length=20,
+        choices=TaxStatus,
+        default=TaxStatus.AUTOMATIC,
+        help_text="Anything but “decided” wins over country and VAT ID.",
+    )
+    tax_reason = models.CharField(
+        "why no tax is charged",
+        max_length=200,
+        blank=True,
+        help_text="Printed where they are exempt or out of scope, such as the law that says so.",
+    )
     attention = models.CharField(
         max_length=200, blank=True, help_text="Printed below the name, such as “Accounts payable”."
     )

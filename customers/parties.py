@@ -11,6 +11,7 @@ from babel import Locale, UnknownLocaleError
 from catalog.money import CURRENCIES
 from config.base.errors import Fault
 from customers.periods import UnknownTimeZone, zone
+from customers.vat_ids import is_valid_vat_id, vat_id_fault
 
 # Not countries of ISO 3166: groups of them, exceptional reservations, private use. Kosovo's XK,
 # private use too, stays: the European Commission, banks and carriers write it.
@@ -26,14 +27,32 @@ COUNTRIES = {
 """The accepted ISO 3166 codes with their English names."""
 
 
-def party_faults(fields: Mapping[str, Any]) -> Iterator[Fault]:
+def party_faults(
+    fields: Mapping[str, Any], before: Mapping[str, Any] | None = None
+) -> Iterator[Fault]:
     """Find what is wrong with the codes among these fields; paths are the fields' names.
 
-    An empty country or VAT ID is none.
+    An empty country or VAT ID is none. `before` is what the party says of what is not among them.
     """
-    for name, check in _CHECKS.items():
-        if name in fields and (fault := check(fields[name])):
-            yield Fault((name,), *fault)
+    found = [
+        Fault((name,), *fault)
+        for name, check in _CHECKS.items()
+        if name in fields and (fault := check(fields[name]))
+    ]
+    yield from found
+    if not found and not fields.keys().isdisjoint(_TAXED_BY):
+        yield from _tax_faults({**(before or {}), **fields})
+
+
+def _tax_faults(party: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find a VAT ID with wrong check digits, and a reverse charge that names none."""
+    vat_id = party.get("vat_id", "")
+    if fault := vat_id_fault(vat_id, country=party.get("country", "")):
+        yield Fault(("vat_id",), *fault)
+    elif party.get("tax_status") == "reverse_charge" and not is_valid_vat_id(vat_id):
+        message = "Reverse charge names the customer’s VAT ID of a member state: enter it, or "
+        message += "choose another tax status."
+        yield Fault(("vat_id",), "required_for_reverse_charge", message)
 
 
 def _currency(code: str) -> tuple[str, str] | None:
@@ -72,6 +91,7 @@ def _vat_id(text: str) -> tuple[str, str] | None:
     return "invalid", "Write 4 to 20 letters and digits without spaces, such as DE136695976."
 
 
+_TAXED_BY = {"country", "vat_id", "tax_status"}
 _CHECKS: dict[str, Callable[[str], tuple[str, str] | None]] = {
     "currency": _currency,
     "time_zone": _time_zone,

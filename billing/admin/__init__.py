@@ -1,5 +1,25 @@
-"""The admin of billing: invoices and what is done with them, runs, periods, sold add-ons, number sequences."""
+"""The admin of billing: invoices and what is done with them, runs, periods, sold add-ons, number sequences, tax rates."""
 
-from billing.admin import add_ons, invoices, late, life, moves, periods, runs, sequences
+from billing.admin import (
+    add_ons,
+    invoices,
+    late,
+    life,
+    moves,
+    periods,
+    runs,
+    sequences,
+    tax_rates,
+)
 
-__all__ = ["add_ons", "invoices", "late", "life", "moves", "periods", "runs", "sequences"]
+__all__ = [
+    "add_ons",
+    "invoices",
+    "late",
+    "life",
+    "moves",
+    "periods",
+    "runs",
+    "sequences",
+    "tax_rates",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,11 +14,15 @@ from django.utils import timezone
 
 from billing.admin import words
 from billing.days import ADDITIVE, DayUsed, read_days
-from billing.models import BillingPeriod, Invoice, InvoiceLine, PeriodStatus
+from billing.models import BillingPeriod, Invoice, InvoiceLine, PeriodStatus, TaxCategory
+from billing.parties import issuer_for
 from billing.presentation.daily import Day, daily_chart
 from billing.presentation.lines import is_shown, line_view, usage_view
 from billing.presentation.reader import Reader
+from billing.rates import taxation
 from billing.services.upcoming import Running, running_periods
+from catalog.models import RateCategory
+from catalog.money import plain
 from config.base.admin.audited import Panel
 from config.base.admin.complaints import REFUSED, complaints
 from config.base.charts import UsageChart
@@ -62,6 +66,28 @@ def _running_panel(request: HttpRequest, asked: SubscriptionQuerySet) -> Panel |
     ]
     context["words"] = Reader(words.LOCALE, "EUR").words
     return Panel("This period so far", "admin/billing/running_panel.html", context)
+
+
+def tax_panel(request: HttpRequest, customer: Customer) -> Panel | None:
+    """Say how what they pay for is taxed today, and why; or what is missing for it."""
+    if not request.user.has_perm("billing.view_invoice"):
+        return None
+    try:
+        issuer = issuer_for(customer)
+        found = taxation(issuer, customer)
+        today = local_date(timezone.now(), zone(issuer.time_zone))
+        tax = found.on(RateCategory.STANDARD, today + timedelta(days=1))
+    except REFUSED as refusal:
+        said = [(message, "") for _, message in complaints(refusal)]
+        facts = [("Not known", *one) for one in said]
+    else:
+        what = f"{TaxCategory(tax.category).label}, {plain(tax.rate)} %"
+        facts = [
+            ("Today", what, ""),
+            ("Why", tax.basis, ""),
+            ("Missing", found.treatment.lacks, ""),
+        ]
+    return Panel("Tax", "admin/customers/linked_facts_panel.html", {"facts": facts})
 
 
 def invoices_panel(request: HttpRequest, customer: Customer) -> Panel | None:

@@ -14,6 +14,7 @@ from billing.models import Invoice, UsageSnapshot
 from billing.presentation import present
 from billing.services.add_ons import sale_in_words
 from billing.services.issuing import usage_since
+from catalog.money import plain
 from config.base.admin.complaints import REFUSED, complaints
 from config.base.admin.trail import entry_rows
 from config.base.models import AuditEntry
@@ -78,6 +79,9 @@ def _facts(invoice: Invoice) -> Iterator[tuple[str, str, str]]:
             yield "Add-on", text, words.page("billing_soldaddon", sold.pk)
     for pk, subscription in subscriptions.items():
         yield "Subscription", subscription.key, words.page("customers_subscription", pk)
+    for tax in invoice.taxes.all():
+        if tax.basis:
+            yield f"Why {tax.category} {plain(tax.rate)} %", tax.basis, ""
     if invoice.run:
         run = f"Run {invoice.run_id} as of {words.moment(invoice.run.as_of)}"
         yield "Drafted by", run, words.page("billing_billingrun", invoice.run_id)

@@ -3,7 +3,7 @@
 Owns what a caller reads and may ask for; each view calls one service and nudges its task.
 """
 
-from billing.api import add_ons, invoices, late, life, periods, runs, upcoming
+from billing.api import add_ons, invoices, late, life, periods, runs, tax_rates, taxed, upcoming
 
-routes = [*runs.routes, *invoices.routes, *add_ons.routes, *late.routes]
-urlpatterns = [*periods.urlpatterns, *upcoming.urlpatterns, *life.urlpatterns]
+routes = [*runs.routes, *invoices.routes, *add_ons.routes, *late.routes, *tax_rates.routes]
+urlpatterns = [*periods.urlpatterns, *upcoming.urlpatterns, *life.urlpatterns, *taxed.urlpatterns]

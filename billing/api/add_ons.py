@@ -22,7 +22,7 @@ from billing.querysets import SoldAddOnQuerySet
 from billing.services.add_ons import sell_add_on, withdraw_add_on
 from catalog.add_ons import rate_add_on
 from catalog.api.fields import Choice, KeyOf
-from catalog.models import AddOn, Earned
+from catalog.models import AddOn, Earned, RateCategory
 from config.base.api.fields import AmountString, CalendarDate, KeyString, QuantityString, Text
 from config.base.api.paging import Filters
 from config.base.api.serializers import CheckedSerializer, StrictSerializer
@@ -82,6 +82,7 @@ class SoldAddOnSerializer(serializers.ModelSerializer[SoldAddOn]):
     quantity = QuantityString()
     net = serializers.SerializerMethodField(help_text="Quantity × amount, rounded once.")
     recognition = serializers.ChoiceField(choices=Earned.choices)
+    tax_category = serializers.ChoiceField(choices=RateCategory.choices)
     bill = serializers.ChoiceField(choices=BillWhen.choices)
     status = serializers.SerializerMethodField()
     invoice = serializers.UUIDField(
@@ -102,6 +103,7 @@ class SoldAddOnSerializer(serializers.ModelSerializer[SoldAddOn]):
             "quantity",
             "net",
             "recognition",
+            "tax_category",
             "service_start",
             "service_end",
             "time_zone",

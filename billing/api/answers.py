@@ -205,6 +205,7 @@ def _line(line: InvoiceLine, places: int, *, saved: bool, locale: str) -> dict[s
         "net": _amount(line.net, places),
         "tax_category": line.tax_category,
         "tax_rate": plain(line.tax_rate),
+        "rate_category": line.rate_category,
         "explanation": _explanation(line, places, locale),
     }
 
@@ -294,6 +295,9 @@ def _tax(tax: TaxSubtotal, places: int) -> dict[str, str]:
         "base": _amount(tax.base, places),
         "amount": _amount(tax.amount, places),
         "reason": tax.reason,
+        "rate_category": tax.rate_category,
+        "country": tax.country,
+        "basis": tax.basis,
     }
 
 

@@ -10,6 +10,7 @@ from billing.change import DriverKind
 from billing.models import InvoiceStatus, LineKind, PaymentStatus, Purpose, TaxCategory
 from catalog.api.calculator import ScaledSerializer, StepSerializer
 from catalog.api.filters import FilterSerializer
+from catalog.models import RateCategory
 from config.base.api.fields import QuantityString
 
 PAYMENT_STATUSES = {
@@ -148,6 +149,10 @@ class LineSerializer(serializers.Serializer[Any]):
         choices=TaxCategory.values, help_text="EN 16931's code (UNTDID 5305)."
     )
     tax_rate = QuantityString(help_text="In percent.")
+    rate_category = serializers.ChoiceField(
+        choices=RateCategory.values,
+        help_text="Which of a country’s rates what is sold falls under.",
+    )
     explanation = ExplanationSerializer()
 
 
@@ -179,6 +184,12 @@ class InvoiceTaxSerializer(serializers.Serializer[Any]):
     base = QuantityString(minimum=None)
     amount = QuantityString(minimum=None)
     reason = serializers.CharField(help_text="Why no tax is charged; empty where it is.")
+    rate_category = serializers.ChoiceField(
+        choices=["", *RateCategory.values],
+        help_text="Which of a country’s rates it is; empty on invoices drawn before these were told.",
+    )
+    country = serializers.CharField(help_text="Whose rate it is; empty: no country’s.")
+    basis = serializers.CharField(help_text="Why this tax applies, in words.")
 
 
 class PostalAddressSerializer(serializers.Serializer[Any]):

@@ -26,10 +26,12 @@ from billing.models import (
     RunStatus,
     SoldAddOn,
 )
+from billing.rate_tables import packaged
 from billing.services import life, runs
 from billing.services.add_ons import sell_add_on
 from billing.services.closing import to_close
 from billing.services.issuing import hold_for_review, issue_invoices
+from billing.services.tax_rates import import_tax_rates
 from catalog import services as catalog
 from catalog.add_ons import create_add_on
 from catalog.coupons import create_coupon
@@ -106,6 +108,7 @@ def _found(*, now: datetime, among_others: bool, tell: Tell) -> Told:
     if Customer.objects.exists() and not among_others:
         raise OtherCustomers("This database has customers of its own: the demo stays out of it.")
     issuer = _issuer()
+    import_tax_rates(text=packaged(), actor=PERSON)
     told = Told(now, issuer.pk)
     changes = {"reference": [None, now.isoformat()]}
     audit.record(actor=SYSTEM, action=BEGUN, subject=issuer, changes=changes)

@@ -103,6 +103,7 @@ def difference(
         service_end=usage.service_end,
         quantity=EXACT.subtract(usage.quantity, before.quantity),
         net=net,
+        rate_category=usage.rate_category,
         recognition=Recognition.AS_USED,
         explanation=said,
     )

@@ -10,10 +10,11 @@ from typing import Any
 
 from django.db.models import Q
 
-from billing.calculation import Tax, add_up
+from billing.calculation import add_up
 from billing.late_usage.coupons import Key, Reduced, Share, key_of, reduced_by_coupons
 from billing.late_usage.lines import Billed, Settled
 from billing.models import InvoiceLine, InvoiceStatus, LateStatus, LateUsage, LineKind
+from billing.rates import tax_of
 from catalog.money import EXACT, ZERO, exponent, round_half_up
 
 _GONE = (InvoiceStatus.VOID, InvoiceStatus.DISCARDED)
@@ -74,7 +75,7 @@ def books_of(periods: Iterable[int], *, replaced: Iterable[int]) -> Books:
     for line in lines:
         if line.kind == LineKind.USAGE:
             billed = books.billed[key_of(line)]
-            billed.tax, billed.invoice_id = _tax_of(line), line.invoice_id
+            billed.tax, billed.invoice_id = tax_of(line), line.invoice_id
     late = [
         line
         for line in lines
@@ -137,10 +138,3 @@ def _add(settled: list[Settled], one: Settled) -> None:
             quantity=EXACT.add(last.quantity, one.quantity), net=EXACT.add(last.net, one.net)
         )
     settled.append(one)
-
-
-def _tax_of(line: InvoiceLine) -> Tax:
-    """Return the tax that a line bears, which what is late of it bears too (R29)."""
-    taxes = {(tax.category, tax.rate): tax.reason for tax in line.invoice.taxes.all()}
-    key = (line.tax_category, line.tax_rate)
-    return Tax(*key, taxes[key])

@@ -37,6 +37,7 @@ from billing.models.periods import (
     UsageSnapshot,
     time_of,
 )
+from billing.models.taxes import TaxRate
 
 __all__ = [
     "OUTSTANDING",
@@ -74,6 +75,7 @@ __all__ = [
     "SaleStatus",
     "SoldAddOn",
     "TaxCategory",
+    "TaxRate",
     "TaxSubtotal",
     "UsageSnapshot",
     "WriteOff",

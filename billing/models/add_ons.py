@@ -7,7 +7,7 @@ from django.db.models import F, Q
 
 from billing.models.invoices import Invoice
 from billing.querysets import SoldAddOnQuerySet
-from catalog.models import AddOn, Earned
+from catalog.models import AddOn, Earned, RateCategory
 from config.base.constraints import one_of
 from config.base.fields import KeyField, amount_field, quantity_field
 from customers.models import Subscription
@@ -46,6 +46,7 @@ class SoldAddOn(models.Model):
         "currency",
         "quantity",
         "recognition",
+        "tax_category",
         "service_start",
         "service_end",
         "time_zone",
@@ -67,6 +68,9 @@ class SoldAddOn(models.Model):
     currency = models.CharField(max_length=3)
     quantity = quantity_field()
     recognition = models.CharField(max_length=10, choices=Earned)
+    tax_category = models.CharField(
+        max_length=20, choices=RateCategory, default=RateCategory.STANDARD
+    )
     service_start = models.DateField()
     service_end = models.DateField(help_text="The first day after the service.")
     time_zone = models.CharField(max_length=64, help_text="Whose days these are.")
@@ -120,6 +124,7 @@ class SoldAddOn(models.Model):
                 | (Q(withdrawn_at__isnull=False) & ~Q(withdrawn_because="")),
             ),
             one_of("recognition", Earned, name="sold_add_on_recognition_is_known"),
+            one_of("tax_category", RateCategory, name="sold_add_on_tax_category_is_known"),
             one_of("bill", BillWhen, name="sold_add_on_bill_is_known"),
         )
 

@@ -10,7 +10,7 @@ from django.db.models.functions import Round
 
 from billing.models.periods import BillingPeriod, BillingRun, UsageSnapshot
 from billing.querysets import InvoiceQuerySet
-from catalog.models import Price, ValueMetric
+from catalog.models import Price, RateCategory, ValueMetric
 from config.base.constraints import exactly_when, one_of
 from config.base.fields import ExactDecimalField, amount_field, quantity_field
 from customers.models import AppliedCoupon, Customer, Issuer, Subscription
@@ -273,6 +273,12 @@ class InvoiceLine(models.Model):
     net = amount_field()
     tax_category = models.CharField(max_length=2, choices=TaxCategory)
     tax_rate = ExactDecimalField(max_digits=7, decimal_places=4)
+    rate_category = models.CharField(
+        max_length=20,
+        choices=RateCategory,
+        default=RateCategory.STANDARD,
+        help_text="Which of a country’s rates what is sold falls under.",
+    )
     recognition = models.CharField(max_length=10, choices=Recognition)
     explanation = models.JSONField()
 
@@ -284,6 +290,7 @@ class InvoiceLine(models.Model):
             ),
             one_of("kind", LineKind, name="line_kind_is_known"),
             one_of("tax_category", TaxCategory, name="line_tax_category_is_known"),
+            one_of("rate_category", RateCategory, name="line_rate_category_is_known"),
             one_of("recognition", Recognition, name="line_recognition_is_known"),
             exactly_when(
                 Q(kind__in=["usage", "late"]),
@@ -372,6 +379,11 @@ class TaxSubtotal(models.Model):
     base = amount_field()
     amount = amount_field()
     reason = models.CharField(max_length=200, blank=True, help_text="Why no tax is charged.")
+    rate_category = models.CharField(max_length=20, choices=RateCategory, blank=True)
+    country = models.CharField(
+        max_length=2, blank=True, help_text="Whose rate it is. Empty: no country’s."
+    )
+    basis = models.TextField(blank=True, help_text="Why this tax applies, in words.")
 
     class Meta:
         ordering = ("invoice_id", "category", "-rate")
@@ -380,6 +392,7 @@ class TaxSubtotal(models.Model):
                 fields=["invoice", "category", "rate"], name="tax_once_per_category_and_rate"
             ),
             one_of("category", TaxCategory, name="tax_category_is_known"),
+            one_of("rate_category", RateCategory, blank=True, name="tax_rate_of_a_known_category"),
             models.CheckConstraint(
                 name="tax_only_where_it_is_due", condition=Q(category="S") | Q(amount=0, rate=0)
             ),

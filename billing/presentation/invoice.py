@@ -37,6 +37,7 @@ from billing.presentation.views import (
     TotalView,
     UsageView,
 )
+from catalog.models import RateCategory
 from catalog.money import EXACT
 
 _AT_A_GLANCE = 6  # metrics on the first page; more would no longer be a glance
@@ -97,7 +98,7 @@ def present(
         net_heading=reader.say("net_in", currency=invoice.currency),
         lines=tuple(in_sections(shown, list(_lines(shown, reader, today=today)), names, reader)),
         totals=tuple(_totals(invoice, allowances, taxes, names, reader)),
-        taxes=tuple(_tax(tax, reader) for tax in taxes),
+        taxes=tuple(_tax(tax, seller, reader) for tax in taxes),
         tax_sum=_tax_sum(invoice, reader) if len(taxes) > 1 else None,
         tax_notes=tuple(_tax_notes(taxes, reader)),
         questions=tuple(_questions(invoice, seller, reader)),
@@ -311,9 +312,18 @@ def _coupon(allowance: InvoiceAllowance, owner: str, reader: Reader) -> str:
     return reader.say("before_vat", name=name)
 
 
-def _tax(tax: TaxSubtotal, reader: Reader) -> TaxView:
+def _kind_of_tax(tax: TaxSubtotal, seller: Party, reader: Reader) -> str:
+    """Name the category; where it is another country's rate, with the country."""
+    is_lower = tax.category == "S" and tax.rate_category not in ("", RateCategory.STANDARD)
+    name = reader.say(tax.rate_category if is_lower else tax.category)
+    if tax.country and tax.country != seller.get("country"):
+        return f"{name}, {reader.country(tax.country)}"
+    return name
+
+
+def _tax(tax: TaxSubtotal, seller: Party, reader: Reader) -> TaxView:
     return TaxView(
-        category=reader.say(tax.category),
+        category=_kind_of_tax(tax, seller, reader),
         rate="–" if tax.category == "O" else reader.percent(tax.rate),
         base=reader.rounded(tax.base),
         tax=reader.rounded(tax.amount),

@@ -81,6 +81,7 @@ def sell_add_on(
         currency=add_on.currency,
         quantity=quantity,
         recognition=add_on.recognition,
+        tax_category=add_on.tax_category,
         service_start=start,
         service_end=service_end or start + timedelta(days=1),
         time_zone=time_zone,

@@ -236,7 +236,7 @@ def draft_of(
         ],
         starting=Served(starting, chunk.offer(starting)) if starting else None,
         issuer=chunk.issuer(subscription),
-        tax=chunk.tax(subscription),
+        taxation=chunk.taxation(subscription),
         replaces=replaces,
         late=late,
     )

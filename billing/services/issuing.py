@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from billing.add_ons import give_back
-from billing.calculation import tax_for
+from billing.calculation import Tax
 from billing.chunk import Chunk
 from billing.composition import Composed
 from billing.consolidation import together
@@ -44,6 +44,7 @@ from billing.models import (
 )
 from billing.models.invoices import TEMPLATE_VERSION
 from billing.parties import buyer_of, payer_of, seller_of
+from billing.rates import Taxation, taxations
 from billing.services.closing import Measured, draft_of
 from billing.services.guarding import hold_unusual
 from billing.services.lateness import Settlement, late_draft, release_late, waive_late
@@ -96,6 +97,12 @@ class DraftOutdated(Refusal):
     code = "draft_outdated"
 
 
+class VatIdMissing(Refusal):
+    """A reverse charge names both VAT IDs, and one of them is missing."""
+
+    code = "vat_id_missing"
+
+
 class InvoiceCredited(Refusal):
     """Another invoice credits a fee of it (R32)."""
 
@@ -137,6 +144,7 @@ def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor)
 
     :raises InvoiceNotDraft: if one is issued, void or discarded; then none is issued.
     :raises DraftOutdated: if the tax of one is no longer that of its parties; then none is issued.
+    :raises VatIdMissing: if a reverse charge can't name both parties' VAT IDs; then none is issued.
     """
     invoices = _locked(invoice_ids)
     for invoice in invoices:
@@ -386,27 +394,37 @@ def _locked(invoice_ids: Sequence[int]) -> list[Invoice]:
 
 def _check_taxes(invoices: Sequence[Invoice], issuers: Mapping[int, Issuer]) -> None:
     drawn = {invoice.pk: invoice for invoice in invoices}
-    for invoice_id, category, rate in _own_taxes(invoices):
+    found = taxations((issuers[one.issuer_id], one.customer) for one in invoices)
+    for invoice_id, *taxed in _own_taxes(invoices):
         invoice = drawn[invoice_id]
-        issuer = issuers[invoice.issuer_id]
-        tax = tax_for(
-            seller_status=issuer.tax_status,
-            standard_rate=issuer.standard_tax_rate,
-            buyer_status=invoice.customer.tax_status,
-        )
+        category, rate, _, _ = taxed
+        tax = _tax_now(found[invoice.issuer_id, invoice.customer_id], taxed)
         if (category, rate) != (tax.category, tax.rate):
             raise DraftOutdated(
                 f"{invoice} was drawn with {category} {plain(rate)} % tax, but "
                 f"{tax.category} {plain(tax.rate)} % applies now: recalculate it first."
             )
+    for invoice in invoices:
+        if lacks := found[invoice.issuer_id, invoice.customer_id].treatment.lacks:
+            raise VatIdMissing(lacks)
 
 
 def _own_taxes(invoices: Iterable[Invoice]) -> Any:
-    """Return category and rate of what invoices charge, by invoice; late lines and credits keep those of
-    what they settle (R29)."""
+    """Return how what invoices charge is taxed, and what that rests on, by invoice.
+
+    Late lines and credits keep the tax of what they settle (R29).
+    """
     lines = InvoiceLine.objects.filter(invoice__in=invoices).exclude(kind=LineKind.CREDIT)
     charged = lines.exclude(pk__in=settling(lines).values("pk")).order_by()
-    return charged.values_list("invoice_id", "tax_category", "tax_rate").distinct()
+    return charged.values_list(
+        "invoice_id", "tax_category", "tax_rate", "rate_category", "service_end"
+    ).distinct()
+
+
+def _tax_now(taxation: Taxation, taxed: Sequence[Any]) -> Tax:
+    """Return the tax that a line would bear if it were drawn now."""
+    _, _, rate_category, service_end = taxed
+    return taxation.on(rate_category, service_end)
 
 
 def _by_invoice(rows: QuerySet[Any], *columns: str) -> dict[int, set[tuple[Any, ...]]]:
@@ -475,9 +493,10 @@ def _parted(
 def _outdated(invoice: Invoice, drafts: Sequence[Draft], drawn: set[tuple[Any, ...]]) -> bool:
     """Say whether parties or tax changed since the invoice was drawn (R21)."""
     parties = {(draft.issuer.pk, payer_of(draft.subscription).pk) for draft in drafts}
-    taxes = {(draft.tax.category, draft.tax.rate) for draft in drafts}
-    taxed = not drawn or drawn == taxes
-    return parties != {(invoice.issuer_id, invoice.customer_id)} or not taxed
+    if parties != {(invoice.issuer_id, invoice.customer_id)}:
+        return True
+    taxation = drafts[0].taxation  # of the same parties
+    return any(_tax_now(taxation, taxed)[:2] != taxed[:2] for taxed in drawn)
 
 
 def _reduced_otherwise(drafts: Sequence[Draft], drawn: set[tuple[Any, ...]]) -> bool:
@@ -701,8 +720,9 @@ def _redraft_of(
 
 def _staying_with(draft: Draft) -> str:
     """Name what those have in common that still share an invoice when it is drawn anew."""
-    payer, tax = payer_of(draft.subscription), draft.tax
-    return f"{draft.replaces} {payer.pk} {draft.issuer.pk} {draft.currency} {tax.category}"
+    common = draft.common
+    shared = (common.payer_id, common.issuer_id, common.currency, common.tax_treatment)
+    return " ".join(map(str, (draft.replaces, *shared)))
 
 
 def _late_now(

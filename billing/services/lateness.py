@@ -206,7 +206,7 @@ def late_draft(chunk: Chunk, late: Sequence[Late], *, replaces: int | None = Non
         ended=[],
         starting=None,
         issuer=chunk.issuer(subscription),
-        tax=chunk.tax(subscription),
+        taxation=chunk.taxation(subscription),
         replaces=replaces,
         late=late,
     )

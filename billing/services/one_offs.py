@@ -86,7 +86,7 @@ def one_off_draft(
         ended=[],
         starting=None,
         issuer=chunk.issuer(subscription),
-        tax=chunk.tax(subscription),
+        taxation=chunk.taxation(subscription),
         replaces=replaces,
         one_off=add_ons,
         drawn_at=at,

@@ -133,7 +133,7 @@ def _as_if_charged(chunk: Chunk, period: BillingPeriod, measured: Measured) -> l
         starting=None,
         past={},
         ahead={},
-        tax=chunk.tax(period.subscription),
+        taxation=chunk.taxation(period.subscription),
         currency=chunk.offer(period).version.currency,
     ).lines
 

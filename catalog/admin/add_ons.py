@@ -34,7 +34,13 @@ class AddOnForm(forms.ModelForm[AddOn]):
             "unit": "One of it",
             "unit_plural": "Several of it",
             "recognition": "Earned",
+            "tax_category": "Taxed at",
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "tax_category" in self.fields:
+            self.fields["tax_category"].required = False  # the standard rate if nothing is said
 
     def clean(self) -> dict[str, Any]:
         """Say what is wrong at its field, before the database does without one."""
@@ -67,7 +73,7 @@ class AddOnAdmin(AuditedAdmin[AddOn]):
                 "description": "Before tax. Another amount can be agreed each time that it is sold.",
             },
         ),
-        ("In your books", {"fields": ("recognition",)}),
+        ("In your books", {"fields": ("recognition", "tax_category")}),
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:

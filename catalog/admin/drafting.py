@@ -72,6 +72,7 @@ class VersionForm(forms.ModelForm[PlanVersion]):
             "trial_days": "Trial days",
             "minimum_commitment": "Minimum commitment",
             "refund_unused": "Credit what is unused",
+            "tax_category": "Taxed at",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -81,6 +82,8 @@ class VersionForm(forms.ModelForm[PlanVersion]):
         commitment = self.initial.get("minimum_commitment")
         if commitment is not None:
             self.initial["minimum_commitment"] = plain(commitment)
+        if "tax_category" in self.fields:
+            self.fields["tax_category"].required = False  # the standard rate if nothing is said
         if "minimum_commitment" in self.fields:
             self.fields["minimum_commitment"].error_messages["invalid"] = NOT_A_NUMBER
 
@@ -189,6 +192,7 @@ class PriceForm(_PartForm):
             "proration": "Part of a period",
             "interval": "Charged every",
             "interval_count": "How many of them",
+            "tax_category": "Taxed at",
         }
         help_texts = {
             "model": "",
@@ -206,6 +210,7 @@ class PriceForm(_PartForm):
             "proration": "What a part of a period costs.",
             "interval": "Empty: as often as the plan bills.",
             "interval_count": "",
+            "tax_category": "Empty: as the plan version says.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -377,6 +382,7 @@ class PriceInline(EditedWithItsVersion, StackedInline[Price, PlanVersion]):
                     ("minimum", "maximum", "discount_percent"),
                     ("timing", "proration"),
                     ("interval", "interval_count"),
+                    "tax_category",
                 ),
                 "classes": ["collapse"],
             },

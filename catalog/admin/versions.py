@@ -28,7 +28,14 @@ from catalog.admin.trying import TryingPages, month_panel
 from catalog.differences import Side, changes
 from catalog.drafts import drafts_of, version_errors
 from catalog.linter import warnings
-from catalog.models import MetricStatus, Plan, PlanVersion, Price, VersionStatus
+from catalog.models import (
+    MetricStatus,
+    Plan,
+    PlanVersion,
+    Price,
+    RateCategory,
+    VersionStatus,
+)
 from catalog.money import CURRENCIES
 from config.base.admin.audited import Panel
 from config.base.admin.theme import action, display
@@ -106,6 +113,7 @@ class PlanVersionAdmin(TryingPages):
                 ("interval", "interval_count"),
                 ("trial_days", "minimum_commitment"),
                 "refund_unused",
+                "tax_category",
                 "seen",
             )
         },
@@ -501,6 +509,8 @@ def _terms(version: PlanVersion) -> list[str]:
         terms.append(f"At least {amount} is billed each time.")
     if not version.refund_unused:
         terms.append("Who cancels at once is credited nothing of what was paid in advance.")
+    if version.tax_category != RateCategory.STANDARD:
+        terms.append(f"Taxed at the {version.get_tax_category_display().lower()}.")
     return terms
 
 

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from catalog.add_ons import add_on_errors, archive_add_on, create_add_on
 from catalog.api.fields import Choice, CurrencyCode
 from catalog.api.versions import NoFieldsSerializer
-from catalog.models import AddOn, AddOnStatus, Earned
+from catalog.models import AddOn, AddOnStatus, Earned, RateCategory
 from config.base.api.fields import AmountString, KeyString, Text
 from config.base.api.paging import Filters
 from config.base.api.serializers import CheckedSerializer
@@ -50,6 +50,11 @@ class AddOnSerializer(CheckedSerializer):
         Earned,
         default=Earned.AT_ONCE,
         help_text="How it is earned: `at_once`, or `over_time`, evenly over its service period.",
+    )
+    tax_category = Choice(
+        RateCategory,
+        default=RateCategory.STANDARD,
+        help_text="Which of a country’s tax rates applies to it.",
     )
     status = Choice(AddOnStatus, read_only=True, help_text="Nobody is sold an `archived` one.")
     created_at = serializers.DateTimeField(read_only=True)

@@ -28,6 +28,7 @@ from catalog.models import (
     PriceModel,
     PriceTier,
     Proration,
+    RateCategory,
     Timing,
     ValueMetric,
 )
@@ -189,6 +190,12 @@ class PriceSerializer(CheckedSerializer):
         source="proration",
         default=Proration.DAYS,
         help_text="What a part of a period costs: its share by `days`, or all of it (`none`).",
+    )
+    tax_category = Choice(
+        RateCategory,
+        allow_null=True,
+        default=None,
+        help_text="Which of a country’s tax rates applies; null: the plan version’s.",
     )
     rule = serializers.SerializerMethodField(
         help_text="The rule in words, in the language of Accept-Language."

@@ -26,7 +26,7 @@ from catalog.api.prices import PriceSerializer
 from catalog.differences import Side
 from catalog.drafts import drafts_of
 from catalog.linter import warnings
-from catalog.models import Interval, Plan, PlanVersion, VersionStatus
+from catalog.models import Interval, Plan, PlanVersion, RateCategory, VersionStatus
 from config.base.api.fields import AmountString, WholeNumber, YesNo
 from config.base.api.paging import Filters
 from config.base.api.serializers import CheckedSerializer, QuerySerializer, StrictSerializer
@@ -89,6 +89,11 @@ class VersionSerializer(CheckedSerializer):
     refund_unused = YesNo(
         default=True,
         help_text="Who cancels at once is credited what was paid in advance for the days after.",
+    )
+    tax_category = Choice(
+        RateCategory,
+        default=RateCategory.STANDARD,
+        help_text="Which of a country’s tax rates applies, unless a price says otherwise.",
     )
     prices: serializers.ListSerializer[Any] = serializers.ListSerializer(
         child=PriceSerializer(),

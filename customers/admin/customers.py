@@ -191,6 +191,7 @@ class CustomerAdmin(AuditedAdmin[Customer]):
                     "manual_approval",
                     "consolidation",
                     ("tax_status", "vat_id"),
+                    "tax_reason",
                     "time_zone",
                     "locale",
                     "issuer",

@@ -57,6 +57,8 @@ class IssuerAdmin(AuditedAdmin[Issuer]):
                 "fields": (
                     "currency",
                     ("tax_status", "standard_tax_rate"),
+                    "tax_reason",
+                    "uses_oss",
                     "consolidation",
                     "time_zone",
                     "locale",

@@ -30,6 +30,7 @@ from customers.periods import Alignment, AnchorOnCalendar, CountOutOfRange, Date
 from customers.quantities import quantity_on
 from customers.services.locking import lock_served
 from customers.terms import phase_terms
+from customers.vat_ids import vat_id_fault
 
 EARLIEST_START, LATEST_START = date(1970, 1, 1), date(2200, 1, 1)
 
@@ -65,7 +66,7 @@ def change_customer(*, customer_id: int, fields: Mapping[str, Any], actor: Actor
     :raises CurrencyInUse: if the currency would change while subscriptions are priced in it.
     """
     customer = Customer.objects.select_for_update().get(pk=customer_id)
-    _check(fields)
+    _check(fields, audit.state(customer))
     if fields.get("currency", customer.currency) != customer.currency:
         _check_currency(customer, fields["currency"])
     records.change(customer, fields=fields, actor=actor)
@@ -90,8 +91,10 @@ def create_issuer(*, issuer: Issuer, actor: Actor) -> Issuer:
     """Save another legal seller.
 
     :raises ValidationError: for a faulty field, or a name that another issuer has.
+    :raises Invalid: for a VAT ID that can't be one.
     """
     issuer.full_clean()
+    _check_vat_id(audit.state(issuer))
     issuer.save(force_insert=True)
     changes = audit.changes({}, audit.state(issuer))
     audit.record(actor=actor, action="created", subject=issuer, changes=changes)
@@ -100,8 +103,13 @@ def create_issuer(*, issuer: Issuer, actor: Actor) -> Issuer:
 
 @transaction.atomic
 def change_issuer(*, issuer_id: int, fields: Mapping[str, Any], actor: Actor) -> Issuer:
-    """Change who sells; invoices issued before keep what they say."""
+    """Change who sells; invoices issued before keep what they say.
+
+    :raises Invalid: for a VAT ID that can't be one.
+    """
     issuer = Issuer.objects.select_for_update().get(pk=issuer_id)
+    if not fields.keys().isdisjoint(("vat_id", "country")):
+        _check_vat_id({**audit.state(issuer), **fields})
     records.change(issuer, fields=fields, actor=actor)
     return issuer
 
@@ -244,9 +252,14 @@ def change_quantity(
     return row
 
 
-def _check(fields: Mapping[str, Any]) -> None:
-    if errors := list(party_faults(fields)):
+def _check(fields: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> None:
+    if errors := list(party_faults(fields, before)):
         raise Invalid(errors)
+
+
+def _check_vat_id(issuer: Mapping[str, Any]) -> None:
+    if fault := vat_id_fault(issuer["vat_id"], country=issuer["country"]):
+        raise Invalid([Fault(("vat_id",), *fault)])
 
 
 def _check_currency(customer: Customer, currency: str) -> None:

@@ -45,7 +45,7 @@ def plan() -> PlanVersion:
 @pytest.fixture
 def ada(plan: PlanVersion) -> Subscription:
     """Waits for a person to issue what it owes; used 142 calls in November."""
-    buyer = make.customer("ada", name="Ada Works", vat_id="DE999", manual_approval=True)
+    buyer = make.customer("ada", name="Ada Works", vat_id="DE136695976", manual_approval=True)
     subscription = make.subscription(buyer, plan, key="ada", starts_on=date(2026, 11, 1))
     use(subscription, datetime(2026, 11, 5, tzinfo=UTC), calls=142)
     return subscription
@@ -89,7 +89,7 @@ def statuses(*invoices: Invoice) -> list[str]:
 def test_sam_finds_invoices_by_number_customer_key_and_vat_id(drafts: list[Invoice]) -> None:
     number = str(issued(drafts[0]).number)
     client = sam()
-    for words in (number, "Ada Works", "ada", "DE999"):
+    for words in (number, "Ada Works", "ada", "DE136695976"):
         assert "Ada Works" in said(client.get(LIST, {"q": words}))
     assert "Nothing matches" in said(client.get(LIST, {"q": "brenner"}))
 

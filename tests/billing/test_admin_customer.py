@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 def ada() -> Any:
     """Ada uses 142 of 100 calls included and pays 1 for each above; an event of hers is lost."""
     with time_machine.travel(NOW, tick=False):
-        buyer = make.customer("ada", name="Ada Works", vat_id="DE999", payment_terms_days=14)
+        buyer = make.customer("ada", name="Ada Works", vat_id="DE136695976", payment_terms_days=14)
         Contact.objects.create(customer=buyer, name="Grace", email="grace@ada.io")
         calls = make.metric("calls")
         version = make.published(
@@ -47,7 +47,7 @@ def test_one_page_answers_the_phone(ada: Customer) -> None:
     words = opened(sam(), ada)
     for answer in (
         "Key ada Pays in EUR, 14 days to pay",
-        "DE999",
+        "DE136695976",
         "Grace grace@ada.io Gets invoices",
         "ada-scale",
         "Active renews 1 Dec 2026",
@@ -194,4 +194,4 @@ def test_a_page_takes_as_many_queries_for_30_subscriptions_as_for_2(ada: Custome
     few = queries(lambda: client.get(address))
     add(28)
     assert queries(lambda: client.get(address)) == few
-    assert few <= 48
+    assert few <= 49

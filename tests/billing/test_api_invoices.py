@@ -119,6 +119,10 @@ class TestRead:
                     "base": "655.01",
                     "amount": "124.45",
                     "reason": "",
+                    "rate_category": "standard",
+                    "country": "",
+                    "basis": "No country is known of Your company, so the sale counts as one at "
+                    "the seller’s. The standard rate of the issuer applies.",
                 }
             ],
             "seller": None,
@@ -146,6 +150,7 @@ class TestRead:
             "net": "499.00",
             "tax_category": "S",
             "tax_rate": "19",
+            "rate_category": "standard",
             "explanation": {
                 "model": "flat",
                 "used": "1",

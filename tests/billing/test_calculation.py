@@ -1,4 +1,4 @@
-"""Which tax is due, and what lines add up to: rounded once per category and rate."""
+"""What lines add up to: tax rounded once per category and rate."""
 
 from __future__ import annotations
 
@@ -8,34 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.calculation import Coupon, Tax, Taxed, reduce, tax_for, totals
+from billing.calculation import Coupon, Tax, Taxed, reduce, totals
 
 S19, S7 = Tax("S", D(19)), Tax("S", D(7))
 E, AE = Tax("E", D(0), "Exempt from tax"), Tax("AE", D(0), "Reverse charge")
-
-
-@pytest.mark.parametrize(
-    ("seller", "buyer", "rate", "category"),
-    [
-        ("standard", "standard", "19", "S"),
-        ("standard", "standard", "0", "Z"),
-        ("standard", "reverse_charge", "19", "AE"),
-        ("standard", "exempt", "19", "E"),
-        ("standard", "out_of_scope", "19", "O"),
-        ("exempt", "standard", "19", "E"),
-        ("exempt", "reverse_charge", "19", "E"),
-        ("exempt", "exempt", "19", "E"),
-        ("exempt", "out_of_scope", "19", "E"),
-        ("out_of_scope", "standard", "19", "O"),
-        ("out_of_scope", "reverse_charge", "19", "O"),
-        ("out_of_scope", "exempt", "19", "O"),
-    ],
-)
-def test_the_seller_decides_first(seller: str, buyer: str, rate: str, category: str) -> None:
-    tax = tax_for(seller_status=seller, standard_rate=D(rate), buyer_status=buyer)
-    assert tax.category == category
-    assert tax.rate == (D(rate) if category == "S" else 0)
-    assert bool(tax.reason) is (category != "S")
 
 
 @pytest.mark.parametrize(

@@ -324,6 +324,12 @@ class TestTaxOfADraft:
         with pytest.raises(issuing.DraftOutdated, match="recalculate it first"):
             issuing.issue_invoices(invoice_ids=[opening.pk], as_of=at(11, 1), actor=SYSTEM)
         issuing.recalculate_invoices(invoice_ids=[opening.pk], at=at(11, 1), actor=SYSTEM)
+        with pytest.raises(issuing.VatIdMissing, match="a valid VAT ID of Ada: enter it"):
+            issuing.issue_invoices(invoice_ids=[opening.pk], as_of=at(11, 1), actor=SYSTEM)
+        Customer.objects.filter(key="ada").update(vat_id="FR40303265045")
+        with pytest.raises(issuing.VatIdMissing, match="VAT ID of Your company: enter it"):
+            issuing.issue_invoices(invoice_ids=[opening.pk], as_of=at(11, 1), actor=SYSTEM)
+        Issuer.objects.update(vat_id="DE136695976")
         [issued] = issuing.issue_invoices(invoice_ids=[opening.pk], as_of=at(11, 1), actor=SYSTEM)
         assert (issued.tax_total, issued.taxes.get().category) == (D(0), "AE")
 

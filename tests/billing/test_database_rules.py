@@ -28,6 +28,7 @@ from billing.models import (
     PlanMove,
     PlanMoveRow,
     SoldAddOn,
+    TaxRate,
     TaxSubtotal,
     UsageSnapshot,
 )
@@ -42,6 +43,9 @@ from tests.billing.months import close
 pytestmark = pytest.mark.django_db
 
 NOV, DEC = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, 1, tzinfo=UTC)
+
+
+FIRST = NOV.date()
 
 
 def november() -> Invoice:
@@ -224,6 +228,22 @@ def same_number_twice() -> None:
     )
 
 
+def tax_rate(**fields: Any) -> Callable[[], Any]:
+    terms = {"country": "DE", "percent": 19, "valid_from": FIRST, **fields}
+    return lambda: TaxRate.objects.create(**terms)
+
+
+def taxed_twice(**fields: Any) -> None:
+    tax_rate()()
+    tax_rate(**fields)()
+
+
+def prolonged() -> None:
+    tax_rate(valid_until=FIRST)()
+    tax_rate(valid_from=date(2026, 12, 1))()
+    TaxRate.objects.filter(valid_until=FIRST).update(valid_until=None)
+
+
 RULES: dict[str, Callable[[], Any]] = {
     "run_status_is_known": lambda: BillingRun.objects.create(
         as_of=NOV, started_at=NOV, started_by="ada", status="x", finished_at=NOV
@@ -284,6 +304,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "line_kind_is_known": change(line(), kind="x"),
     "line_tax_category_is_known": change(line(), tax_category="x"),
     "line_recognition_is_known": change(line(), recognition="x"),
+    "line_rate_category_is_known": change(line(), rate_category="x"),
     "line_of_usage_has_its_snapshot": change(line("usage"), snapshot=None),
     "line_of_credit_names_another": change(line("fee"), kind="credit"),
     "line_has_a_price_or_needs_none": change(line(), price=None),
@@ -310,6 +331,7 @@ RULES: dict[str, Callable[[], Any]] = {
     ),
     "sold_add_on_withdrawn_exactly_with_a_reason": change(sold, withdrawn_because="x"),
     "sold_add_on_recognition_is_known": twice(sold, recognition="x", key="x"),
+    "sold_add_on_tax_category_is_known": twice(sold, tax_category="x", key="x"),
     "sold_add_on_bill_is_known": twice(sold, bill="x", key="x"),
     "sold_add_on_terms_never_change": change(sold, quantity=2),
     "sold_add_on_is_never_deleted": delete(lambda: make.sold_add_on(sold().subscription)),
@@ -330,6 +352,13 @@ RULES: dict[str, Callable[[], Any]] = {
     "allowance_delete_only_in_a_draft_invoice": delete(lambda: issued().allowances.get()),
     "tax_once_per_category_and_rate": twice(tax),
     "tax_category_is_known": change(tax, category="x"),
+    "tax_rate_of_a_known_category": change(tax, rate_category="x"),
+    "tax_rate_category_is_known": tax_rate(category="x"),
+    "tax_rate_from_0_to_100_percent": tax_rate(percent=101),
+    "tax_rate_of_nothing_where_nothing_is_taxed": tax_rate(category="zero"),
+    "tax_rate_ends_not_before_it_starts": tax_rate(valid_until=date(2026, 10, 31)),
+    "tax_rate_insert_overlaps_no_other": lambda: taxed_twice(valid_from=date(2026, 12, 1)),
+    "tax_rate_update_overlaps_no_other": prolonged,
     "tax_only_where_it_is_due": change(tax, amount=1),
     "tax_insert_only_in_a_draft_invoice": new_tax,
     "tax_update_only_in_a_draft_invoice": change(lambda: issued().taxes.get(), base=9),

@@ -26,7 +26,11 @@ def ada() -> Customer:
     """Ada Works with a subscription, INV-2026-000001, an event and one in quarantine."""
     with time_machine.travel(NOW, tick=False):
         buyer = make.customer(
-            "ada", name="Ada Works", legal_name="Ada Holding SE", vat_id="DE999", email="pay@ada.io"
+            "ada",
+            name="Ada Works",
+            legal_name="Ada Holding SE",
+            vat_id="DE999000009",
+            email="pay@ada.io",
         )
         Contact.objects.create(customer=buyer, email="grace@elsewhere.io")
         plan = make.plan("scale", name="Scale Plan")

@@ -172,6 +172,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "add_on_names_one_and_several": add_on(unit="day"),
     "add_on_recognition_is_known": add_on(recognition="as_used"),
     "add_on_status_is_known": add_on(status="x"),
+    "add_on_tax_category_is_known": add_on(tax_category="x"),
     "add_on_terms_never_change": lambda: AddOn.objects.filter(pk=make.add_on().pk).update(
         unit_amount=1
     ),
@@ -180,6 +181,7 @@ RULES: dict[str, Callable[[], Any]] = {
     ),
     "version_current_once_per_plan_and_currency": second_current_version,
     "version_interval_is_known": version(interval="fortnight"),
+    "version_tax_category_is_known": version(tax_category="x"),
     "version_billing_interval_is_known": version(billing_interval="fortnight"),
     "version_status_is_known": lambda: PlanVersion.objects.filter(pk=make.draft().pk).update(
         status="x", published_at=make.AT
@@ -197,6 +199,7 @@ RULES: dict[str, Callable[[], Any]] = {
         filters=[{"property": "region", "operator": "exists", "values": []}]
     ),
     "price_timing_is_known": price(timing="x"),
+    "price_tax_category_is_known": price(tax_category="x"),
     "price_overage_policy_is_known": price(overage_policy="x"),
     "price_proration_is_known": price(proration="x"),
     "price_has_a_unit_amount_or_says_it_otherwise": price(unit_amount=None),

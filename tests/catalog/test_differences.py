@@ -296,6 +296,7 @@ ALTERED: dict[str, tuple[PriceDraft, Any]] = {
     "discount_percent": (ALLOWED, D(5)),
     "overage_policy": (ALLOWED, "block"),
     "proration": (ALLOWED, "none"),
+    "tax_category": (ALLOWED, "reduced"),
 }
 """Each field of a price with one that has it and another value for it."""
 SILENT = {"id", "version", "position", "key", "dimensions"}

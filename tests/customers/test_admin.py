@@ -30,7 +30,7 @@ NEW = {
     "time_zone": "Europe/Berlin",
     "locale": "de-DE",
     "payment_terms_days": "30",
-    "tax_status": "standard",
+    "tax_status": "automatic",
     "contacts-TOTAL_FORMS": "0",
     "contacts-INITIAL_FORMS": "0",
 }

@@ -51,7 +51,7 @@ class TestCustomers:
             "time_zone": "UTC",
             "locale": "en",
             "payment_terms_days": 30,
-            "tax_status": "standard",
+            "tax_status": "automatic",
         }
         assert {**LEAST, **defaults}.items() <= created.items()
 
