@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet
 
 from billing.documents import document_path
+from billing.exchange import converted
 from billing.models import (
     BillingPeriod,
     DocumentSequence,
@@ -291,7 +292,22 @@ def _is_old(modified: float, at: datetime) -> bool:
     return modified < (at - LATE).timestamp()
 
 
+def _tax_in_books_that_differs(at: datetime) -> Iterator[Finding]:
+    """Find tax in the issuer's currency that is not the tax at the rate that stands beside it."""
+    stated = Invoice.objects.exclude(tax_in_books={}).order_by("pk")
+    for invoice in stated.iterator():
+        said = invoice.tax_in_books
+        who, what = f"invoice {invoice.uuid}", f"tax in {said['currency']}"
+        due = converted(invoice.tax_total, said)
+        yield from _differ(who, what, due, Decimal(said["amount"]))
+
+
 BOOKS = [
+    Invariant(
+        "tax_in_books_follows_from_its_rate",
+        "Tax in the issuer's currency is the tax at the exchange rate that is printed with it.",
+        _tax_in_books_that_differs,
+    ),
     Invariant(
         "invoices_add_up",
         "An invoice's net is its lines less its allowances, its tax that of its categories, its "

@@ -6,7 +6,7 @@ _EVERYTHING = (
     "billingrun billingperiod usagesnapshot periodcharge "
     "invoice invoiceline soldaddon taxsubtotal invoicedocument invoiceannex documentsequence "
     "lateusage planmove planmoverow openitem payment allocation refund writeoff "
-    "taxrate"
+    "taxrate exchangerate"
 )
 _DAILY = [
     *may("view", _EVERYTHING),
@@ -15,7 +15,7 @@ _DAILY = [
     "add_billingrun",
     "retry_billingperiod",
     "bill_lateusage",
-    *may("add change", "taxrate"),
+    *may("add change", "taxrate exchangerate"),
     *may("add confirm", "planmove"),
     *may("add allocate", "payment"),
 ]
@@ -29,7 +29,7 @@ GRANTS: Grants = {
         "write_off_lateusage",
         *may("reverse refund", "payment"),
         *may("add reverse", "writeoff"),
-        "delete_taxrate",
+        *may("delete", "taxrate exchangerate"),
     ],
     SUPPORT: may("view", _EVERYTHING),
     DEVELOPER: may("view", "billingrun billingperiod usagesnapshot"),

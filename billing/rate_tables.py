@@ -9,16 +9,19 @@ from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
-from billing.models import TaxRate
+from billing.models import ExchangeRate, TaxRate
 from catalog.models import RateCategory
+from catalog.money import CURRENCIES
 from config.base.csv import UnreadableTable, read_table
 from config.base.errors import Fault, Invalid
 from customers.parties import COUNTRIES
 
 TAX_COLUMNS = ("country", "category", "percent", "valid_from")
 TAX_COLUMNS_IF_YOU_LIKE = ("valid_until", "source")
+EXCHANGE_COLUMNS = ("base", "quote", "rate", "date", "source")
 MOST_ROWS = 5000
 _PERCENT = re.compile(r"[0-9]{1,3}([.,][0-9]{1,4})?", re.ASCII)
+_RATE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _UNTAXED = (RateCategory.ZERO, RateCategory.EXEMPT)
 
@@ -96,6 +99,47 @@ def _tax_rate(cells: Mapping[str, str]) -> tuple[TaxRate | None, str]:
         source=cells["source"][:200],
     )
     faults = list(rate_faults(rate))
+    return (None, faults[0].message) if faults else (rate, "")
+
+
+def read_exchange_rates(text: str) -> Iterator[tuple[int, ExchangeRate | None, str]]:
+    """Yield each row with its line: an unsaved rate, or None and what is wrong with the row.
+
+    :raises Invalid: if the text is no table of rates, or one of too many.
+    """
+    for line, cells in rows_of(text, EXCHANGE_COLUMNS, ()):
+        rate, wrong = _exchange_rate(cells)
+        yield line, rate, wrong
+
+
+def exchange_faults(rate: ExchangeRate) -> Iterator[Fault]:
+    """Find what of an exchange rate is at fault."""
+    for field in ("base", "quote"):
+        if getattr(rate, field) not in CURRENCIES:
+            message = "Choose an ISO 4217 currency, such as EUR."
+            yield Fault((field,), "unknown_currency", message)
+    if rate.base == rate.quote:
+        yield Fault(("quote",), "same_currency", "Name two currencies.")
+    if rate.rate <= 0:
+        yield Fault(("rate",), "out_of_range", "A rate is above 0.")
+    if not rate.source.strip():
+        yield Fault(("source",), "required", "Say who published it: invoices print it.")
+
+
+def _exchange_rate(cells: Mapping[str, str]) -> tuple[ExchangeRate | None, str]:
+    day, text = read_day(cells["date"]), cells["rate"]
+    if not _RATE.fullmatch(text):
+        return None, f"“{text}” is no rate, such as 1.0842."
+    if day is None:
+        return None, f"“{cells['date']}” is no day: write 2026-12-31."
+    rate = ExchangeRate(
+        base=cells["base"],
+        quote=cells["quote"],
+        rate=Decimal(text),
+        date=day,
+        source=cells["source"][:200],
+    )
+    faults = list(exchange_faults(rate))
     return (None, faults[0].message) if faults else (rate, "")
 
 

@@ -80,6 +80,12 @@ SECTIONS: dict[str, list[Place]] = {
         Place("Issuers", "storefront", "customers.issuer", "You, as your invoices say it"),
         Place("Tax rates", "percent", "billing.taxrate", "What each country charges, since when"),
         Place(
+            "Exchange rates",
+            "currency_exchange",
+            "billing.exchangerate",
+            "For tax in the currency of your books",
+        ),
+        Place(
             "Number sequences",
             "format_list_numbered",
             "billing.documentsequence",

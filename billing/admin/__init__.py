@@ -1,7 +1,8 @@
-"""The admin of billing: invoices and what is done with them, runs, periods, sold add-ons, number sequences, tax rates."""
+"""The admin of billing: invoices and what is done with them, runs, periods, sold add-ons, number sequences, tax and exchange rates."""
 
 from billing.admin import (
     add_ons,
+    exchange_rates,
     invoices,
     late,
     life,
@@ -14,6 +15,7 @@ from billing.admin import (
 
 __all__ = [
     "add_ons",
+    "exchange_rates",
     "invoices",
     "late",
     "life",

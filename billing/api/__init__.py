@@ -3,7 +3,25 @@
 Owns what a caller reads and may ask for; each view calls one service and nudges its task.
 """
 
-from billing.api import add_ons, invoices, late, life, periods, runs, tax_rates, taxed, upcoming
+from billing.api import (
+    add_ons,
+    exchange_rates,
+    invoices,
+    late,
+    life,
+    periods,
+    runs,
+    tax_rates,
+    taxed,
+    upcoming,
+)
 
-routes = [*runs.routes, *invoices.routes, *add_ons.routes, *late.routes, *tax_rates.routes]
+routes = [
+    *runs.routes,
+    *invoices.routes,
+    *add_ons.routes,
+    *late.routes,
+    *tax_rates.routes,
+    *exchange_rates.routes,
+]
 urlpatterns = [*periods.urlpatterns, *upcoming.urlpatterns, *life.urlpatterns, *taxed.urlpatterns]

@@ -112,6 +112,7 @@ def invoice_answer(shown: Shown, *, locale: str) -> dict[str, Any]:
         "total": _amount(invoice.total, places),
         "amount_due": _amount(_due(invoice), places),
         "taxes": [_tax(tax, places) for tax in shown.taxes],
+        "tax_in_books": invoice.tax_in_books or None,
         "seller": _party(invoice.seller) if is_numbered else None,
         "buyer": _party(invoice.buyer) if is_numbered else None,
         "run": invoice.run.uuid if invoice.run else None,

@@ -192,6 +192,18 @@ class InvoiceTaxSerializer(serializers.Serializer[Any]):
     basis = serializers.CharField(help_text="Why this tax applies, in words.")
 
 
+class TaxInBooksSerializer(serializers.Serializer[Any]):
+    """Tax in the currency of the issuer's books: 1 `base` = `rate` `quote`."""
+
+    currency = serializers.CharField()
+    amount = QuantityString(minimum=None)
+    base = serializers.CharField()
+    quote = serializers.CharField()
+    rate = QuantityString()
+    date = serializers.DateField(help_text="The last one known on or before the issue date.")
+    source = serializers.CharField()  # type: ignore[assignment]
+
+
 class PostalAddressSerializer(serializers.Serializer[Any]):
     line1 = serializers.CharField()
     line2 = serializers.CharField()
@@ -255,6 +267,10 @@ class InvoiceSerializer(serializers.Serializer[Any]):
         help_text="The total less what was paid, credited and written off; 0 if void or discarded."
     )
     taxes = InvoiceTaxSerializer(many=True)
+    tax_in_books = TaxInBooksSerializer(
+        allow_null=True,
+        help_text="`tax_total` in the issuer's currency; null in the same one, and until issued.",
+    )
     seller = PartySerializer(allow_null=True, help_text="null until it is issued.")
     buyer = PartySerializer(allow_null=True, help_text="null until it is issued.")
     run = serializers.UUIDField(allow_null=True, help_text="The billing run that drafted it.")

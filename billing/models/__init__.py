@@ -3,6 +3,7 @@ what is owed and was paid."""
 
 from billing.models.add_ons import BillWhen, SaleStatus, SoldAddOn
 from billing.models.annexes import InvoiceAnnex
+from billing.models.exchange import ExchangeRate
 from billing.models.invoices import (
     DocumentSequence,
     Invoice,
@@ -46,6 +47,7 @@ __all__ = [
     "BillingPeriod",
     "BillingRun",
     "DocumentSequence",
+    "ExchangeRate",
     "HeldFor",
     "Invoice",
     "InvoiceAllowance",

@@ -108,6 +108,11 @@ class Invoice(models.Model):
     currency = models.CharField(max_length=3)
     seller = models.JSONField(default=dict)
     buyer = models.JSONField(default=dict)
+    tax_in_books = models.JSONField(
+        default=dict,
+        help_text="The tax in the currency of the seller's books, with the rate; empty: the same "
+        "currency, or no tax.",
+    )
     net_total = amount_field()
     tax_total = amount_field()
     total = amount_field()

@@ -100,7 +100,7 @@ def present(
         totals=tuple(_totals(invoice, allowances, taxes, names, reader)),
         taxes=tuple(_tax(tax, seller, reader) for tax in taxes),
         tax_sum=_tax_sum(invoice, reader) if len(taxes) > 1 else None,
-        tax_notes=tuple(_tax_notes(taxes, reader)),
+        tax_notes=(*_tax_notes(taxes, reader), *_tax_in_books(invoice, reader)),
         questions=tuple(_questions(invoice, seller, reader)),
         footer=tuple(_footer(seller, reader)),
         identifier=invoice.uuid.hex,
@@ -339,6 +339,22 @@ def _tax_sum(invoice: Invoice, reader: Reader) -> TaxView:
         tax=reader.rounded(invoice.tax_total),
         gross=reader.rounded(invoice.total),
     )
+
+
+def _tax_in_books(invoice: Invoice, reader: Reader) -> Iterator[str]:
+    """Say what the tax is in the currency of the seller's books, and by which rate."""
+    if said := invoice.tax_in_books:
+        books = Reader(reader.tag, said["currency"])
+        yield reader.say(
+            "tax_in_books",
+            currency=said["currency"],
+            amount=books.money(Decimal(said["amount"])),
+            base=said["base"],
+            quote=said["quote"],
+            rate=reader.number(Decimal(said["rate"])),
+            source=clean(said["source"]),
+            date=reader.day(date.fromisoformat(said["date"])),
+        )
 
 
 def _tax_notes(taxes: Iterable[TaxSubtotal], reader: Reader) -> Iterator[str]:

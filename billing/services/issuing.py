@@ -25,6 +25,7 @@ from billing.drafting import (
     late_charges,
     write_drafts,
 )
+from billing.exchange import keep_tax_in_books
 from billing.history import earlier_usage, period_key
 from billing.late_usage.finding import Late, find_late, policy, told
 from billing.late_usage.settled import settling
@@ -76,6 +77,7 @@ FROZEN = [
     "issue_date",
     "due_date",
     "template_version",
+    "tax_in_books",
 ]
 
 
@@ -145,6 +147,7 @@ def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor)
     :raises InvoiceNotDraft: if one is issued, void or discarded; then none is issued.
     :raises DraftOutdated: if the tax of one is no longer that of its parties; then none is issued.
     :raises VatIdMissing: if a reverse charge can't name both parties' VAT IDs; then none is issued.
+    :raises ExchangeRateMissing: if tax can't be told in an issuer's currency; then none is issued.
     """
     invoices = _locked(invoice_ids)
     for invoice in invoices:
@@ -155,6 +158,7 @@ def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor)
     _check_taxes(invoices, issuers)
     for issuer_id in sorted(by_issuer):
         _number(issuers[issuer_id], by_issuer[issuer_id], as_of=as_of)
+    keep_tax_in_books(invoices, issuers)
     update_rows(invoices, FROZEN)
     open_items(invoices)
     payloads = {str(invoice.uuid): {"id": invoice.pk} for invoice in invoices}

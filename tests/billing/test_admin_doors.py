@@ -20,7 +20,16 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLResolver, get_resolver
 
-from billing.models import BillingRun, Invoice, InvoiceLine, LateUsage, MoveWhen, PlanMove, TaxRate
+from billing.models import (
+    BillingRun,
+    ExchangeRate,
+    Invoice,
+    InvoiceLine,
+    LateUsage,
+    MoveWhen,
+    PlanMove,
+    TaxRate,
+)
 from billing.services import issuing, moving
 from catalog.models import PlanVersion
 from config.base.audit import SYSTEM
@@ -94,6 +103,7 @@ NEEDED = {
     "billing/lateusage/*/bill/": "billing.bill_lateusage",
     "billing/lateusage/*/write-off/": "billing.write_off_lateusage",
     "billing/taxrate/import/": "billing.add_taxrate",
+    "billing/exchangerate/import/": "billing.add_exchangerate",
     "billing/planmove/start/": "billing.add_planmove",
     "billing/planmove/*/progress/": "billing.view_planmove",
     "billing/planmove/*/continue/": "billing.add_planmove",
@@ -138,6 +148,9 @@ def _a_row_of_everything() -> Any:
         Outbox.objects.create(kind="mail", key="1", due_at=NOW)
         make.coupon()
         TaxRate.objects.create(country="DE", percent=19, valid_from=NOW.date())
+        ExchangeRate.objects.create(
+            base="EUR", quote="USD", rate=1, date=NOW.date(), source="a bank"
+        )
         make.sold_add_on(subscription)
         preview(version, make.published(make.flat()))
         AccessAttempt.objects.create(username="x", ip_address="192.0.2.1", failures_since_start=1)

@@ -125,6 +125,7 @@ class TestRead:
                     "the seller’s. The standard rate of the issuer applies.",
                 }
             ],
+            "tax_in_books": None,
             "seller": None,
             "buyer": None,
             "run": str(run.uuid),

@@ -214,6 +214,11 @@ def a_tax_lost() -> None:
     TaxSubtotal.objects.filter(invoice=fee().invoice).delete()
 
 
+def tax_at_another_rate() -> None:
+    said = {"currency": "USD", "base": "EUR", "quote": "USD", "rate": "2", "amount": "1.00"}
+    change(Invoice.objects.get(number="INV-2026-000001"), tax_in_books=said)
+
+
 CORRUPTIONS: list[tuple[Callable[[], object], set[str]]] = [
     (lambda: change(fee(), net=Decimal("498.99")),
      {"invoices_add_up", "taxes_follow_from_lines", "lines_are_what_their_rows_come_to"}),
@@ -221,6 +226,7 @@ CORRUPTIONS: list[tuple[Callable[[], object], set[str]]] = [
     (lambda: change(a(InvoiceAllowance), amount=1), {"invoices_add_up", "taxes_follow_from_lines"}),
     (lambda: change(a(TaxSubtotal), base=1), {"taxes_follow_from_lines"}),
     (lambda: change(a(TaxSubtotal), amount=1), {"taxes_follow_from_lines", "invoices_add_up"}),
+    (tax_at_another_rate, {"tax_in_books_follows_from_its_rate"}),
     (a_tax_lost, {"taxes_follow_from_lines", "invoices_add_up"}),
     (a_row_s_amount, {"lines_are_what_their_rows_come_to"}),
     (the_residue, {"lines_are_what_their_rows_come_to"}),

@@ -18,6 +18,7 @@ from billing.models import (
     BillingRun,
     BillWhen,
     DocumentSequence,
+    ExchangeRate,
     Invoice,
     InvoiceAllowance,
     InvoiceAnnex,
@@ -233,6 +234,11 @@ def tax_rate(**fields: Any) -> Callable[[], Any]:
     return lambda: TaxRate.objects.create(**terms)
 
 
+def exchange_rate(**fields: Any) -> Callable[[], Any]:
+    terms = {"base": "EUR", "quote": "USD", "rate": 2, "date": FIRST, "source": "a bank"}
+    return lambda: ExchangeRate.objects.create(**terms | fields)
+
+
 def taxed_twice(**fields: Any) -> None:
     tax_rate()()
     tax_rate(**fields)()
@@ -353,6 +359,10 @@ RULES: dict[str, Callable[[], Any]] = {
     "tax_once_per_category_and_rate": twice(tax),
     "tax_category_is_known": change(tax, category="x"),
     "tax_rate_of_a_known_category": change(tax, rate_category="x"),
+    "exchange_rate_above_zero": exchange_rate(rate=0),
+    "exchange_rate_between_two_currencies": exchange_rate(quote="EUR"),
+    "exchange_rate_names_its_source": exchange_rate(source=""),
+    "exchange_rate_once_per_pair_and_day": lambda: [exchange_rate()() for _ in range(2)],
     "tax_rate_category_is_known": tax_rate(category="x"),
     "tax_rate_from_0_to_100_percent": tax_rate(percent=101),
     "tax_rate_of_nothing_where_nothing_is_taxed": tax_rate(category="zero"),
