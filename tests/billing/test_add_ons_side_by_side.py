@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal as D
-from threading import Barrier
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -18,12 +14,13 @@ from billing.services.closing import close_subscriptions
 from billing.services.issuing import InvoiceNotDraft, issue_invoices
 from billing.services.one_offs import bill_one_offs
 from config.base.audit import SYSTEM
-from config.base.errors import KeyTaken, Refusal
+from config.base.errors import Refusal
 from config.base.invariants import audit
 from customers.models import Subscription
 from customers.services import end_subscription
 from tests import factories as make
 from tests.billing.months import close
+from tests.billing.side_by_side import at_once
 
 pytestmark = [
     pytest.mark.postgresql,
@@ -38,23 +35,6 @@ LATER = datetime(2026, 12, 5, tzinfo=UTC)
 def subscribed() -> Subscription:
     buyer = make.customer(manual_approval=True)
     return make.subscription(buyer, make.published(make.flat(amount="100")), starts_on=NOV)
-
-
-def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Call all of these at the same moment; give what each returned or refused."""
-    start = Barrier(len(calls))
-
-    def run(call: Callable[[], Any]) -> Any:
-        try:
-            start.wait()
-            return call()
-        except (Refusal, KeyTaken) as refusal:
-            return refusal
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
 
 
 def charged() -> int:
