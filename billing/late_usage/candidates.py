@@ -14,8 +14,9 @@ from billing.models import OUTSTANDING, LateUsage, LineKind, PeriodStatus
 from billing.models.invoices import UNISSUED
 from metering.querysets import Watch, changed
 
-COMMITS_WITHIN = timedelta(minutes=10)
-"""How long after its arrival usage may become visible: no transaction that stores some lasts longer."""
+COMMITS_WITHIN = timedelta(hours=1)
+"""How long after its arrival, by another computer's clock, usage may become visible: no transaction
+that stores some lasts nearly as long, and no two clocks are so far apart."""
 
 Key = tuple[int, int]
 """A period and a metric."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as D
 from random import Random
 from threading import Event, Thread
@@ -104,7 +104,8 @@ def test_what_is_not_committed_when_the_period_closes_is_late_not_lost(ada: Subs
 
     def sender() -> None:
         with transaction.atomic():
-            use(ada, USED, id="in-between", calls=3)
+            arrived = OVER - timedelta(minutes=50)
+            use(ada, USED, id="in-between", received_at=arrived, calls=3)
             written.set()
             assert closed.wait(30)
         connection.close()
