@@ -138,6 +138,30 @@ def charge_ahead(
     yield from _with_minimum(_line(price, period, own, rated), rated)
 
 
+def charge_rest(
+    price: Price,
+    value: pricing.Price,
+    period: BillingPeriod,
+    own: ServicePeriod,
+    changes: Sequence[tuple[date, Decimal]],
+    exponent: int,
+    *,
+    since: date | None,
+    billed: Decimal | None,
+) -> Iterator[InvoiceLine]:
+    """Charge what is left of a period that was billed in advance only until `since`; None: to its end.
+
+    For as many units as were `billed`; None: those it started with.
+    """
+    if since is None or since >= own.end_date:
+        return
+    quantity = quantity_on(own.start_date, changes) if billed is None else billed
+    part = _part(price, since, own.end_date, own)
+    rated = rate(value, quantity, exponent=exponent, part=part)
+    rest = Level(since, own.end_date, quantity)
+    yield from _with_minimum(_line(price, period, own, rated, level=rest), rated)
+
+
 def charge_increases(
     price: Price,
     value: pricing.Price,

@@ -5,10 +5,11 @@ The close, the upcoming invoice and every preview call `compose`; it reads no ta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from itertools import chain
 
 from billing.add_ons import add_on_line
 from billing.calculation import Tax, Taxed, Totals, add_up, totals
@@ -16,6 +17,7 @@ from billing.charging import (
     charge_afterwards,
     charge_ahead,
     charge_increases,
+    charge_rest,
     charge_usage,
     owned,
 )
@@ -171,10 +173,15 @@ def _afterwards(
     """Yield what is charged for a period once it is over: usage, and what was added in it."""
     for price, value, own_since in ended.offer.prices:
         stated, own = changes.get(price.key, []), ended.service_period(price)
+        lines: Iterable[InvoiceLine]
         if price.timing == Timing.ADVANCE:
             billed = ended.billed_units.get(price.key)
-            lines = charge_increases(
-                price, value, ended.period, own, stated, exponent, billed=billed
+            until = ended.billed_until.get(price.key)
+            lines = chain(
+                charge_rest(
+                    price, value, ended.period, own, stated, exponent, since=until, billed=billed
+                ),
+                charge_increases(price, value, ended.period, own, stated, exponent, billed=billed),
             )
         elif not own.ends_with(ended.period):
             continue  # it is charged where its own interval ends (R4)

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import chain
 
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from billing.add_ons import Sales, claim
 from billing.calculation import Taxed
@@ -35,7 +35,7 @@ from billing.offers import Served
 from billing.parties import buyer_of, payer_of, seller_of
 from billing.rates import Taxation
 from billing.unused import UnusedFees
-from catalog.models import Timing
+from catalog.models import Proration, Timing
 from catalog.money import EXACT, ZERO
 from config.base import audit
 from config.base.audit import SYSTEM
@@ -169,6 +169,7 @@ def compose_all(
     subscriptions = {draft.subscription.pk: draft.subscription for draft in drafts}.values()
     first_parts = [draft.ended[0] for draft in drafts if draft.ended]
     due, units = begun_with_a_change(first_parts), billed_units(first_parts)
+    until = billed_until(first_parts)
     spending, unused = Spending(subscriptions), UnusedFees(subscriptions)
     beside: dict[str, list[Taxed]] = defaultdict(list)
     for group, invoice in (open_groups or {}).items():
@@ -188,6 +189,7 @@ def compose_all(
                 part._replace(
                     fee_is_due=part.fee_is_due or part.period.pk in due,
                     billed_units=units.get(part.period.pk, {}),
+                    billed_until=until.get(part.period.pk, {}),
                 )
                 for part in draft.ended
             ],
@@ -319,6 +321,28 @@ def billed_units(served: Iterable[Served]) -> dict[int, dict[str, Decimal]]:
     )
     for period, key, quantity in lines.values_list("period", "price__key", "quantity"):
         found[period][key] = quantity
+    return found
+
+
+def billed_until(served: Iterable[Served]) -> dict[int, dict[str, date]]:
+    """Return, by period and price, until when advance fees were billed that end before what they are for.
+
+    That is so where a draft was issued that charged until a change or an end which was taken back
+    since: the rest is due at the period's end.
+    """
+    ended = {one.period.pk: one for one in served if one.period.pk}
+    found: dict[int, dict[str, date]] = defaultdict(dict)
+    lines = _billed_before(ended).filter(
+        Q(service_end__lt=F("period__end_date")) | ~Q(price__interval=""),
+        kind=LineKind.FEE,
+        price__timing=Timing.ADVANCE,
+        price__proration=Proration.DAYS,
+        price__version=F("period__phase__plan_version"),
+    )
+    for period, key, until in lines.order_by("service_end").values_list(
+        "period", "price__key", "service_end"
+    ):
+        found[period][key] = until
     return found
 
 

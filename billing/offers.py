@@ -115,7 +115,8 @@ class Served(NamedTuple):
     """A period, the offer it is billed under, and what was measured in it, by metric.
 
     `fee_is_due` says that its advance fee was not billed ahead, since it began with a change;
-    `billed_units` how many were billed ahead, by the price's key, where that changed on its first day.
+    `billed_units` how many were billed ahead, by the price's key, where that changed on its first day;
+    `billed_until` how far, where that is not to its end.
     """
 
     period: BillingPeriod
@@ -123,6 +124,7 @@ class Served(NamedTuple):
     snapshots: Mapping[int, UsageSnapshot] = {}
     fee_is_due: bool = False
     billed_units: Mapping[str, Decimal] = {}
+    billed_until: Mapping[str, date] = {}
 
     def service_period(self, price: Price) -> ServicePeriod:
         """Return what a price is charged for in this period, or across it (R4)."""

@@ -18,7 +18,7 @@ from config.base.audit import SYSTEM
 from config.base.invariants import audit
 from customers.models import Customer
 from tests import factories as make
-from tests.billing.test_add_ons_side_by_side import at_once
+from tests.billing.side_by_side import at_once
 
 pytestmark = [
     pytest.mark.postgresql,

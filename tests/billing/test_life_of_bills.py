@@ -170,8 +170,8 @@ class Life(RuleBasedStateMachine):
         self.accounts[name].calls[id] = (day, calls)
         return name, id
 
-    @rule(targets=[sent], name=names, days_ago=days_ago, calls=calls)
-    def send_more(self, name: str, days_ago: int, calls: int) -> tuple[str, str]:
+    @rule(target=sent, name=names, days_ago=days_ago, calls=calls)
+    def send_more(self, name: str, days_ago: int, calls: int) -> Any:
         """Usage is what happens most."""
         return self.send(name, days_ago, calls)
 
@@ -187,12 +187,13 @@ class Life(RuleBasedStateMachine):
     def adjust(self, event: tuple[str, str], calls: int | None) -> None:
         """Void it, or let it count with other calls."""
         name, id = event
-        key, told = UUID(bytes=event_key("life", id)), {"reason": "A test.", "at": self.now}
+        key = UUID(bytes=event_key("life", id))
+        told: dict[str, Any] = {"reason": "A test.", "at": self.now, "actor": SYSTEM}
         day, _ = self.accounts[name].calls.pop(id)
         if calls is None:
-            void_events(keys=[key], actor=SYSTEM, **told)
+            void_events(keys=[key], **told)
         else:
-            replace_event(key=key, data={"calls": calls}, actor=SYSTEM, **told)
+            replace_event(key=key, data={"calls": calls}, **told)
             self.accounts[name].calls[id] = (day, calls)
 
     @rule(name=names, when=st.sampled_from([When.IMMEDIATE, When.IMMEDIATE, When.AT_PERIOD_END]))
@@ -326,7 +327,7 @@ class Life(RuleBasedStateMachine):
 
 def test_every_cent_is_billed_once() -> None:
     with override_settings(LATE_USAGE_DAYS=4000):
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             Life,
             settings=settings(
                 max_examples=EXAMPLES,

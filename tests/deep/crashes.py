@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def picture() -> list[str]:
         documents = InvoiceDocument.objects.filter(invoice=invoice).count()
         owner = invoice.lines.all()[0].subscription.key
         shown.append(f"{owner} {invoice.status} {invoice.total} {lines} {documents}")
-    shown += sorted(Invoice.objects.exclude(number=None).values_list("number", flat=True))
+    shown += [f"{number}" for number in Invoice.objects.values_list("number", flat=True)]
     late = LateUsage.objects.values_list("period__subscription__key", "status", "amount")
     shown += [str(row) for row in late]
     shown += [str(row) for row in BillingRun.objects.values_list("as_of", "status")]
@@ -228,7 +229,7 @@ def main() -> None:
     started, points = time.monotonic(), range(1, steps + 1, given.every)
     for at in points:
         fresh(KILLED)
-        if (code := in_child(KILLED, lambda at=at: close_and_die(at))) != DIED:
+        if (code := in_child(KILLED, partial(close_and_die, at))) != DIED:
             sys.exit(f"step {at}: ended with {code}, not by dying")
         # After an hour the document that the dead process had claimed is free again.
         succeed(in_child(KILLED, lambda: close(AS_OF, after=timedelta(hours=1))))
