@@ -18,6 +18,7 @@ class BillingConfig(AppConfig):
             life,
             move_start,
             overview,
+            preview,
         )
         from billing.books import BOOKS  # noqa: PLC0415
         from billing.groups import GRANTS  # noqa: PLC0415
@@ -33,7 +34,11 @@ class BillingConfig(AppConfig):
         from config.base.groups import grant_after_migrate  # noqa: PLC0415
         from config.base.guards import install_after_migrate  # noqa: PLC0415
         from config.base.invariants import INVARIANTS  # noqa: PLC0415
-        from customers.admin import CUSTOMER_PANELS, SUBSCRIPTION_PANELS  # noqa: PLC0415
+        from customers.admin import (  # noqa: PLC0415
+            CUSTOMER_PANELS,
+            ISSUER_PANELS,
+            SUBSCRIPTION_PANELS,
+        )
         from metering.services.archive import UNSETTLED  # noqa: PLC0415
 
         post_migrate.connect(install_after_migrate([*WAITS, *GUARDS]), sender=self, weak=False)
@@ -56,6 +61,7 @@ class BillingConfig(AppConfig):
             customer_panels.invoices_panel,
             customer_panels.tax_panel,
         ]
+        ISSUER_PANELS.append(preview.preview_panel)
         SUBSCRIPTION_PANELS.insert(1, customer_panels.subscription_running_panel)
         SUBSCRIPTION_PANELS.insert(1, life.life_panel)
         SUBSCRIPTION_PANELS.insert(3, life.waiting_panel)

@@ -1,7 +1,7 @@
 """Invoices as PDF, kept under their own hash, and terms; the only importer of WeasyPrint.
 
 The same view gives the same bytes, on any day (R28). Nothing is fetched while rendering but the
-packaged fonts.
+packaged fonts and the seller's kept logo.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import atexit
 import gc
 import hashlib
+import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar, NamedTuple
@@ -23,18 +25,25 @@ from django.conf import settings
 from django.template.loader import render_to_string
 
 from billing.annexes import Annex, annex_of, keep_annex
+from billing.glyphs import FONTS, Printable, described, printable
 from billing.models import Invoice, InvoiceDocument, InvoiceStatus
 from billing.presentation import InvoiceView, present
 from billing.presentation.colours import palette
+from billing.presentation.invoice import LOGO
 from billing.presentation.reader import clean
 from catalog.plan_terms import Section
+from config.base import audit
+from config.base.audit import SYSTEM
 from config.base.errors import Refusal
+from customers.models import Logo
 
-FONTS = Path(__file__).with_name("fonts")
+logger = logging.getLogger(__name__)
 # A browser's own viewer needs styles; nothing in a PDF may fetch or run.
 PDF_POLICY = (
     "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 )
+
+_MARKED_FOR = 24 * 3600  # seconds: a draft or void invoice is printed again after that
 
 # One font configuration serves the whole process, and Pango's is not made for two threads at once.
 _rendering = Lock()
@@ -66,8 +75,14 @@ def render(view: InvoiceView) -> bytes:
 
     :raises PdfEngineMissing: if Pango or HarfBuzz is not installed.
     """
-    engine = _engine()
-    return _laid_out(engine, html_of(view), bytes.fromhex(view.identifier))
+    _engine()  # says first what this machine lacks
+    return _printed(view, printable(html_of(view)))
+
+
+def _printed(view: InvoiceView, said: Printable) -> bytes:
+    if said.missing:
+        logger.warning("%s: no font has %s", view.title, described(said.missing))
+    return _laid_out(_engine(), said.text, bytes.fromhex(view.identifier))
 
 
 def html_of(view: InvoiceView) -> str:
@@ -140,10 +155,60 @@ def pdf_of(invoice: Invoice) -> bytes:
     :raises DocumentDamaged: if the kept bytes are not what was kept.
     """
     if invoice.status != InvoiceStatus.ISSUED:
-        loaded = Invoice.objects.with_lines().get(pk=invoice.pk)
-        return render(_view(loaded, annex_of(loaded)))
+        view = _marked(invoice.pk)
+        return _marked_pdf(view) or render(view)
     document = next(iter(invoice.documents.all()), None) or store_document(invoice.pk)
     return _kept(document)
+
+
+def made_pdf(invoice: Invoice) -> bytes | None:
+    """Return the PDF of an invoice if it is made already, and lay nothing out here.
+
+    :raises DocumentDamaged: if the kept bytes are not what was kept.
+    """
+    if invoice.status != InvoiceStatus.ISSUED:
+        return _marked_pdf(_marked(invoice.pk))
+    document = invoice.documents.first()
+    return _kept(document) if document else None
+
+
+def make_pdf(invoice_id: int) -> None:
+    """Make the PDF of an invoice, for whoever asks next: kept, or for a day where it is marked.
+
+    :raises PdfEngineMissing: if it can't be rendered.
+    """
+    try:
+        store_document(invoice_id)
+    except DocumentNotIssued:
+        view = _marked(invoice_id)
+        path = _marked_path(view)
+        if not path.exists():
+            _write(path, render(view))
+        _forget_marked(path.parent, since=time.time() - _MARKED_FOR)
+
+
+def _marked(invoice_id: int) -> InvoiceView:
+    """Return the view of an invoice that is printed with its mark."""
+    invoice = Invoice.objects.with_lines().get(pk=invoice_id)
+    return _view(invoice, annex_of(invoice))
+
+
+def _marked_pdf(view: InvoiceView) -> bytes | None:
+    path = _marked_path(view)
+    return path.read_bytes() if path.exists() else None
+
+
+def _marked_path(view: InvoiceView) -> Path:
+    """Return where such a PDF is, under the hash of what it says: a redrawn draft has another."""
+    said = hashlib.sha256(html_of(view).encode()).hexdigest()
+    return Path(settings.DATA_DIR) / "drafts" / f"{said}.pdf"
+
+
+def _forget_marked(folder: Path, *, since: float) -> None:
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < since:
+                path.unlink()
 
 
 def store_document(invoice_id: int) -> InvoiceDocument:
@@ -160,12 +225,18 @@ def store_document(invoice_id: int) -> InvoiceDocument:
         return document
     if invoice.status != InvoiceStatus.ISSUED:
         raise DocumentNotIssued(f"{invoice} is not issued, so there is no document to keep.")
-    pdf = render(_view(invoice, keep_annex(invoice)))
+    view = _view(invoice, keep_annex(invoice))
+    _engine()  # says first what this machine lacks
+    said = printable(html_of(view))
+    pdf = _printed(view, said)
     sha256 = hashlib.sha256(pdf).hexdigest()
     _write(document_path(sha256), pdf)
-    document, _ = InvoiceDocument.objects.get_or_create(
+    document, is_new = InvoiceDocument.objects.get_or_create(
         invoice=invoice, defaults={"sha256": sha256, "size_bytes": len(pdf)}
     )
+    if is_new and said.missing:
+        note = f"No font has {described(said.missing)}: left out, or printed as “?”."
+        audit.record(actor=SYSTEM, action="printed incompletely", subject=invoice, note=note)
     return document
 
 
@@ -245,11 +316,13 @@ def _engine() -> _Engine:
         ) from error
 
     class PackagedOnly(URLFetcher):  # type: ignore[misc] # the library has no types
-        """Answers packaged fonts and pictures that are inline already; refuses all else."""
+        """Answers packaged fonts, kept logos and pictures that are inline; refuses all else."""
 
         def fetch(self, url: str, headers: Any = None) -> Any:
             if url.startswith("data:image/"):
                 return super().fetch(url, headers)
+            if url.startswith(LOGO):
+                return URLFetcherResponse(url, _logo(url.removeprefix(LOGO)))
             name = url.removeprefix("fonts:")
             if name != url and name in _packaged():
                 return URLFetcherResponse(url, (FONTS / name).read_bytes())
@@ -266,6 +339,15 @@ def _engine() -> _Engine:
         _engine.cache_clear
     )  # lets the fonts' temporary folder go while that still works
     return _Engine(weasyprint.HTML, FatalURLFetchingError, fetcher, fonts, stylesheet)
+
+
+@lru_cache(maxsize=32)
+def _logo(sha256: str) -> bytes:
+    """Return a seller's picture, which stays the same under its hash."""
+    found = Logo.objects.filter(pk=sha256).values_list("png", flat=True).first()
+    if found is None:
+        raise FetchRefused(f"No such logo: {sha256[:64]}")
+    return bytes(found)
 
 
 @cache

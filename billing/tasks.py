@@ -14,8 +14,9 @@ from celery import current_app, shared_task
 from django.db import transaction
 from django.utils import timezone
 
+from billing import documents
 from billing.deliveries import settle_rendered
-from billing.models import BillingRun, MoveStatus, PlanMove, RunStatus
+from billing.models import BillingRun, Invoice, MoveStatus, PlanMove, RunStatus
 from billing.services import lateness, moving, runs
 from billing.services.closing import begin_periods
 from billing.services.one_offs import bill_one_offs
@@ -37,6 +38,26 @@ def nudge_outbox() -> None:
     """After the commit, let a worker deliver the outbox; without a broker, it waits to be asked."""
     if not current_app.conf.task_always_eager:
         transaction.on_commit(lambda: nudge(deliver_outbox), robust=True)
+
+
+def printed(invoice: Invoice) -> bytes | None:
+    """Return an invoice's PDF; where workers make it and it is not made yet, ask one: None.
+
+    :raises PdfEngineMissing: if it has to be rendered here and can't be.
+    :raises DocumentDamaged: if the kept bytes are not what was kept.
+    """
+    if current_app.conf.task_always_eager:
+        return documents.pdf_of(invoice)
+    pdf = documents.made_pdf(invoice)
+    if pdf is None:
+        nudge(make_pdf, invoice.pk)
+    return pdf
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def make_pdf(invoice_id: int) -> None:
+    """Make the PDF of an invoice that somebody waits for."""
+    documents.make_pdf(invoice_id)
 
 
 @shared_task  # type: ignore[untyped-decorator]

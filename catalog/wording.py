@@ -1,4 +1,4 @@
-"""Steps and rules in the reader's language (R34): English and German words, any locale's numbers.
+"""Steps and rules in the reader's language (R34): words of four languages, any locale's numbers.
 
 Owns the words around a price. Does not compute: it is given steps and prices as data. A language
 without a table of its own gets English words with its own number format.
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from babel import Locale, UnknownLocaleError
 from babel.numbers import format_decimal
 
+from catalog.french import FRENCH
 from catalog.money import EXACT, Exact, plain, round_half_up
 from catalog.pricing import (
     DayFraction,
@@ -29,6 +30,7 @@ from catalog.pricing import (
     Tier,
     Volume,
 )
+from catalog.spanish import SPANISH
 
 WORDS: dict[str, dict[str, str]] = {
     "en": {
@@ -177,6 +179,8 @@ WORDS: dict[str, dict[str, str]] = {
         "rule both": "Mindestens {minimum}, höchstens {maximum}.",
         "rule discount": "{percent} % Rabatt.",
     },
+    "fr": FRENCH,
+    "es": SPANISH,
 }
 
 COMPARED = {

@@ -74,6 +74,26 @@ class Party(models.Model):
         abstract = True
 
 
+class Logo(models.Model):
+    """A seller's logo as it was drawn anew, named by the SHA-256 of its PNG; kept for ever.
+
+    Invoices name it, and are to look the same whenever they are rendered (R28).
+    """
+
+    sha256 = models.CharField(max_length=64, primary_key=True)
+    png = models.BinaryField()
+    width = models.PositiveSmallIntegerField()
+    height = models.PositiveSmallIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("sha256",)
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.width} × {self.height} pixels"
+
+
 class Issuer(Party):
     """The legal seller whose invoices these are."""
 
@@ -123,6 +143,27 @@ class Issuer(Party):
         choices=Consolidation,
         default=Consolidation.PER_SUBSCRIPTION,
         help_text="For customers with several subscriptions, unless one says otherwise.",
+    )
+    logo = models.ForeignKey(
+        Logo, on_delete=models.PROTECT, null=True, blank=True, related_name="issuers"
+    )
+    legal_text = models.TextField(
+        blank=True,
+        max_length=2000,
+        help_text="Printed below the charges, a paragraph per line: terms, retention of title.",
+    )
+    footer_text = models.CharField(
+        max_length=200, blank=True, help_text="One more line at the foot of every page."
+    )
+    series = models.CharField(
+        "number series",
+        max_length=6,
+        blank=True,
+        default="",
+        validators=[
+            RegexValidator(r"\A[A-Z0-9]*\Z", "Use capital letters and digits, such as EU.")
+        ],
+        help_text="Stands in invoice numbers: EU gives INV-EU-2026-000001. A new one counts from 1.",
     )
 
     class Meta:

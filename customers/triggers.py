@@ -1,10 +1,11 @@
 """The customers' guards: keys stay, and phases touch."""
 
-from config.base.guards import Guard, immutable
+from config.base.guards import Guard, append_only, immutable
 
 _OTHERS = "FROM customers_subscriptionphase p WHERE p.subscription_id = {row}.subscription_id"
 
 GUARDS = [
+    *append_only("customers_logo", name="logo"),
     Guard(
         "override_changes_only_its_end",
         "customers_priceoverride",

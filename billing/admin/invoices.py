@@ -16,9 +16,10 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilt
 
 from billing import tasks
 from billing.admin import words
+from billing.admin.preview import preview
 from billing.admin.reading import reading
 from billing.admin.steps import STEPS, Answers, Refused, Step, each, sift
-from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing, pdf_of
+from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing
 from billing.models import Invoice
 from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.theme import display, short
@@ -27,6 +28,7 @@ from config.base.fields import NOT_IN_A_TEXT, UNSEEN
 
 AT_ONCE = 1000
 SHOWN = 100
+AGAIN_AFTER = 2  # seconds until the page asks for the PDF again
 WAIVE = "billing.waive_invoice"
 
 
@@ -154,20 +156,26 @@ class InvoiceAdmin(ReadOnlyAdmin[Invoice]):
         wrap = self.admin_site.admin_view
         return [
             path("<int:pk>/pdf/", wrap(self.pdf), name="billing_invoice_pdf"),
+            path("preview/<int:issuer_id>/", wrap(preview), name="billing_invoice_preview"),
             path("step/<slug:name>/", wrap(self.step), name="billing_invoice_step"),
             *super().get_urls(),
         ]
 
     def pdf(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the kept document of an issued invoice; of any other, one marked as what it is."""
+        """Show the kept document of an issued invoice; of any other, one marked as what it is.
+
+        Where workers make it, say so until it is there.
+        """
         invoice = self.visible_row(request, str(pk))
         if invoice is None:
             return self._missing_or_forbidden(request, str(pk))
         try:
-            content = pdf_of(invoice)
+            content = tasks.printed(invoice)
         except (PdfEngineMissing, DocumentDamaged) as trouble:
             self.message_user(request, f"No PDF: {trouble}", messages.ERROR)
             return HttpResponseRedirect(self.url("change", pk))
+        if content is None:
+            return self._being_made(request, invoice)
         filename = words.name_of(invoice).replace(" ", "-").lower()
         return HttpResponse(
             content,
@@ -177,6 +185,18 @@ class InvoiceAdmin(ReadOnlyAdmin[Invoice]):
                 "Content-Security-Policy": PDF_POLICY,
                 "Cache-Control": "private, no-store",
             },
+        )
+
+    def _being_made(self, request: HttpRequest, invoice: Invoice) -> HttpResponse:
+        name = words.name_of(invoice)
+        context = {**self.page_context(request, f"The PDF of {name} is being made", None)}
+        context["back"] = self.url("change", invoice.pk)
+        return TemplateResponse(
+            request,
+            "admin/billing/being_made.html",
+            context,
+            status=202,
+            headers={"Refresh": str(AGAIN_AFTER), "Retry-After": str(AGAIN_AFTER)},
         )
 
     # Steps: asked on GET, done on POST

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from django_filters import rest_framework as filters  # type: ignore[import-untyped]
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -27,7 +27,6 @@ from billing.api.shapes import (
     InvoiceDetailSerializer,
     InvoiceSerializer,
 )
-from billing.documents import pdf_of
 from billing.models import Invoice, InvoiceStatus, PaymentStatus
 from billing.parties import IssuerUndecided
 from billing.querysets import InvoiceQuerySet
@@ -138,6 +137,9 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
     @extend_schema(
         responses={
             (200, "application/pdf"): OpenApiTypes.BINARY,
+            202: OpenApiResponse(
+                description="A worker is making it: ask again after `Retry-After`."
+            ),
             304: None,
         }
     )
@@ -150,7 +152,9 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
         the libraries that lay out a PDF.
         """
         invoice = self.get_object()
-        pdf = pdf_of(invoice)
+        pdf = tasks.printed(invoice)
+        if pdf is None:
+            return HttpResponse(status=202, headers={"Retry-After": "2"})
         name = invoice.number or f"{invoice.status}-{invoice.uuid}"
         headers = {"Content-Disposition": f'inline; filename="{name}.pdf"'}
         if invoice.status != InvoiceStatus.ISSUED:

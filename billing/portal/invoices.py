@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 
 from billing import tasks
 from billing.annexes import told_change
-from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing, pdf_of
+from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing
 from billing.models import Invoice, InvoiceStatus, Purpose
 from billing.models.invoices import NUMBERED
 from billing.portal import words
@@ -93,14 +93,13 @@ def pdf(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
     is_queued = not current_app.conf.task_always_eager
     if is_queued and found.status == InvoiceStatus.ISSUED and not found.documents.all():
         tasks.nudge_outbox()
-        response = _about_pdf(request, visitor, found, "pdf_wait", status=202)
-        response.headers["Refresh"] = f"{AGAIN_AFTER}; url=?{_WAITED}"
-        response.headers["Retry-After"] = str(AGAIN_AFTER)
-        return response
+        return _wait(request, visitor, found)
     try:
-        content = pdf_of(found)
+        content = tasks.printed(found)
     except (PdfEngineMissing, DocumentDamaged):
         return _about_pdf(request, visitor, found, "pdf_none", status=503)
+    if content is None:
+        return _wait(request, visitor, found)
     if _WAITED in request.GET:  # a download leaves the page that it began on as it was
         response = _about_pdf(request, visitor, found, "pdf_ready", status=200)
         response.headers["Refresh"] = f"0; url={request.path}"
@@ -113,6 +112,13 @@ def pdf(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
             "Content-Security-Policy": PDF_POLICY,
         },
     )
+
+
+def _wait(request: HttpRequest, visitor: Visitor, invoice: Invoice) -> HttpResponse:
+    response = _about_pdf(request, visitor, invoice, "pdf_wait", status=202)
+    response.headers["Refresh"] = f"{AGAIN_AFTER}; url=?{_WAITED}"
+    response.headers["Retry-After"] = str(AGAIN_AFTER)
+    return response
 
 
 @require_safe

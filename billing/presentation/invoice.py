@@ -25,7 +25,7 @@ from billing.presentation.colours import palette
 from billing.presentation.details import detail_view
 from billing.presentation.lines import has_usage, is_shown, line_view, usage_view
 from billing.presentation.payment_code import payment_code
-from billing.presentation.reader import Reader, clean
+from billing.presentation.reader import Reader, clean, paragraphs
 from billing.presentation.sections import Names, in_sections, names_of
 from billing.presentation.views import (
     Fact,
@@ -46,6 +46,9 @@ _TOWN_FIRST = ("GB", "IE")  # where the postal code has a line of its own below 
 
 # What the tax decision says in English of each category, which the texts here say in any language.
 _PLAIN_REASONS = {"", "Not subject to tax", "Reverse charge", "Exempt from tax", "Zero rated"}
+
+LOGO = "logo:"
+"""Before the hash of a seller's picture: an address that only our fetcher knows."""
 
 Party = Mapping[str, Any]
 
@@ -102,6 +105,7 @@ def present(
         tax_sum=_tax_sum(invoice, reader) if len(taxes) > 1 else None,
         tax_notes=(*_tax_notes(taxes, reader), *_tax_in_books(invoice, reader)),
         questions=tuple(_questions(invoice, seller, reader)),
+        legal=paragraphs(seller.get("legal_text")),
         footer=tuple(_footer(seller, reader)),
         identifier=invoice.uuid.hex,
         dated=(invoice.issued_at or invoice.created_at).astimezone(UTC),
@@ -155,6 +159,7 @@ def party_view(party: Party, reader: Reader) -> PartyView:
         name=clean(party.get("name")) or legal_name,
         lines=tuple(filter(None, [legal_name, attention, *street, *town, country])),
         sender=" · ".join(filter(None, [legal_name, *street, *town])),
+        logo=f"{LOGO}{logo}" if (logo := party.get("logo_id") or party.get("logo")) else "",
     )
 
 
@@ -390,3 +395,5 @@ def _footer(seller: Party, reader: Reader) -> Iterator[str]:
     ]
     if any(facts):
         yield " · ".join(filter(None, facts))
+    if own := clean(seller.get("footer_text")):
+        yield own

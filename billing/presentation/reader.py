@@ -36,6 +36,11 @@ def clean(text: object) -> str:
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1].rstrip()}…"
 
 
+def paragraphs(text: object) -> tuple[str, ...]:
+    """Make lines of printable text of whatever somebody typed over several; at most thirty."""
+    return tuple(filter(None, map(clean, str(text or "").splitlines()[:30])))
+
+
 def sentence(text: str) -> str:
     """Begin with a capital, leaving the rest as it is."""
     return text[:1].upper() + text[1:]

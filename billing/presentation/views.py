@@ -42,6 +42,8 @@ class PartyView:
     """The postal address, legal name first."""
     sender: str
     """The address on one line, for the window of an envelope."""
+    logo: str = ""
+    """Where its picture is, for the fetcher; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,8 @@ class InvoiceView:
     """Only where there are several rates."""
     tax_notes: tuple[str, ...]
     questions: tuple[str, ...]
+    legal: tuple[str, ...]
+    """The seller's own texts, a paragraph each."""
     footer: tuple[str, ...]
     identifier: str
     """The same for the same invoice, for the metadata of files."""

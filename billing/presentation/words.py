@@ -1,9 +1,12 @@
-"""The fixed texts of an invoice, in English and German.
+"""The fixed texts of an invoice, in English and German; French and Spanish have files of their own.
 
 A language without a table gets the English words and dates with its own numbers.
 """
 
 from __future__ import annotations
+
+from billing.presentation.french import FRENCH
+from billing.presentation.spanish import SPANISH
 
 WORDS: dict[str, dict[str, str]] = {
     "en": {
@@ -242,10 +245,10 @@ WORDS: dict[str, dict[str, str]] = {
         "change_same": "Der Nettobetrag ist bei {net} geblieben.",
         "change_nothing": "Jeder Posten ist wie beim letzten Mal.",
         "change_even": "Was stieg und was fiel, gleicht sich aus.",
-        "change_only": "Der Grund allein: {reason}.",
-        "change_all": "Der Grund fast ganz: {reason}.",
-        "change_most": "Der Grund zum größten Teil: {reason}.",
-        "change_part": "Der wichtigste Grund: {reason}.",
+        "change_only": "Der einzige Grund: {reason}.",
+        "change_all": "Fast der einzige Grund: {reason}.",
+        "change_most": "Der Hauptgrund: {reason}.",
+        "change_part": "Der größte Teil davon: {reason}.",
         "than_in": "als im {month}",
         "than_before": "als beim letzten Mal",
         "reason_more": "{name}, {count} mehr {than}",
@@ -363,3 +366,5 @@ WORDS: dict[str, dict[str, str]] = {
         "of": "von",
     },
 }
+
+WORDS["fr"], WORDS["es"] = WORDS["en"] | FRENCH, WORDS["en"] | SPANISH

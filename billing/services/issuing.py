@@ -63,11 +63,12 @@ from customers.periods import local_date, zone
 from customers.services.locking import lock_customers_of
 
 RENDER = "invoice.render"
-KIND, SERIES = "INV", ""
+KIND = "INV"
 REDRAWN = ("issuer", "customer", "seller", "buyer", "net_total", "tax_total", "total")
 FROZEN = [
     "status",
     "reason",
+    "series",
     "year",
     "sequence",
     "number",
@@ -175,9 +176,13 @@ def numbers_ahead(invoices: Iterable[Invoice], *, as_of: datetime) -> list[Numbe
     for issuer_id in sorted(by_issuer):
         issuer, size = issuers[issuer_id], len(by_issuer[issuer_id])
         today = local_date(as_of, zone(issuer.time_zone))
-        mine = DocumentSequence.objects.filter(issuer=issuer, kind=KIND, series=SERIES)
+        mine = DocumentSequence.objects.filter(issuer=issuer, kind=KIND, series=issuer.series)
         counters = [counter for counter in mine.order_by("year") if _is_begun(counter, today)]
-        counter = counters[-1] if counters else DocumentSequence(kind=KIND, year=today.year)
+        counter = (
+            counters[-1]
+            if counters
+            else DocumentSequence(kind=KIND, series=issuer.series, year=today.year)
+        )
         first = counter.next_number
         blocks.append(
             NumberBlock(
@@ -568,7 +573,7 @@ def _number(issuer: Issuer, invoices: Sequence[Invoice], *, as_of: datetime) -> 
 
 def _counter(issuer: Issuer, *, today: date) -> DocumentSequence:
     """Lock the counter of the year to issue in: today's, or a later one already begun (R36)."""
-    mine: dict[str, Any] = {"issuer": issuer, "kind": KIND, "series": SERIES}
+    mine: dict[str, Any] = {"issuer": issuer, "kind": KIND, "series": issuer.series}
     DocumentSequence.objects.get_or_create(**mine, year=today.year)
     counters = DocumentSequence.objects.select_for_update().filter(**mine).order_by("year")
     return [counter for counter in counters if _is_begun(counter, today)][-1]
@@ -583,7 +588,8 @@ def _issue_date(counter: DocumentSequence, today: date) -> date:
 
 
 def _number_text(counter: DocumentSequence, sequence: int) -> str:
-    return f"{counter.kind}-{counter.series}{counter.year}-{sequence:06d}"
+    series = f"{counter.series}-" if counter.series else ""
+    return f"{counter.kind}-{series}{counter.year}-{sequence:06d}"
 
 
 def _by_issuer(invoices: Iterable[Invoice]) -> dict[int, list[Invoice]]:

@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
-from unfold.widgets import UnfoldAdminColorInputWidget
+from django.http import HttpRequest
+from unfold.widgets import (
+    UnfoldAdminColorInputWidget,
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldBooleanSwitchWidget,
+)
 
 from catalog.money import plain
-from config.base.admin.audited import AuditedAdmin
+from config.base.admin.audited import AuditedAdmin, PanelMaker
 from config.base.admin.theme import display, number_input
 from config.base.audit import Actor
 from customers import services
 from customers.admin.party import PartyForm
+from customers.logos import MOST_BYTES, LogoPicture, LogoRefused, read_logo
 from customers.models import Issuer
+
+ISSUER_PANELS: list[PanelMaker] = []
+"""Boxes under an issuer's form; higher apps append theirs."""
 
 
 class IssuerForm(PartyForm):
+    logo_file = forms.FileField(
+        required=False,
+        label="Logo",
+        widget=UnfoldAdminFileFieldWidget(attrs={"accept": "image/png,image/jpeg"}),
+        help_text="PNG or JPEG, at most 2 MB; drawn anew for print. Replaces the one there is.",
+    )
+    without_logo = forms.BooleanField(
+        required=False,
+        label="Without a logo",
+        widget=UnfoldBooleanSwitchWidget(),
+        help_text="Your name stands in its place.",
+    )
+
     class Meta:
         widgets = {
             "accent_colour": UnfoldAdminColorInputWidget(),
             "standard_tax_rate": number_input(),
+            "legal_text": UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         }
         labels = {
             "legal_name": "Registered name",
@@ -36,6 +61,24 @@ class IssuerForm(PartyForm):
         if rate is not None:
             self.initial["standard_tax_rate"] = plain(rate)
 
+    def clean_logo_file(self) -> LogoPicture | None:
+        """Read the upload, up to a byte more than is allowed of it.
+
+        :raises ValidationError: with why it can't be a logo.
+        """
+        upload = self.cleaned_data.get("logo_file")
+        if upload is None:
+            return None
+        if upload.size > MOST_BYTES:
+            megabytes = upload.size / 1024 / 1024
+            raise forms.ValidationError(
+                f"The logo has {megabytes:.1f} MB: upload one of at most 2 MB."
+            )
+        try:
+            return read_logo(upload.read())
+        except LogoRefused as refusal:
+            raise forms.ValidationError(str(refusal)) from refusal
+
 
 @admin.register(Issuer)
 class IssuerAdmin(AuditedAdmin[Issuer]):
@@ -43,6 +86,7 @@ class IssuerAdmin(AuditedAdmin[Issuer]):
     list_display = ("name", "legal_name", "country", "currency", "state")
     search_fields = ("name", "legal_name", "vat_id")
     empty_hint = "The issuer is your own company, as it stands on your invoices."
+    panels: ClassVar[list[PanelMaker]] = ISSUER_PANELS
     change_form_before_template = "admin/customers/issuer_unfinished.html"
     fieldsets = (
         ("Who you are", {"fields": ("name", "legal_name", "vat_id", "register_entry", "email")}),
@@ -51,6 +95,18 @@ class IssuerAdmin(AuditedAdmin[Issuer]):
             {"fields": ("line1", "line2", ("postal_code", "city"), ("region", "country"))},
         ),
         ("Where customers pay", {"fields": ("bank_name", ("iban", "bic"))}),
+        (
+            "How your invoices look",
+            {
+                "fields": (
+                    "accent_colour",
+                    ("logo_file", "without_logo"),
+                    "legal_text",
+                    "footer_text",
+                    "series",
+                )
+            },
+        ),
         (
             "How you invoice",
             {
@@ -62,7 +118,6 @@ class IssuerAdmin(AuditedAdmin[Issuer]):
                     "consolidation",
                     "time_zone",
                     "locale",
-                    "accent_colour",
                 )
             },
         ),
@@ -71,6 +126,13 @@ class IssuerAdmin(AuditedAdmin[Issuer]):
     def is_needed(self, row: Issuer) -> bool:
         is_only_one = not Issuer.objects.exclude(pk=row.pk).exists()
         return is_only_one or row.customers.exists() or row.subscriptions.exists()
+
+    def save_model(self, request: HttpRequest, obj: Issuer, form: Any, change: bool) -> None:
+        picture = form.cleaned_data.get("logo_file")
+        if picture or (form.cleaned_data.get("without_logo") and obj.logo):
+            obj.logo = services.keep_logo(picture) if picture else None
+            form.changed_data.append("logo")
+        super().save_model(request, obj, form, change)
 
     def change(self, row: Issuer, *, fields: Mapping[str, Any], actor: Actor) -> None:
         services.change_issuer(issuer_id=row.pk, fields=fields, actor=actor)

@@ -32,6 +32,7 @@ from customers.services.subscribing import (
     change_quantity,
     create_customer,
     create_issuer,
+    keep_logo,
     offered_version,
     subscribe,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "end_override",
     "end_subscription",
     "has_whole_prices",
+    "keep_logo",
     "keep_subscription",
     "make_sign_in_link",
     "offered_version",

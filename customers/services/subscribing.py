@@ -17,10 +17,12 @@ from config.base import audit, records
 from config.base.audit import Actor
 from config.base.errors import Fault, Invalid, Refusal
 from config.base.fields import validate_key
+from customers.logos import LogoPicture
 from customers.models import (
     Contact,
     Customer,
     Issuer,
+    Logo,
     Subscription,
     SubscriptionPhase,
     SubscriptionQuantity,
@@ -112,6 +114,15 @@ def change_issuer(*, issuer_id: int, fields: Mapping[str, Any], actor: Actor) ->
         _check_vat_id({**audit.state(issuer), **fields})
     records.change(issuer, fields=fields, actor=actor)
     return issuer
+
+
+def keep_logo(picture: LogoPicture) -> Logo:
+    """Keep a logo under its hash; the same picture is one row."""
+    logo, _ = Logo.objects.get_or_create(
+        sha256=picture.sha256,
+        defaults={"png": picture.png, "width": picture.width, "height": picture.height},
+    )
+    return logo
 
 
 def offered_version(*, plan: Plan, number: int | None, currency: str) -> PlanVersion:

@@ -193,7 +193,7 @@ def test_nothing_is_added_edited_or_deleted(drafts: list[Invoice]) -> None:
 
 
 def test_the_pdf_is_one_click_away(drafts: list[Invoice], monkeypatch: Any) -> None:
-    monkeypatch.setattr("billing.admin.invoices.pdf_of", lambda invoice: b"%PDF-1.7")
+    monkeypatch.setattr("billing.documents.pdf_of", lambda invoice: b"%PDF-1.7")
     url = page("billing_invoice", "pdf", drafts[0].pk)
     client = sam()
     assert url in client.get(change(drafts[0])).content.decode()
@@ -208,7 +208,7 @@ def test_without_pango_the_page_says_what_to_install(
     def missing(invoice: Invoice) -> bytes:
         raise documents.PdfEngineMissing("apt-get install libpangoft2-1.0-0")
 
-    monkeypatch.setattr("billing.admin.invoices.pdf_of", missing)
+    monkeypatch.setattr("billing.documents.pdf_of", missing)
     response = sam().get(page("billing_invoice", "pdf", drafts[0].pk), follow=True)
     assert "apt-get install libpangoft2-1.0-0" in said(response)
 

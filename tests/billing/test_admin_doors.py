@@ -35,7 +35,7 @@ from catalog.models import PlanVersion
 from config.base.audit import SYSTEM
 from config.base.models import Outbox
 from config.base.services.api_keys import create_api_key
-from customers.models import Contact
+from customers.models import Contact, Issuer
 from tests import factories as make
 from tests.billing.months import close, use
 from tests.metering.usage import body, send
@@ -94,6 +94,7 @@ NEEDED = {
     "metering/quarantinedevent/*/dismiss/": "metering.change_quarantinedevent",
     "billing/soldaddon/*/withdraw/": "billing.change_soldaddon",
     "billing/invoice/*/pdf/": "billing.view_invoice",
+    "billing/invoice/preview/*/": "customers.view_issuer",
     "billing/invoice/step/*/": "billing.issue_invoice",
     "billing/billingperiod/*/retry/": "billing.retry_billingperiod",
     "billing/billingrun/*/progress/": "billing.view_billingrun",
@@ -200,7 +201,9 @@ def address(route: str) -> str:
         kind = match[1].partition(":")[2] or match[1]
         if kind == "key":
             return KEYS[app]
-        owner: Any = {"contact_id": Contact}.get(kind) or apps.get_model(app, model)
+        owner: Any = {"contact_id": Contact, "issuer_id": Issuer}.get(kind) or apps.get_model(
+            app, model
+        )
         row = owner._default_manager.order_by("-pk").first()  # of versions, the draft
         assert row is not None, f"no {model} to open"
         return "issue" if kind == "name" else str(row.pk)

@@ -20,6 +20,7 @@ from billing.services import issuing, life
 from billing.services.life import When
 from catalog.models import PlanVersion, ValueMetric
 from config.base.audit import SYSTEM
+from config.base.invariants import audit
 from customers.models import Subscription
 from metering.services.rollups.building import build_rollups
 from tests import factories as make
@@ -204,6 +205,30 @@ class TestUsageInDetail:
         use(ada, at(9, 20), received_at=at(10, 1, 12), calls=5, region="eu")
         document_path(document.sha256).unlink()
         assert pdf_of(Invoice.objects.with_lines().get(pk=invoice.pk)) == pdf  # the same bytes
+
+
+class TestAudit:
+    def found(self) -> list[str]:
+        [result] = audit(at=at(10, 2), names=["annexes_add_up"])
+        return [finding.id for finding in result.findings]
+
+    def test_what_is_kept_adds_up(self, ada: Subscription) -> None:
+        store_document(TestUsageInDetail().months(ada).pk)
+        assert self.found() == []
+
+    def test_a_driver_or_a_value_too_much_is_found(self, ada: Subscription) -> None:
+        invoice = TestUsageInDetail().months(ada)
+        _, usage, url = annex = annex_of(invoice)
+        assert annex.change
+        annex.change["drivers"].append({"amount": "0.01"})
+        usage[0]["by"][0]["other"] = "8"
+        InvoiceAnnex.objects.create(
+            invoice=invoice, change=annex.change, usage=usage, portal_url=url
+        )
+        assert self.found() == [
+            f"invoice {invoice.number}, why it changed",
+            f"invoice {invoice.number}, Calls by region",
+        ]
 
 
 class TestFaces:

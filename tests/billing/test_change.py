@@ -219,7 +219,7 @@ SENTENCES = {
         told(("price", "API calls", "200", "200", "50"), net="100", last="50"),
         "de-DE",
         "Der Nettobetrag ist um 50,00 € auf 100,00 € gestiegen. "
-        "Der Grund allein: ein neuer Preis für API calls.",
+        "Der einzige Grund: ein neuer Preis für API calls.",
     ),
 }
 

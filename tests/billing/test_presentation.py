@@ -512,12 +512,12 @@ def test_a_half_cent_goes_up(value: str) -> None:
 
 
 def test_an_unknown_language_gets_english_words_with_its_own_numbers() -> None:
-    reader = Reader("fr-FR", "EUR")
+    reader = Reader("it-IT", "EUR")
     assert (reader.language, reader.say("net")) == ("en", "Net")
     assert reader.rounded(D("1.5")) == "1,50"
 
 
-@pytest.mark.parametrize("locale", ["ja-JP", "fr-FR", "ar-EG", "he-IL", "fa"])
+@pytest.mark.parametrize("locale", ["ja-JP", "it-IT", "ar-EG", "he-IL", "fa"])
 def test_where_the_words_are_english_dates_and_countries_are_too(locale: str) -> None:
     reader = Reader(locale, "EUR")
     assert reader.country("DE") == "Germany"
@@ -533,7 +533,7 @@ def test_where_the_words_are_english_dates_and_countries_are_too(locale: str) ->
 def test_every_text_exists_in_every_language_with_the_same_gaps() -> None:
     english = WORDS["en"]
     for words in WORDS.values():
-        assert list(words) == list(english)
+        assert set(words) == set(english)
         for key, text in words.items():
             gaps = {"{amount}", "{days}", "{date}", "{count}", "{email}", "{number}", "{used}"}
             assert {gap for gap in gaps if gap in text} == {

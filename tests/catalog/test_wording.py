@@ -1,5 +1,6 @@
 """Rows and rules in English and German, with each locale's numbers."""
 
+import re
 from decimal import Decimal as D
 from fractions import Fraction as F
 
@@ -193,7 +194,9 @@ def test_a_unit_with_braces_is_only_a_name() -> None:
 @pytest.mark.parametrize(
     ("locale", "expected"),
     [
-        pytest.param("fr-FR", "first 1\u202f000 tokens", id="French numbers, English words"),
+        pytest.param("fr-FR", "1\u202f000 premiers tokens", id="French numbers and words"),
+        pytest.param("es-ES", "primeros 1.000 tokens", id="Spanish numbers and words"),
+        pytest.param("it-IT", "first 1.000 tokens", id="Italian numbers, English words"),
         pytest.param("de_CH", "die ersten 1’000 tokens", id="Swiss numbers, German words"),
         pytest.param("de-ZZZZ", "die ersten 1.000 tokens", id="an unknown country"),
         pytest.param("xx", "first 1,000 tokens", id="an unknown language"),
@@ -324,8 +327,12 @@ def test_describe(text: str, english: str, german: str) -> None:
         assert said == expected
 
 
-def test_both_languages_say_everything() -> None:
-    assert WORDS["en"].keys() == WORDS["de"].keys()
+@pytest.mark.parametrize("language", ["de", "fr", "es"])
+def test_every_language_says_everything_with_the_same_gaps(language: str) -> None:
+    assert WORDS[language].keys() == WORDS["en"].keys()
+    for key, text in WORDS["en"].items():
+        gaps = re.findall(r"{\w+}", text)
+        assert sorted(re.findall(r"{\w+}", WORDS[language][key])) == sorted(gaps), key
 
 
 def test_labels_do_not_depend_on_what_was_asked_before() -> None:

@@ -13,6 +13,7 @@ from customers.models import (
     Contact,
     Customer,
     Issuer,
+    Logo,
     PriceOverride,
     SignInLink,
     Subscription,
@@ -26,6 +27,10 @@ pytestmark = pytest.mark.django_db
 
 MOMENT = datetime(2026, 11, 1, tzinfo=UTC)
 NOV, DEC, JAN = date(2026, 11, 1), date(2026, 12, 1), date(2027, 1, 1)
+
+
+def logo() -> Logo:
+    return Logo.objects.create(sha256="a" * 64, png=b"", width=1, height=1)
 
 
 def ended_in_december() -> Subscription:
@@ -157,6 +162,8 @@ RULES: dict[str, Callable[[], Any]] = {
     "override_changes_only_its_end": lambda: PriceOverride.objects.filter(pk=own_price().pk).update(
         terms={}
     ),
+    "logo_never_changes": lambda: Logo.objects.filter(pk=logo().pk).update(width=2),
+    "logo_is_never_deleted": lambda: Logo.objects.filter(pk=logo().pk).delete(),
     "override_is_never_deleted": lambda: PriceOverride.objects.filter(pk=own_price().pk).delete(),
     "applied_coupon_ends_not_before_it_starts": lambda: given(ends_on=date(2026, 10, 31)),
     "applied_coupon_running_once_per_subscription": given_twice,
