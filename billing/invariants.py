@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from decimal import Decimal
 
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, When
 
-from billing.models import InvoiceLine, InvoiceStatus, LineKind, SoldAddOn
+from billing.calculation import add_up
+from billing.models import InvoiceAnnex, InvoiceLine, InvoiceStatus, LineKind, SoldAddOn
 from catalog.add_ons import rate_add_on
 from config.base.invariants import Finding, Invariant
 
@@ -47,7 +49,35 @@ def _add_ons_charged_otherwise(at: datetime) -> Iterator[Finding]:
             yield Finding(f"sale {sold.key}", f"{net:f}", f"{line.net:f}", difference)
 
 
+def _annexes_that_do_not_add_up(at: datetime) -> Iterator[Finding]:
+    """Find invoices whose drivers don't lead to their net, or whose values don't add up."""
+    annexes = InvoiceAnnex.objects.select_related("invoice").order_by("pk")
+    for annex in annexes.iterator():
+        number, change = annex.invoice.number, annex.change
+        if change:
+            reached = add_up(
+                Decimal(text)
+                for text in (change["last_net"], *(one["amount"] for one in change["drivers"]))
+            )
+            if reached != annex.invoice.net_total:
+                expected = f"{annex.invoice.net_total:f}"
+                yield Finding(f"invoice {number}, why it changed", expected, f"{reached:f}")
+        for metric in annex.usage:
+            counted = add_up([Decimal(metric["used"]), Decimal(metric["later"])])
+            for by in metric["by"]:
+                parts = [Decimal(used) for _, used in by["values"]]
+                found = add_up([*parts, Decimal(by["other"])])
+                if found != counted:
+                    where = f"invoice {number}, {metric['name']} by {by['name']}"
+                    yield Finding(where, f"{counted:f}", f"{found:f}")
+
+
 INVARIANTS = [
+    Invariant(
+        "annexes_add_up",
+        "Why an invoice changed leads from the last net to its own, and dimension values add up.",
+        _annexes_that_do_not_add_up,
+    ),
     Invariant(
         "add_ons_billed_once",
         "A sold add-on is a line of the one invoice that charges it, and of no other.",

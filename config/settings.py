@@ -147,6 +147,8 @@ CELERY_TASK_TIME_LIMIT = (
     1800  # seconds; below the visibility timeout, so nothing runs beside itself
 )
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Laying out PDFs leaves memory behind: a worker that has grown to this is replaced after its task.
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 600_000  # kilobytes
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3600,

@@ -19,6 +19,7 @@ from billing.models import (
     TaxSubtotal,
     UsageSnapshot,
 )
+from billing.presentation import InvoiceView, present
 from billing.services.settling import close_item, open_items
 from catalog.models import Price
 from catalog.money import exponent, round_half_up
@@ -114,28 +115,65 @@ def trend(*told: str, end: date = NOVEMBER[1]) -> dict[str, Any]:
 
 STORAGE = Charge("Storage", "per_unit | included 50 | at 0.12", "82.5", ("GB-month", "GB-months"))
 WORKED_EXAMPLE = (BASE_FEE, API_CALLS, STORAGE)
-TWO_PAGES = (
-    *WORKED_EXAMPLE,
-    *(
-        Charge(name, "graduated | included 1000 | tiers 5000 @ 0.02, rest @ 0.015", used, units)
-        for name, used, units in (
-            ("Exports", "8200", ("export", "exports")),
-            ("Webhooks", "640", ("delivery", "deliveries")),
-            ("Searches", "12750", ("search", "searches")),
-            ("Reports", "1100", ("report", "reports")),
-        )
-    ),
-)
 
 
-def two_pages() -> Invoice:
-    """Save an issued invoice as most are: a fee and six metrics, each with its past, on two pages."""
-    past = trend("600/500", "700/500", "710/500", "690/500", "800/500", "900/500")
-    charges = (
-        replace(charge, said=past) if charge.kind == LineKind.USAGE else charge
-        for charge in TWO_PAGES
+def _driver(name: str, units: tuple[str, str], *figures: str) -> dict[str, str]:
+    before, now, amount = figures
+    said = {"kind": "usage", "said_as": "usage", "unit": units[0], "unit_plural": units[1]}
+    return {**said, "name": name, "before": before, "now": now, "amount": amount}
+
+
+CHANGE: dict[str, Any] = {
+    "last": ["INV-2026-000101"],
+    "last_period": {"start": "2026-10-01", "end": "2026-11-01"},
+    "last_net": "601.12",
+    "net": "658.91",
+    "drivers": [
+        _driver("API calls", ("call", "calls"), "149800", "187340", "56.41"),
+        _driver("Storage", ("GB-month", "GB-months"), "71", "82.5", "1.38"),
+    ],
+}
+
+
+def days(name: str, units: tuple[str, str], used: str, included: str) -> dict[str, Any]:
+    """Tell a metric's November day by day: as much on each day, which adds up to what was used."""
+    each = str(round_half_up(Decimal(used) / 30, 4))
+    return {
+        "name": name,
+        "unit": units[0],
+        "unit_plural": units[1],
+        "start": NOVEMBER[0].isoformat(),
+        "end": NOVEMBER[1].isoformat(),
+        "time_zone": "Europe/Berlin",
+        "used": used,
+        "included": included,
+        "adds_up": True,
+        "days": [[f"2026-11-{day:02}", each] for day in range(1, 31)],
+        "by": [{"name": "region", "values": [["eu-central", "12.5"]], "other": "7"}],
+        "later": "0",
+        "events": 18231,
+        "as_of": MIDNIGHT.isoformat(),
+    }
+
+
+def two_pages() -> InvoiceView:
+    """Return an issued invoice as most are: the worked example with its past and an appendix."""
+    calls = trend(
+        *("98200/100000", "104300/100000", "118000/100000"),
+        *("128000/100000", "149800/100000", "187340/100000"),
     )
-    return invoice(*charges)
+    storage = trend("44/50", "52.5/50", "58/50", "64.2/50", "71/50", "82.5/50")
+    saved = invoice(
+        BASE_FEE,
+        replace(API_CALLS, said=calls),
+        replace(STORAGE, said=storage),
+        seller={"iban": "DE89370400440532013000"},
+    )
+    details = [
+        days("API calls", ("call", "calls"), "187340", "100000"),
+        days("Storage", ("GB-month", "GB-months"), "82.5", "50"),
+    ]
+    return present(saved, change=CHANGE, details=details)
 
 
 def invoice(
