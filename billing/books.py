@@ -231,7 +231,11 @@ def _periods_not_billed_once(at: datetime) -> Iterator[Finding]:
     twice = BillingPeriod.objects.annotate(bills=Count("charges", filter=live)).filter(bills__gt=1)
     for period in twice.order_by("pk").iterator():
         yield Finding(f"period {period.uuid}, {period}", "one invoice", f"{period.bills} invoices")  # type: ignore[attr-defined]
-    closed = BillingPeriod.objects.filter(status=PeriodStatus.CLOSED, is_trial=False)
+    closed = BillingPeriod.objects.filter(
+        status=PeriodStatus.CLOSED,
+        is_trial=False,
+        recast_at=None,  # settled as a difference to what billed it before
+    )
     unbilled = closed.filter(
         Exists(Price.objects.filter(version=OuterRef("phase__plan_version"), metric__isnull=False))
     ).exclude(

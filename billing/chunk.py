@@ -11,16 +11,16 @@ from itertools import takewhile
 
 from billing.models import BillingPeriod
 from billing.offers import Offer
-from billing.parties import IssuerUndecided, issuer_of, payer_of
+from billing.parties import IssuerUndecided, issuer_of, payer_of, the_only_issuer
 from billing.rates import Taxation, taxations
 from billing.usage import Stretch, Wanted
+from catalog.clocks import clocks
 from catalog.drafts import interval_of
 from catalog.models import PlanVersion, ValueMetric
 from customers.models import Issuer, Subscription, SubscriptionPhase
 from customers.periods import Period, first_instant, zone
 from customers.terms import periods
 
-USAGE_CUTOFF = timedelta(hours=1)  # after a period's end (R26)
 _NEVER = date(9999, 1, 1)
 
 
@@ -41,8 +41,7 @@ class Chunk:
         }
         loaded = PlanVersion.objects.with_prices().in_bulk(versions)
         self._offers = {pk: Offer(version) for pk, version in loaded.items()}
-        issuers = list(Issuer.objects.all()[:2])
-        self._only_issuer = issuers[0] if len(issuers) == 1 else None
+        self._only_issuer = the_only_issuer()
 
     def adopt(self, period: BillingPeriod) -> BillingPeriod:
         """Return a period of one of the subscriptions, with subscription and phase as loaded here."""
@@ -85,7 +84,7 @@ class Chunk:
         self, subscription: Subscription, before: BillingPeriod | None
     ) -> BillingPeriod | None:
         """Return, unsaved, the period after `before` (or the first), or None after the last."""
-        return period_after(subscription, before)
+        return period_after(subscription, before, only_issuer=self._only_issuer)
 
     def reach(self, version_id: int, metric_id: int) -> tuple[ValueMetric, bool]:
         """Return a metric of a plan version, and whether what came before a period may matter to it.
@@ -117,10 +116,12 @@ class Chunk:
         return Wanted(period, readings, elsewhere)
 
 
-def period_after(subscription: Subscription, before: BillingPeriod | None) -> BillingPeriod | None:
+def period_after(
+    subscription: Subscription, before: BillingPeriod | None, *, only_issuer: Issuer | None
+) -> BillingPeriod | None:
     """Return, unsaved, a subscription's period after `before` (or the first), or None after the last.
 
-    Load its phases with their versions.
+    Load it `with_terms`; `only_issuer` is the one that sells where there is only one.
     """
     coming = periods(subscription, since=before.end_date if before else None)
     found = next(coming, None)
@@ -130,7 +131,10 @@ def period_after(subscription: Subscription, before: BillingPeriod | None) -> Bi
     last = period
     if period.end < period.nominal_end:
         *_, last = [period, *takewhile(period.is_cut_from, (other for _, other in coming))]
-    return _billing_period(subscription, phase, period, before, whole_until=last.end)
+    issuer = subscription.issuer or subscription.customer.issuer or only_issuer
+    buyer = payer_of(subscription)
+    cutoff = clocks([buyer, phase.plan_version.plan, issuer]).cutoff
+    return _billing_period(subscription, phase, period, before, whole_until=last.end, cutoff=cutoff)
 
 
 def _neighbours(subscriptions: Mapping[int, Subscription]) -> dict[int, list[Subscription]]:
@@ -162,10 +166,15 @@ def _billing_period(
     before: BillingPeriod | None,
     *,
     whole_until: date,
+    cutoff: timedelta,
 ) -> BillingPeriod:
-    """Return an unsaved period; it is billed where the whole ends of which it is a part (R20)."""
+    """Return an unsaved period; it is billed where the whole ends of which it is a part (R20).
+
+    All parts of a whole are billed together, so a later one waits as long as the first.
+    """
     place = zone(phase.time_zone)
-    return BillingPeriod(
+    ends_at = first_instant(whole_until, place)
+    found = BillingPeriod(
         subscription=subscription,
         phase=phase,
         number=before.number + 1 if before else 0,
@@ -178,5 +187,9 @@ def _billing_period(
         time_zone=phase.time_zone,
         is_trial=period.trial,
         needs_opening=not period.trial and (before is None or before.is_trial),
-        usage_cutoff=first_instant(whole_until, place) + USAGE_CUTOFF,
+        usage_cutoff=ends_at + cutoff,
     )
+    if before and before.is_open_part_of(found) and before.usage_cutoff >= ends_at:
+        found.usage_cutoff = before.usage_cutoff
+    found.fee_is_due = before is not None and found.continues(before)
+    return found

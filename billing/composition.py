@@ -69,12 +69,14 @@ def compose(
     add_ons: Sequence[SoldAddOn] = (),
     late: Sequence[tuple[InvoiceLine, Tax]] = (),
     beside: Sequence[Taxed] = (),
+    fees: Sequence[Served] = (),
 ) -> Composed:
     """Charge the period that ended in arrears and the one that starts in advance (R21).
 
     `ended` has the parts of the period that ended, several where the plan changed within it (R20).
     `past` is what was billed before it, which each line tells beside its own; `ahead`, by period,
     what earlier invoices charged for its parts; and `coupons` what reduces the lines, in this order.
+    `fees` are periods whose advance fee is charged besides, since their plan changed (R20).
     `add_ons` are charged once besides. Below all that come what is `late` of earlier periods, each
     line with its own tax, and credits of `unused` fees, as far as the total bears them (R32a), with
     what is charged `beside` them on the same invoice. An opening has no period that ended, a last invoice none that starts, and one over nothing but late
@@ -85,6 +87,10 @@ def compose(
     charges: list[tuple[int, InvoiceLine]] = []
     if starting:
         charges += _ahead(starting, changes, exponent)
+    for part in fees:
+        charges += _ahead(part, changes, exponent)
+        if part.period.closed_at:
+            charges += _increases(part, changes, exponent)
     for part in ended:
         if part.fee_is_due:
             charges += _ahead(part, changes, exponent)
@@ -171,21 +177,13 @@ def _afterwards(
     ended: Served, changes: Changes, past: Mapping[PastKey, Sequence[Past]], exponent: int
 ) -> Iterator[tuple[int, InvoiceLine]]:
     """Yield what is charged for a period once it is over: usage, and what was added in it."""
+    yield from _increases(ended, changes, exponent)
     for price, value, own_since in ended.offer.prices:
         stated, own = changes.get(price.key, []), ended.service_period(price)
         lines: Iterable[InvoiceLine]
-        if price.timing == Timing.ADVANCE:
-            billed = ended.billed_units.get(price.key)
-            until = ended.billed_until.get(price.key)
-            lines = chain(
-                charge_rest(
-                    price, value, ended.period, own, stated, exponent, since=until, billed=billed
-                ),
-                charge_increases(price, value, ended.period, own, stated, exponent, billed=billed),
-            )
-        elif not own.ends_with(ended.period):
-            continue  # it is charged where its own interval ends (R4)
-        elif price.metric:
+        if price.timing == Timing.ADVANCE or not own.ends_with(ended.period):
+            continue  # it is charged where its own interval begins or ends (R4)
+        if price.metric:
             usage = ended.snapshots[price.metric.pk]
             before = past.get(ended.offer.past_key(price), ())
             lines = charge_usage(price, value, ended, own, usage, before, exponent)
@@ -193,6 +191,24 @@ def _afterwards(
             lines = charge_afterwards(price, value, ended.period, own, stated, exponent)
         for line in lines:
             yield price.position, owned(line, own_since)
+
+
+def _increases(
+    served: Served, changes: Changes, exponent: int
+) -> Iterator[tuple[int, InvoiceLine]]:
+    """Yield what was added during a period to what is charged in advance, and what that left out."""
+    for price, value, own_since in served.offer.prices:
+        if price.timing == Timing.ADVANCE:
+            stated, own = changes.get(price.key, []), served.service_period(price)
+            billed = served.billed_units.get(price.key)
+            until = served.billed_until.get(price.key)
+            for line in chain(
+                charge_rest(
+                    price, value, served.period, own, stated, exponent, since=until, billed=billed
+                ),
+                charge_increases(price, value, served.period, own, stated, exponent, billed=billed),
+            ):
+                yield price.position, owned(line, own_since)
 
 
 def _is_of(late: InvoiceLine, part: Served) -> bool:
@@ -215,10 +231,13 @@ def _below(
     *,
     exponent: int,
 ) -> Iterator[tuple[InvoiceLine, Tax]]:
-    """Yield what is late of earlier periods, then credits, each with its tax and as far as there is room."""
+    """Yield what is late of earlier periods, then credits, each with its tax and as far as there is room.
+
+    The caller may add what it is given to `taxed` meanwhile.
+    """
     lines = list(carried(late, taxed, exponent=exponent))
-    yield from lines
     room = [*taxed, *(Taxed(line.net, tax) for line, tax in lines)]
+    yield from lines
     yield from credits(unused, room, exponent=exponent)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from itertools import chain
 
@@ -13,6 +13,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from billing.add_ons import Sales, claim
 from billing.calculation import Taxed
+from billing.changed_fees import change_charges, let_wait
 from billing.composition import Composed, compose, compose_one_off
 from billing.consolidation import Common, charged, filling_of, section, together
 from billing.coupons import Spending
@@ -35,6 +36,7 @@ from billing.offers import Served
 from billing.parties import buyer_of, payer_of, seller_of
 from billing.rates import Taxation
 from billing.unused import UnusedFees
+from catalog.clocks import clocks
 from catalog.models import Proration, Timing
 from catalog.money import EXACT, ZERO
 from config.base import audit
@@ -45,9 +47,9 @@ from config.base.rows import insert_rows, update_rows
 from customers.models import Issuer, Subscription
 from customers.periods import local_date, zone
 
+CLOSES = (Purpose.REGULAR, Purpose.FINAL)
 _UNDONE = (InvoiceStatus.VOID, InvoiceStatus.DISCARDED)
 JOINED = ("net_total", "tax_total", "total", "sections", "auto_issue_at")
-AUTO_ISSUE = timedelta(hours=24)  # after the close could start (R26)
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,14 @@ class Draft:
     """What came after earlier closes; charged beside the rest, or on its own (R31)."""
     group: str = ""
     """Drafts of the same group share an invoice (R37); empty: it has one to itself."""
+    fees: Sequence[Served] = ()
+    """Periods whose advance fee is charged beside the rest, or on its own, since their plan changed (R20)."""
 
     @property
     def periods(self) -> list[BillingPeriod]:
         """The periods it charges (R33): the parts of the one that ended, or at an opening the first.
 
-        None where late usage is all that it charges.
+        None where late usage or a change of plan is all that it charges.
         """
         if self.purpose == Purpose.OPENING:
             assert self.starting is not None
@@ -91,6 +95,8 @@ class Draft:
     def _served(self) -> Served:
         if self.purpose == Purpose.LATE:
             return self.late[-1].served
+        if self.purpose == Purpose.CHANGE:
+            return self.fees[-1]
         return self.starting or self.ended[-1]
 
     @property
@@ -98,6 +104,8 @@ class Draft:
         """The first day after what it charges in arrears, which is that of what is in advance."""
         if self.starting:
             return self.starting.period.start_date
+        if self.purpose == Purpose.CHANGE:
+            return self._served.period.start_date
         return self._served.period.end_date
 
     @property
@@ -141,15 +149,17 @@ class Draft:
     @property
     def auto_issue_at(self) -> datetime | None:
         """When it is issued by itself; None if a person does (R26)."""
-        if payer_of(self.subscription).manual_approval:
+        plan = None if self.one_off else self._served.offer.version.plan
+        wait = clocks([payer_of(self.subscription), plan, self.issuer]).issue
+        if wait is None:
             return None
-        if self.one_off:
+        if self.one_off or self.purpose == Purpose.CHANGE:
             return self.drawn_at
         if self.purpose == Purpose.LATE:
-            return self.late[-1].snapshot.taken_at + AUTO_ISSUE
+            return self.late[-1].snapshot.taken_at + wait
         [first, *_] = self.periods
         could_close = first.usage_cutoff if self.ended else first.starts_at
-        return could_close + AUTO_ISSUE
+        return could_close + wait
 
 
 def compose_all(
@@ -168,8 +178,9 @@ def compose_all(
     ahead = billed_ahead([part for draft in drafts for part in draft.ended])
     subscriptions = {draft.subscription.pk: draft.subscription for draft in drafts}.values()
     first_parts = [draft.ended[0] for draft in drafts if draft.ended]
-    due, units = begun_with_a_change(first_parts), billed_units(first_parts)
-    until = billed_until(first_parts)
+    parts = [part for draft in drafts for part in draft.ended]
+    due, until = begun_with_a_change(parts), billed_until(parts)
+    units = billed_units(first_parts)
     spending, unused = Spending(subscriptions), UnusedFees(subscriptions)
     beside: dict[str, list[Taxed]] = defaultdict(list)
     for group, invoice in (open_groups or {}).items():
@@ -194,6 +205,7 @@ def compose_all(
                 for part in draft.ended
             ],
             starting=draft.starting,
+            fees=draft.fees,
             past=past[period_key(draft.ended[0].period)] if draft.ended else {},
             ahead=ahead,
             taxation=draft.taxation,
@@ -257,9 +269,7 @@ def _billed_since(committed: Mapping[int, Served]) -> Iterator[tuple[int, Decima
         return
     first = min(since for spans in spanning.values() for _, since, _ in spans)
     closing = PeriodCharge.objects.filter(period__in=committed, is_live=True)
-    closed_by = dict(
-        closing.exclude(purpose=Purpose.OPENING).values_list("period_id", "invoice_id")
-    )
+    closed_by = dict(closing.filter(purpose__in=CLOSES).values_list("period_id", "invoice_id"))
     lines = InvoiceLine.objects.exclude(invoice__status__in=_UNDONE).exclude(
         kind=LineKind.COMMITMENT
     )
@@ -353,8 +363,8 @@ def _billed_before(periods: Iterable[int]) -> QuerySet[InvoiceLine]:
 
 def _not_by_its_close(periods: Iterable[int]) -> QuerySet[InvoiceLine]:
     closes_it = PeriodCharge.objects.filter(
-        invoice=OuterRef("invoice"), period=OuterRef("period")
-    ).exclude(purpose=Purpose.OPENING)
+        invoice=OuterRef("invoice"), period=OuterRef("period"), purpose__in=CLOSES
+    )
     return InvoiceLine.objects.filter(~Exists(closes_it), period__in=list(periods))
 
 
@@ -396,10 +406,17 @@ def write_drafts(
     charges += [
         charge
         for invoice, some in paired
+        for draft, _ in some
+        for charge in change_charges(invoice, draft.fees)
+    ]
+    charges += [
+        charge
+        for invoice, some in paired
         for draft, composed in some
         for charge in late_charges(invoice, draft.late, composed.lines)
     ]
     insert_rows(charges)
+    let_wait((one.period.pk for draft, _ in written for one in draft.fees), is_due=False)
     return [invoice for invoice, _ in paired]
 
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 
 from billing.calculation import Tax, Taxed, add_up, creditable
 from billing.models import (
@@ -143,7 +143,10 @@ def _credit(one: Unused, net: Decimal, exponent: int) -> InvoiceLine:
 
 
 def _unused(subscriptions: Iterable[Subscription]) -> dict[int, list[tuple[InvoiceLine, date]]]:
-    """Return, by subscription, the issued fees that a phase's end left unused, and since when."""
+    """Return, by subscription, the issued fees that a phase's end left unused, and since when.
+
+    Also of periods that are under another plan by now, since it changed before they began.
+    """
     by_id = {one.pk: one for one in subscriptions if _has_ended_phase(one)}
     if not by_id:
         return {}
@@ -152,9 +155,10 @@ def _unused(subscriptions: Iterable[Subscription]) -> dict[int, list[tuple[Invoi
         ends_on__gte=OuterRef("service_start"),
         ends_on__lt=OuterRef("service_end"),
     )
+    of_another_plan = ~Q(price__version=F("period__phase__plan_version"))
     lines = (
         InvoiceLine.objects.filter(
-            Exists(ended),
+            Exists(ended) | of_another_plan,
             subscription__in=by_id,
             kind=LineKind.FEE,
             invoice__status=InvoiceStatus.ISSUED,

@@ -6,6 +6,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
+from catalog.clocks import LONGEST_CUTOFF_HOURS, LONGEST_ISSUE_HOURS, within_bounds
 from catalog.querysets import PlanVersionQuerySet
 from config.base.constraints import exactly_when, never_negative, one_of
 from config.base.fields import (
@@ -369,10 +370,30 @@ class Plan(models.Model):
         help_text="Customers, and whoever has the link, can work out what a published version "
         "costs. Its terms can be read either way.",
     )
+    usage_cutoff_hours = models.PositiveSmallIntegerField(
+        "hours to wait for usage",
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(LONGEST_CUTOFF_HOURS)],
+        help_text="After a period’s end, until it is closed. Empty: as the issuer says.",
+    )
+    auto_issue_hours = models.PositiveSmallIntegerField(
+        "hours until issue",
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(LONGEST_ISSUE_HOURS)],
+        help_text="After the close, until the invoice is issued by itself. Empty: as the issuer says.",
+    )
+    manual_approval = models.BooleanField(
+        null=True,
+        blank=True,
+        help_text="Whether invoices wait for a person instead. Unknown: as the issuer says.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ("name", "id")
+        constraints = (*within_bounds("plan"),)
 
     def __str__(self) -> str:
         return self.name

@@ -159,6 +159,10 @@ def _parts(
     yield say["part change none" if whole else "part change"]
     if any(price.timing == Timing.ADVANCE for price in by_days):
         yield say["part refund" if version.refund_unused else "part no refund"]
+    if not whole:
+        yield say["part change back"]
+    for key in ("cancelled", "paused", "resumed"):
+        yield say[key]
     for price in whole:
         yield say["part none"].format(name=price.name)
 

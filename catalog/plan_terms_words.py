@@ -88,12 +88,20 @@ WORDS: dict[str, dict[str, str]] = {
         "is credited on your next invoice.",
         "part no refund": "If you cancel at once, what you paid in advance is not paid back. If you "
         "cancel at the end of a period, you are served until then.",
+        "part change back": "If a change holds from a day that is billed already, your next invoice "
+        "charges or credits the difference and names the period and the invoice.",
+        "cancelled": "You can cancel at once or to the end of what is paid for, and take it back until "
+        "your service ends. Your last invoice charges what you used until then.",
+        "paused": "While your subscription is paused, no fee is charged and usage is not billed. What "
+        "you paid in advance for those days is credited on your next invoice.",
+        "resumed": "When it goes on, the fee for the days that are left of the period is charged at its "
+        "end. Periods begin on the same days as before.",
         "part none": "“{name}” is not reduced for a part of a period.",
         "usage": "How usage is counted",
         "no usage": "Nothing in this plan depends on usage.",
         "at its time": "Usage counts at the time at which it happened, not at which we learn of it.",
         "once": "Every event has an id of its own and counts once, however often it is sent.",
-        "cutoff": "An invoice is drawn up an hour after its period ends at the earliest, and contains "
+        "cutoff": "An invoice is drawn up once its period has ended, usually an hour later, and contains "
         "all usage that has reached us by then.",
         "late": "Usage that reaches us later, before the invoice is issued, is added to it. An "
         "invoice that is issued is never changed: what reaches us after that is on a later invoice, "
@@ -234,6 +242,15 @@ WORDS: dict[str, dict[str, str]] = {
         "Tage nach Ihrem letzten auf Ihrer nächsten Rechnung gutgeschrieben.",
         "part no refund": "Kündigen Sie mit sofortiger Wirkung, wird im Voraus Gezahltes nicht "
         "erstattet. Kündigen Sie zum Ende eines Zeitraums, gilt unsere Leistung bis dahin.",
+        "part change back": "Gilt ein Wechsel ab einem Tag, der schon berechnet ist, so berechnet oder "
+        "vergütet Ihre nächste Rechnung den Unterschied und nennt Zeitraum und Rechnung.",
+        "cancelled": "Sie können mit sofortiger Wirkung oder zum Ende des bezahlten Zeitraums kündigen "
+        "und die Kündigung zurücknehmen, bis Ihr Vertrag endet. Ihre letzte Rechnung enthält, was Sie "
+        "bis dahin genutzt haben.",
+        "paused": "Solange Ihr Vertrag ruht, wird keine Gebühr und keine Nutzung berechnet. Für diese "
+        "Tage im Voraus Gezahltes wird auf Ihrer nächsten Rechnung gutgeschrieben.",
+        "resumed": "Geht er weiter, wird die Gebühr für die übrigen Tage des Zeitraums an dessen Ende "
+        "berechnet. Die Zeiträume beginnen an denselben Tagen wie zuvor.",
         "part none": "„{name}“ wird für einen Teil eines Zeitraums nicht gekürzt.",
         "usage": "Wie Nutzung gezählt wird",
         "no usage": "In diesem Tarif hängt nichts von Nutzung ab.",
@@ -241,7 +258,7 @@ WORDS: dict[str, dict[str, str]] = {
         "wir davon erfahren.",
         "once": "Jedes Ereignis hat eine eigene Kennung und zählt einmal, wie oft es auch gesendet "
         "wird.",
-        "cutoff": "Eine Rechnung wird frühestens eine Stunde nach Ende ihres Zeitraums erstellt und "
+        "cutoff": "Eine Rechnung wird nach Ende ihres Zeitraums erstellt, meist eine Stunde danach, und "
         "enthält alle Nutzung, die uns bis dahin erreicht hat.",
         "late": "Nutzung, die uns später, aber vor dem Ausstellen der Rechnung erreicht, kommt noch "
         "hinzu. Eine ausgestellte Rechnung wird nie geändert: Was uns danach erreicht, steht auf einer "

@@ -22,6 +22,7 @@ from rest_framework.response import Response
 
 from catalog.api.fields import Choice, CurrencyCode, KeyOf, unchanged_key
 from catalog.api.overrides import OverrideTermsSerializer
+from catalog.clocks import LONGEST_CUTOFF_HOURS, LONGEST_ISSUE_HOURS
 from catalog.models import Coupon, Plan
 from config.base import audit
 from config.base.api.fields import (
@@ -30,6 +31,7 @@ from config.base.api.fields import (
     QuantityString,
     Text,
     WholeNumber,
+    YesNo,
 )
 from config.base.api.paging import Filters
 from config.base.api.serializers import CheckedSerializer, StrictSerializer
@@ -131,6 +133,26 @@ class CustomerSerializer(CheckedSerializer):
         default="",
         help_text="Whether all subscriptions that it pays for share an invoice where they are "
         "billed on the same day; null: as the issuer does it.",
+    )
+    usage_cutoff_hours = WholeNumber(
+        min_value=0,
+        max_value=LONGEST_CUTOFF_HOURS,
+        allow_null=True,
+        default=None,
+        help_text="Hours after a period's end until it is closed; null: as the plan or the issuer says.",
+    )
+    auto_issue_hours = WholeNumber(
+        min_value=0,
+        max_value=LONGEST_ISSUE_HOURS,
+        allow_null=True,
+        default=None,
+        help_text="Hours after the close until the invoice is issued; null: as the plan or the issuer "
+        "says.",
+    )
+    manual_approval = YesNo(
+        allow_null=True,
+        default=None,
+        help_text="Whether a person issues the invoices; null: as the plan or the issuer says.",
     )
     segment = Text(max_length=100, allow_blank=True, default="", help_text="Your own grouping.")
     created_at = serializers.DateTimeField(read_only=True)

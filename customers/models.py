@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 
+from catalog.clocks import LONGEST_CUTOFF_HOURS, LONGEST_ISSUE_HOURS, within_bounds
 from catalog.models import Coupon, PlanVersion
 from config.base.constraints import exactly_when, never_negative, one_of
 from config.base.fields import ExactDecimalField, KeyField, quantity_field
@@ -126,6 +127,23 @@ class Issuer(Party):
         default=False,
         help_text="Consumers in other EU countries pay their own country’s tax, from “Tax rates”.",
     )
+    usage_cutoff_hours = models.PositiveSmallIntegerField(
+        "hours to wait for usage",
+        default=1,
+        validators=[MaxValueValidator(LONGEST_CUTOFF_HOURS)],
+        help_text="After a period’s end, until it is closed; a plan or customer may say otherwise.",
+    )
+    auto_issue_hours = models.PositiveSmallIntegerField(
+        "hours until issue",
+        default=24,
+        validators=[MaxValueValidator(LONGEST_ISSUE_HOURS)],
+        help_text="After the close, until the invoice is issued by itself; a plan or customer may say "
+        "otherwise.",
+    )
+    manual_approval = models.BooleanField(
+        default=False,
+        help_text="Invoices wait for a person instead, where plan and customer don’t say otherwise.",
+    )
     accent_colour = models.CharField(
         max_length=7,
         default="#0f5c5c",
@@ -170,6 +188,7 @@ class Issuer(Party):
         ordering = ("name",)
         constraints = (
             one_of("tax_status", SellerTaxStatus, name="issuer_tax_status_is_known"),
+            *within_bounds("issuer"),
             one_of("consolidation", Consolidation, name="issuer_consolidation_is_known"),
             models.CheckConstraint(
                 name="issuer_tax_rate_from_0_to_100_percent",
@@ -221,8 +240,24 @@ class Customer(Party):
     purchase_order = models.CharField(
         max_length=100, blank=True, help_text="Their order number, printed on every invoice."
     )
+    usage_cutoff_hours = models.PositiveSmallIntegerField(
+        "hours to wait for usage",
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(LONGEST_CUTOFF_HOURS)],
+        help_text="After a period’s end, until it is closed. Empty: as the plan or the issuer says.",
+    )
+    auto_issue_hours = models.PositiveSmallIntegerField(
+        "hours until issue",
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(LONGEST_ISSUE_HOURS)],
+        help_text="After the close, until the invoice is issued by itself. Empty: as the plan or the issuer says.",
+    )
     manual_approval = models.BooleanField(
-        default=False, help_text="Invoices wait for a person instead of being issued after a day."
+        null=True,
+        blank=True,
+        help_text="Whether invoices wait for a person instead. Unknown: as the plan or the issuer says.",
     )
     consolidation = models.CharField(
         max_length=20,
@@ -248,6 +283,7 @@ class Customer(Party):
         ordering = ("name", "id")
         constraints = (
             one_of("tax_status", TaxStatus, name="customer_tax_status_is_known"),
+            *within_bounds("customer"),
             one_of(
                 "consolidation", Consolidation, name="customer_consolidation_is_known", blank=True
             ),

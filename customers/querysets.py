@@ -41,7 +41,7 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
 
     def with_terms(self) -> SubscriptionQuerySet:
         """Load customer, phases with plan and version, quantities, own terms and coupons; flat cost."""
-        return self.select_related("customer", "issuer", "payer").prefetch_related(
+        return self.select_related("customer__issuer", "issuer", "payer").prefetch_related(
             "phases__plan_version__plan", "quantities", "overrides", "applied_coupons__coupon"
         )
 

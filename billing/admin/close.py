@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from billing import tasks
 from billing.admin import words
+from billing.admin.clocks import told_clocks
 from billing.admin.periods import RETRY, parked_row
 from billing.admin.unresolved import unresolved
 from billing.models import BillingRun
@@ -113,6 +114,7 @@ class ClosePages(AuditedAdmin[BillingRun]):
             "media": self.media + form.media,
             "form": form,
             "may_backdate": may_backdate,
+            "clocks": told_clocks(),
             "may_retry": request.user.has_perm(RETRY),
             "preview": _preview(form, now=now) if form.is_valid() else None,
             "back": self.url("changelist"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from billing.admin import words
 from billing.admin.move_start import MovePages
+from billing.models import InvoiceLine
 from billing.presentation.lines import is_shown, line_view
 from billing.presentation.reader import Reader
 from billing.services import life
@@ -23,7 +25,7 @@ from catalog.admin.examples import every
 from catalog.models import PlanVersion, VersionStatus
 from config.base.admin.audited import AuditedAdmin, Panel
 from config.base.admin.complaints import REFUSED, complaints
-from config.base.admin.theme import action, date_input, number_input, select
+from config.base.admin.theme import action, date_input, number_input, select, switch
 from config.base.audit import Actor
 from customers.admin.subscriptions import SubscriptionAdmin
 from customers.models import Subscription
@@ -81,7 +83,18 @@ class ChangeForm(LifeForm):
         required=False,
         widget=date_input(),
         label="From",
-        help_text="The first day under the new plan: still to come, or over but not billed yet.",
+        help_text="The first day under the new plan: still to come, or over.",
+    )
+    bill_now = forms.BooleanField(
+        required=False,
+        label="Bill the change at once",
+        help_text="On an invoice of its own; else its fees and credits go on the next one.",
+        widget=switch(),
+    )
+    lose_own_terms = forms.BooleanField(
+        required=False,
+        label="Let own terms go that the new plan has no place for",
+        widget=switch(),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -154,6 +167,8 @@ class LifePages(AuditedAdmin[Subscription]):
                 subscription_id=int(object_id),
                 version=said["version"],
                 when=said["when"],
+                bill_now=said["bill_now"],
+                lose_own_terms=said["lose_own_terms"],
                 at=at,
                 actor=Actor.user(request.user),
             )
@@ -364,18 +379,32 @@ class LifePages(AuditedAdmin[Subscription]):
 
 def _shown(form: forms.Form, day: date, found: Next) -> dict[str, Any]:
     """Return what a look at the next invoice shows, and a text that changes where it does."""
-    said: dict[str, Any] = {"day": words.day(day), "lines": [], "total": ""}
+    said: dict[str, Any] = {
+        "day": words.day(day),
+        "lost": found.lost_terms,
+        "next": {"lines": [], "total": ""},
+    }
     if found.running:
         composed = found.running.composed
-        reader = Reader(words.LOCALE, composed.currency)
-        lines = [line for line in composed.lines if is_shown(line)]
-        said |= {
-            "lines": [line_view(line, reader, today=day) for line in lines],
-            "net": words.money(composed.totals.net, composed.currency),
-            "total": words.money(composed.totals.total, composed.currency),
-        }
+        net, total = composed.totals.net, composed.totals.total
+        said["next"] = _bill(composed.lines, composed.currency, net, total, today=day)
+    if one := found.change:
+        said["change"] = _bill(one.lines.all(), one.currency, one.net_total, one.total, today=day)
     asked = "; ".join(f"{name}={value}" for name, value in form.cleaned_data.items())
-    return {**said, "seen": f"{asked}; {said['day']}; {said['total']}"}
+    totals = [said["next"]["total"], said.get("change", {}).get("total", "")]
+    return {**said, "seen": "; ".join([asked, said["day"], *totals])}
+
+
+def _bill(
+    lines: Iterable[InvoiceLine], currency: str, net: Decimal, total: Decimal, *, today: date
+) -> dict[str, Any]:
+    """Return what an invoice shows of its lines and totals."""
+    reader = Reader(words.LOCALE, currency)
+    return {
+        "lines": [line_view(line, reader, today=today) for line in lines if is_shown(line)],
+        "net": words.money(net, currency),
+        "total": words.money(total, currency),
+    }
 
 
 def life_panel(request: HttpRequest, subscription: Subscription) -> Panel | None:

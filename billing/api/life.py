@@ -14,7 +14,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.answers import Shown, invoice_answer, readers_locale
+from billing.api.answers import Shown, invoice_answer, readers_locale, shown
 from billing.api.shapes import InvoiceSerializer
 from billing.services import life
 from billing.services.life import Next, When
@@ -82,9 +82,20 @@ class ChangePlanSerializer(DryRunSerializer):
     when = WhenOrDay(
         allow_null=True,
         default=None,
-        help_text="A date is the first day under it, still to come or over but not billed yet. By "
+        help_text="A date is the first day under it, still to come or over. By "
         "default a plan with a lower base fee a year waits for the period's end, and any other begins "
         "at once; a trial runs to its end.",
+    )
+    bill_now = YesNo(
+        default=False,
+        help_text="Draft an invoice over the base fees of the change, and what is credited for it, at "
+        "once instead of on the next invoice. Only once the change has begun; where its day ends the "
+        "running period, the close of that bills it at once anyhow.",
+    )
+    lose_own_terms = YesNo(
+        default=False,
+        help_text="Confirm that own terms no longer hold which the version has no place for; a dry run "
+        "names them in `lost_own_terms`.",
     )
 
 
@@ -105,6 +116,13 @@ class ChangedSubscriptionSerializer(serializers.Serializer[Any]):
     takes_effect_on = serializers.DateField(help_text="The first day after the change.")
     subscription = SubscriptionSerializer()
     next_invoice = InvoiceSerializer(allow_null=True, help_text="null: none is on its way.")
+    lost_own_terms = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Keys of prices with own terms that its last plan has no place for.",
+    )
+    change_invoice = InvoiceSerializer(
+        allow_null=True, help_text="The draft over a change of plan alone; null: there is none."
+    )
 
 
 class LifeView(ApiView):
@@ -136,6 +154,8 @@ class LifeView(ApiView):
                 "takes_effect_on": day,
                 "subscription": SubscriptionSerializer(found.subscription, context={"at": at}).data,
                 "next_invoice": next_invoice(request, found),
+                "lost_own_terms": found.lost_terms,
+                "change_invoice": change_invoice(request, found),
             }
         )
 
@@ -147,6 +167,13 @@ def next_invoice(request: Request, found: Next) -> dict[str, Any] | None:
     invoice, composed = found.running.invoice, found.running.composed
     shown = Shown(invoice, composed.lines, composed.allowances, composed.taxes, None)
     return invoice_answer(shown, locale=readers_locale(request, invoice))
+
+
+def change_invoice(request: Request, found: Next) -> dict[str, Any] | None:
+    """Write the draft over a change of plan alone as the contract does."""
+    if found.change is None:
+        return None
+    return invoice_answer(shown(found.change), locale=readers_locale(request, found.change))
 
 
 class ChangePlan(LifeView):
@@ -180,6 +207,8 @@ class ChangePlan(LifeView):
                 subscription_id=subscription.pk,
                 version=version,
                 when=body["when"],
+                bill_now=body["bill_now"],
+                lose_own_terms=body["lose_own_terms"] or body["dry_run"],
                 at=at,
                 actor=self.actor,
             )

@@ -100,6 +100,10 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     billed = SettledSerializer(
         many=True, required=False, help_text="Of late usage: what was billed of it before."
     )
+    plan_changed = serializers.BooleanField(
+        required=False,
+        help_text="Of late usage: the plan was changed from a day that was billed.",
+    )
     waits = QuantityString(
         required=False,
         minimum=None,

@@ -81,6 +81,7 @@ def _differing(subscriptions: Sequence[int], at: datetime) -> Iterator[Finding]:
         for taken in read
         for now in taken.values()
         if (before := known.get((now.period_id, now.metric_id)))
+        and not _waits_since_recast(before)
         and (now.quantity, now.events) != (before.quantity, before.events)
     ]
     watches = [
@@ -99,6 +100,12 @@ def _differing(subscriptions: Sequence[int], at: datetime) -> Iterator[Finding]:
             )
 
 
+def _waits_since_recast(before: UsageSnapshot) -> bool:
+    """Whether a plan was changed after what was billed was measured: the next invoice settles it (R20)."""
+    recast_at = before.period.recast_at
+    return recast_at is not None and before.taken_at < recast_at
+
+
 def _known(periods: Sequence[int]) -> dict[tuple[int, int], UsageSnapshot]:
     """Return the newest reading that was billed or noted, by period and metric."""
     billed = InvoiceLine.objects.filter(snapshot=OuterRef("pk")).exclude(
@@ -106,7 +113,10 @@ def _known(periods: Sequence[int]) -> dict[tuple[int, int], UsageSnapshot]:
     )
     noted = LateUsage.objects.filter(snapshot=OuterRef("pk"))
     found = UsageSnapshot.objects.filter(Exists(billed) | Exists(noted), period__in=periods)
-    return {(one.period_id, one.metric_id): one for one in found.order_by("revision")}
+    return {
+        (one.period_id, one.metric_id): one
+        for one in found.select_related("period").order_by("revision")
+    }
 
 
 LATE_BOOKS = [

@@ -10,7 +10,7 @@ from django.db.models import Count, Max, Q
 
 from billing.chunk import Chunk
 from billing.late_usage.settled import drawn_by, metered
-from billing.models import OUTSTANDING, LateUsage, LineKind, PeriodStatus
+from billing.models import OUTSTANDING, BillingPeriod, LateUsage, LineKind, PeriodStatus
 from billing.models.invoices import UNISSUED
 from metering.querysets import Watch, changed
 
@@ -28,7 +28,8 @@ def candidates(
     """Return of what something may be late, and of what something waits already.
 
     Of periods that were closed `since` a time (None: ever), and those of which something waits or
-    stood on an invoice that is `replaced`. Three queries, however many subscriptions.
+    stood on an invoice that is `replaced`; of those whose plan was changed since, all. Four queries,
+    however many subscriptions.
     """
     outstanding = LateUsage.objects.filter(
         period__subscription__in=chunk.subscriptions, status__in=OUTSTANDING
@@ -38,6 +39,8 @@ def candidates(
     found: set[Key] = set()
     watched: list[Key] = []
     watches: list[Watch] = []
+    recast = {period.pk: chunk.offer(period).metrics for period in _recast(chunk)}
+    found |= {(pk, metric.pk) for pk, metrics in recast.items() for metric in metrics}
     for row in _billed(chunk, since=since, sought=sought, replaced=replaced):
         period, metric_id, subscription, version, starts_at, ends_at, read, usage, late, drafts = (
             row
@@ -45,7 +48,9 @@ def candidates(
         key = (period, metric_id)
         if usage is None or drafts:
             continue  # nothing is billed, or not for good: it is recalculated
-        if key in sought or (late is not None and usage > late):  # it was closed anew since
+        if (
+            key in sought or period in recast or (late is not None and usage > late)
+        ):  # it was closed anew since
             found.add(key)
             continue
         metric, looks_back = chunk.reach(version, metric_id)
@@ -54,6 +59,19 @@ def candidates(
         watched.append(key)
         watches.append(Watch(metric, customer, start, ends_at, read - COMMITS_WITHIN))
     return found | {watched[place] for place in changed(watches)}, waiting
+
+
+def _recast(chunk: Chunk) -> list[BillingPeriod]:
+    """Return the closed periods whose plan was changed after they were billed (R20)."""
+    rows = BillingPeriod.objects.filter(
+        subscription__in=chunk.subscriptions,
+        recast_at__isnull=False,
+        status=PeriodStatus.CLOSED,
+    )
+    found = list(rows.select_related("phase").order_by("subscription", "number"))
+    for period in found:
+        period.subscription = chunk.subscriptions[period.subscription_id]
+    return found
 
 
 def _billed(

@@ -15,7 +15,13 @@ from billing.calculation import Tax, add_up
 from billing.chunk import Chunk
 from billing.late_usage.candidates import candidates
 from billing.late_usage.coupons import Key
-from billing.late_usage.lines import Billed, commitment_difference, difference, usage_lines
+from billing.late_usage.lines import (
+    Billed,
+    commitment_difference,
+    difference,
+    nothing_of,
+    usage_lines,
+)
 from billing.late_usage.settled import Books, books_of, commitments_of, drawn_by
 from billing.models import (
     BillingPeriod,
@@ -27,7 +33,8 @@ from billing.models import (
     UsageSnapshot,
 )
 from billing.offers import Served
-from billing.usage import Wanted, read_snapshots
+from billing.usage import Reading, Wanted, read_snapshots
+from catalog.models import ValueMetric
 from catalog.money import ZERO
 
 
@@ -99,7 +106,7 @@ def find_late(
 
     Of periods that are closed and whose invoice is issued. Without those past the age limit, save
     what was noted before, unless `however_old`. What invoices that are `replaced` bill counts as
-    not billed. Four queries if nothing is late, however many subscriptions.
+    not billed. Five queries if nothing is late, however many subscriptions.
     """
     since = None if however_old else at - terms.age
     places, waiting = candidates(chunk, since=since, replaced=replaced)
@@ -108,19 +115,20 @@ def find_late(
     wanted = _wanted(chunk, places)
     periods = [one.period for one in wanted]
     read = read_snapshots(wanted, at=at)
-    books = books_of([period.pk for period in periods], replaced=replaced)
+    books = books_of(periods, replaced=replaced)
     free = _decided(periods) | set(drawn_by(replaced).values_list("period_id", "price_id"))
     found: dict[int, list[Late]] = defaultdict(list)
     for period, snapshots in zip(periods, read, strict=True):
         served = Served(period, chunk.offer(period), snapshots)
         late = {metric: Late(served, snapshot) for metric, snapshot in snapshots.items()}
         for line, before in _differences(served, books):
-            assert before.tax is not None
             assert line.snapshot is not None
-            is_free = (period.pk, line.price_id) in free
+            taxation = chunk.taxation(period.subscription)
+            tax = before.tax or taxation.on(line.rate_category, line.service_end)
+            is_free = (period.pk, line.price_id) in free or period.recast_at is not None
             held_for = "" if is_free else terms.held_for(line, served, at=at)
             late[line.snapshot.metric_id].lines.append(
-                LateLine(line, before.tax, before.invoice_id, held_for)
+                LateLine(line, tax, before.invoice_id, held_for)
             )
         for metric, one in late.items():
             if one.lines or (period.pk, metric) in waiting:
@@ -147,8 +155,20 @@ def _wanted(chunk: Chunk, places: set[Key]) -> list[Wanted]:
         period.subscription = chunk.subscriptions[period.subscription_id]
         one = chunk.wanted(period)
         asked = [reading for reading in one.readings if (period.pk, reading.metric.pk) in places]
+        if period.recast_at:
+            asked += _of_the_plan_before(period, asked, places)
         found.append(one._replace(readings=asked))
     return found
+
+
+def _of_the_plan_before(
+    period: BillingPeriod, asked: Sequence[Reading], places: set[Key]
+) -> Iterator[Reading]:
+    """Yield what to read of metrics that were billed for a period and are not priced any more."""
+    known = {reading.metric.pk for reading in asked}
+    billed = [metric for pk, metric in places if pk == period.pk and metric not in known]
+    for metric in ValueMetric.objects.filter(pk__in=billed).order_by("pk"):
+        yield Reading(metric)
 
 
 def _decided(periods: Sequence[BillingPeriod]) -> set[Key]:
@@ -172,15 +192,32 @@ def _differences(served: Served, books: Books) -> Iterator[tuple[InvoiceLine, Bi
     for invoice_id in closes:
         if reduced := books.reduced.get((invoice_id, served.period.subscription_id)):
             taken |= reduced.shares_of(whole, exponent=served.offer.exponent)
+    if served.period.recast_at:
+        full |= _charged_no_more(served, books, full)
+        whole |= dict.fromkeys(full.keys() - whole.keys(), ZERO)
     for key, lines in full.items():
         before = books.billed[key]
         if before.tax is None:
-            continue  # its close did not bill it, so nothing can be late of it
+            if not served.period.recast_at:
+                continue  # its close did not bill it, so nothing can be late of it
+            before = books.as_its_close(key, before)
         line = difference(
             lines, before, coupons=taken.get(key, ZERO), exponent=served.offer.exponent
         )
         if line.net or line.quantity:
             yield line, before
+
+
+def _charged_no_more(
+    served: Served, books: Books, full: Mapping[Key, Sequence[InvoiceLine]]
+) -> dict[Key, list[InvoiceLine]]:
+    """Return a line over nothing for each price that was billed and that its plan lacks now (R20)."""
+    found = {}
+    for key, line in books.lines.items():
+        usage = served.snapshots.get((line.price and line.price.metric_id) or 0)
+        if usage and key[0] == served.period.pk and key not in full:
+            found[key] = [nothing_of(line, usage)]
+    return found
 
 
 def _is_committed(served: Served) -> bool:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from billing.calculation import Tax, Taxed, add_up, creditable
 from billing.charging import charge_usage, owned
 from billing.commitment import commitment_line, lacking_of
-from billing.models import InvoiceLine, LineKind, Recognition
+from billing.models import InvoiceLine, LineKind, Recognition, UsageSnapshot
 from billing.offers import Served
 from catalog.money import EXACT, plain, round_half_up
 
@@ -71,6 +71,36 @@ def usage_lines(served: Served) -> list[InvoiceLine]:
     return lines
 
 
+def nothing_of(line: InvoiceLine, usage: UsageSnapshot) -> InvoiceLine:
+    """Return a usage line over nothing, of a price that was billed under the plan before (R20)."""
+    said = {
+        "model": line.explanation["model"],
+        "measured": {
+            "aggregation": usage.metric.aggregation,
+            "quantity": plain(usage.told),
+            "events": usage.events,
+            "as_of": usage.taken_at.isoformat(),
+        },
+        **dict.fromkeys(("used", "included", "overage", "exact", "rounding"), "0"),
+        "steps": [],
+    }
+    return InvoiceLine(
+        kind=LineKind.USAGE,
+        description=line.description,
+        unit=line.unit,
+        unit_plural=line.unit_plural,
+        period=usage.period,
+        price=line.price,
+        snapshot=usage,
+        service_start=usage.period.start_date,
+        service_end=usage.period.end_date,
+        quantity=Decimal(0),
+        net=Decimal(0),
+        rate_category=line.rate_category,
+        explanation=said,
+    )
+
+
 def difference(
     lines: Sequence[InvoiceLine], before: Billed, *, coupons: Decimal, exponent: int
 ) -> InvoiceLine:
@@ -87,6 +117,9 @@ def difference(
         "billed": [one.as_json() for one in before.settled],
         "amount": f"{net:f}",
     }
+    assert usage.period
+    if usage.period.recast_at:
+        said["plan_changed"] = True
     if coupons:
         said["coupons"] = f"{coupons:f}"
     for minimum in lines[1:]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,16 @@ from django.db.models import Q
 from billing.calculation import add_up
 from billing.late_usage.coupons import Key, Reduced, Share, key_of, reduced_by_coupons
 from billing.late_usage.lines import Billed, Settled
-from billing.models import InvoiceLine, InvoiceStatus, LateStatus, LateUsage, LineKind
+from billing.models import (
+    BillingPeriod,
+    InvoiceLine,
+    InvoiceStatus,
+    LateStatus,
+    LateUsage,
+    LineKind,
+    PeriodCharge,
+    Purpose,
+)
 from billing.rates import tax_of
 from catalog.money import EXACT, ZERO, exponent, round_half_up
 
@@ -26,7 +35,26 @@ class Books:
     """All that was settled of some periods, by period and price; what coupons took, by invoice and subscription."""
 
     billed: dict[Key, Billed] = field(default_factory=lambda: defaultdict(Billed))
+    lines: dict[Key, InvoiceLine] = field(default_factory=dict)
+    """The newest line that charges or settles usage of each price of a period."""
+    closes: dict[int, InvoiceLine] = field(default_factory=dict)
+    """A line of the invoice that billed a period that was recast since, by period."""
     reduced: dict[Share, Reduced] = field(default_factory=dict)
+
+    def as_its_close(self, key: Key, before: Billed) -> Billed:
+        """Return what was settled of a price that the plan had not when a period was billed (R20).
+
+        It is as if its invoice had billed nothing of it. Without tax, where nothing was settled yet.
+        """
+        period, _ = key
+        own = self.lines.get(key)
+        mine = [line for (pk, _), line in self.lines.items() if pk == period]
+        closing = self.closes.get(period) or next(iter(mine), None)
+        if closing is None:
+            return before
+        nothing = Settled(closing.invoice.number or "", ZERO, ZERO)
+        settled = before.settled or [nothing]
+        return Billed(settled, tax_of(own) if own else None, closing.invoice_id)
 
 
 @dataclass
@@ -63,16 +91,18 @@ def settling(lines: Any) -> Any:
     return lines.filter(Q(kind=LineKind.LATE) | corrected)
 
 
-def books_of(periods: Iterable[int], *, replaced: Iterable[int]) -> Books:
+def books_of(periods: Sequence[BillingPeriod], *, replaced: Iterable[int]) -> Books:
     """Return what was settled of each price of these periods, before tax and after coupons."""
-    books = Books()
+    books = Books(closes=_closes([period for period in periods if period.recast_at]))
     lines = list(
         metered(replaced)
-        .filter(period__in=list(periods))
+        .filter(period__in=periods)
         .select_related("invoice", "price")
         .prefetch_related("invoice__taxes")
     )
     for line in lines:
+        if line.kind != LineKind.MINIMUM:
+            books.lines[key_of(line)] = line
         if line.kind == LineKind.USAGE:
             billed = books.billed[key_of(line)]
             billed.tax, billed.invoice_id = tax_of(line), line.invoice_id
@@ -87,13 +117,42 @@ def books_of(periods: Iterable[int], *, replaced: Iterable[int]) -> Books:
         reduced = books.reduced.get((line.invoice_id, line.subscription_id))
         taken = reduced.taken.get(line.position, ZERO) if reduced else ZERO
         _add(books.billed[key_of(line)].settled, _settled(line, taken))
-    let_go = LateUsage.objects.filter(period__in=list(periods), status=LateStatus.WRITTEN_OFF)
+    let_go = LateUsage.objects.filter(period__in=periods, status=LateStatus.WRITTEN_OFF)
     for row in let_go.exclude(invoice__status__in=_GONE).order_by("pk"):
         quantity = EXACT.subtract(row.quantity, row.billed_quantity)
         net = round_half_up(row.amount, exponent(row.currency))
         settled = Settled("", quantity, net, waived=True)
         _add(books.billed[row.period_id, row.price_id].settled, settled)
     return books
+
+
+def _closes(recast: Sequence[BillingPeriod]) -> dict[int, InvoiceLine]:
+    """Return a line of what billed each of these, or the whole that it was a part of."""
+    if not recast:
+        return {}
+    charges = PeriodCharge.objects.filter(
+        subscription__in={period.subscription_id for period in recast},
+        purpose__in=[Purpose.REGULAR, Purpose.FINAL],
+        is_live=True,
+    ).select_related("period")
+    billed = {
+        (charge.subscription_id, charge.period.nominal_start_date): charge.invoice_id
+        for charge in charges.order_by("period__number")
+    }
+    charged = InvoiceLine.objects.filter(invoice__in=billed.values()).exclude(kind=LineKind.CREDIT)
+    lines = {
+        (line.subscription_id, line.invoice_id): line for line in charged.select_related("invoice")
+    }
+    found = {
+        period.pk: lines.get(
+            (
+                period.subscription_id,
+                billed.get((period.subscription_id, period.nominal_start_date), 0),
+            )
+        )
+        for period in recast
+    }
+    return {pk: line for pk, line in found.items() if line}
 
 
 def commitments_of(periods: Iterable[int], *, replaced: Iterable[int]) -> dict[int, Commitment]:

@@ -44,6 +44,7 @@ class Purpose(models.TextChoices):
     OPENING = "opening", "First fee in advance"
     REGULAR = "regular", "Period"
     FINAL = "final", "Last period"
+    CHANGE = "change", "Change of plan"
     ONE_OFF = "one_off", "One-off"
     LATE = "late", "Late usage"
 
@@ -105,6 +106,16 @@ class BillingPeriod(models.Model):
     needs_opening = models.BooleanField(
         default=False, help_text="Its advance fee is billed on its first day (R21)."
     )
+    fee_is_due = models.BooleanField(
+        default=False,
+        help_text="Its advance fee was not billed ahead, since the plan changed: its close charges it, "
+        "or once it is recast the next invoice (R20).",
+    )
+    recast_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When a plan was changed from a day before its end, after it was billed (R20).",
+    )
     usage_cutoff = models.DateTimeField(help_text="The close may start from here on (R26).")
     status = models.CharField(max_length=10, choices=PeriodStatus, default=PeriodStatus.OPEN)
     closed_at = models.DateTimeField(null=True, blank=True)
@@ -127,6 +138,11 @@ class BillingPeriod(models.Model):
                 fields=["starts_at"], name="period_to_open", condition=Q(needs_opening=True)
             ),
             models.Index(fields=["status"], name="period_parked", condition=Q(status="parked")),
+            models.Index(
+                fields=["subscription"],
+                name="period_recast",
+                condition=Q(recast_at__isnull=False),
+            ),
             models.Index(
                 fields=["end_date"],
                 name="period_trial_by_end",
@@ -166,6 +182,12 @@ class BillingPeriod(models.Model):
         """Whether the two are parts of one period, cut by a change of plan, and billed as one (R20)."""
         mine = (self.nominal_start_date, self.nominal_end_date, self.usage_cutoff)
         return mine == (before.nominal_start_date, before.nominal_end_date, before.usage_cutoff)
+
+    def is_open_part_of(self, after: BillingPeriod) -> bool:
+        """Whether it is open, and a part of the same nominal period as another."""
+        mine = (self.nominal_start_date, self.nominal_end_date)
+        is_open = self.status == PeriodStatus.OPEN
+        return is_open and mine == (after.nominal_start_date, after.nominal_end_date)
 
     @property
     def nominal_length(self) -> timedelta:
@@ -259,6 +281,9 @@ class PeriodCharge(models.Model):
             models.CheckConstraint(
                 name="charge_of_late_usage_names_its_snapshot",
                 condition=~Q(purpose="late") | ~Q(cause=""),
+            ),
+            models.CheckConstraint(
+                name="charge_of_a_change_names_it", condition=~Q(purpose="change") | ~Q(cause="")
             ),
         )
 

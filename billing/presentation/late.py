@@ -15,6 +15,8 @@ from catalog.money import EXACT
 def late_name(line: InvoiceLine, reader: Reader) -> str:
     if line.kind == LineKind.COMMITMENT:
         return reader.say("late_commitment")
+    if line.explanation.get("plan_changed"):
+        return reader.say("plan_changed", description=clean(line.description))
     return reader.say("late", description=clean(line.description))
 
 
@@ -43,7 +45,8 @@ def commitment_rows(said: dict[str, Any], reader: Reader) -> Iterator[RowView]:
 def late_note(said: dict[str, Any], reader: Reader) -> str:
     """Say why the line is there: what it changes of which invoice."""
     numbers = [one["invoice"] for one in said["billed"] if one["invoice"]]
-    return reader.say("late_note", invoice=numbers[0]) if numbers else ""
+    name = "plan_changed_note" if said.get("plan_changed") else "late_note"
+    return reader.say(name, invoice=numbers[0]) if numbers else ""
 
 
 def _billed_on(one: dict[str, Any], reader: Reader) -> str:

@@ -5,17 +5,26 @@ One subscription is changed in the same way as thousands, and a preview does it 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from fractions import Fraction
+from typing import NamedTuple
 
 from django.db import models
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from billing.chunk import period_after
 from billing.models import BillingPeriod, Invoice, InvoiceLine, InvoiceStatus, PeriodStatus
 from billing.models.invoices import UNISSUED
+from billing.parties import the_only_issuer
 from billing.services.issuing import recalculate_invoices
+from billing.services.recasting import (
+    PeriodBilled,
+    check_recast,
+    periods_to_recast,
+    recast_periods,
+)
 from catalog.base_fee import base_fee_per_year
 from catalog.models import PlanVersion
 from config.base.audit import Actor
@@ -60,12 +69,6 @@ class FirstFeeBilled(Refusal):
     """Its plan can't be replaced on its first day, since that is billed already."""
 
     code = "first_fee_billed"
-
-
-class PeriodBilled(Refusal):
-    """An invoice bills the day already on which the plan was to change."""
-
-    code = "period_billed"
 
 
 class DaysOfChange:
@@ -172,7 +175,14 @@ def change_plans(
             f"“{invoice}” bills its first day already: undo that invoice and let the day be billed "
             "anew, or change the plan tomorrow."
         )
-    found |= _within_what_is_billed({pk: day for pk, day in found.items() if isinstance(day, date)})
+    billed = periods_to_recast(
+        [(one, day) for one in subscriptions if isinstance(day := found[one.pk], date)]
+    )
+    for recast in billed:
+        try:
+            check_recast(recast, version, at=at)
+        except PeriodBilled as refusal:
+            found[recast.subscription.pk] = refusal
     changes = [
         Change(one, day, today_of(in_force(one, at=at), at=at))
         for one in subscriptions
@@ -181,14 +191,23 @@ def change_plans(
     refused = customers.change_versions(changes, version=version, actor=actor)
     found |= refused
     changed = [one.subscription.pk for one in changes if one.subscription.pk not in refused]
-    fit_periods(changed, at=at, actor=actor)
+    drafts = [
+        draft
+        for recast in billed
+        if recast.subscription.pk in changed
+        for draft in recast_periods(recast, at=at)
+    ]
+    fit_periods(changed, at=at, actor=actor, drafts=drafts)
     return found
 
 
-def fit_periods(subscription_ids: Collection[int], *, at: datetime, actor: Actor) -> None:
+def fit_periods(
+    subscription_ids: Collection[int], *, at: datetime, actor: Actor, drafts: Sequence[int] = ()
+) -> None:
     """Let the last period that billing began of each end where the terms say now, and redraw its drafts.
 
-    A draft that charged it in advance, but is not issued, charges what is served (R21).
+    A draft that charged it in advance, but is not issued, charges what is served (R21); `drafts` are
+    further ones to redraw.
 
     :raises PeriodParked: if one is held back.
     """
@@ -198,26 +217,25 @@ def fit_periods(subscription_ids: Collection[int], *, at: datetime, actor: Actor
     )
     open_ = Invoice.objects.filter(pk__in=lines.values("invoice")).order_by("pk")
     list(open_.select_for_update().values("pk"))
-    last, before = _last_periods(subscription_ids)
-    running = {
-        pk: period
-        for pk, period in last.items()
-        if period.status not in (PeriodStatus.CLOSED, PeriodStatus.WAIVED)
-    }
-    subscriptions = Subscription.objects.filter(pk__in=running)
-    for subscription in subscriptions.prefetch_related("phases__plan_version"):
-        period = running[subscription.pk]
-        if period.status == PeriodStatus.PARKED:
-            raise held_back(period)
-        fresh = period_after(subscription, before.get(subscription.pk))
-        assert fresh is not None
-        assert fresh.start_date == period.start_date
-        fresh.needs_opening = period.needs_opening and not fresh.is_trial
-        for name in _FITTED:
-            setattr(period, name, getattr(fresh, name))
-    update_rows(list(running.values()), _FITTED)
-    drafts = Invoice.objects.filter(lines__period__in=running.values(), status__in=UNISSUED)
-    if ids := list(drafts.distinct().order_by("pk").values_list("pk", flat=True)):
+    begun = _begun_periods(subscription_ids)
+    running = [period for tail in begun.values() for period in tail.running]
+    subscriptions = Subscription.objects.with_terms().filter(pk__in=begun)
+    only_issuer = the_only_issuer()
+    for subscription in subscriptions:
+        parts, before = begun[subscription.pk]
+        for period in parts:
+            if period.status == PeriodStatus.PARKED:
+                raise held_back(period)
+            fresh = period_after(subscription, before, only_issuer=only_issuer)
+            assert fresh is not None
+            assert fresh.start_date == period.start_date
+            fresh.needs_opening = period.needs_opening and not fresh.is_trial
+            for name in _FITTED:
+                setattr(period, name, getattr(fresh, name))
+            before = period
+    update_rows(running, _FITTED)
+    charging = Invoice.objects.filter(lines__period__in=running, status__in=UNISSUED)
+    if ids := sorted({*charging.values_list("pk", flat=True), *drafts}):
         recalculate_invoices(invoice_ids=ids, at=at, actor=actor)
 
 
@@ -246,25 +264,6 @@ def _parked(subscription_ids: Collection[int]) -> dict[int, BillingPeriod]:
     return {period.subscription_id: period for period in held.select_related("subscription")}
 
 
-def _within_what_is_billed(days: Mapping[int, date]) -> dict[int, PeriodBilled]:
-    """Return a refusal for each subscription whose day lies before the end of a closed period."""
-    if not days:
-        return {}
-    closed = BillingPeriod.objects.filter(
-        subscription__in=days,
-        status__in=[PeriodStatus.CLOSED, PeriodStatus.WAIVED],
-        end_date__gt=min(days.values()),
-    )
-    return {
-        period.subscription_id: PeriodBilled(
-            f"{period} is billed already: choose {period.end_date} or a later day.",
-            path=("when",),
-        )
-        for period in closed.select_related("subscription").order_by("number")
-        if period.end_date > days[period.subscription_id]
-    }
-
-
 def _billed_on_the_first_day(
     subscription_ids: Collection[int], version: PlanVersion
 ) -> dict[int, Invoice]:
@@ -282,24 +281,41 @@ def _billed_on_the_first_day(
     return {line.subscription_id: line.invoice for line in live.order_by("-pk")}
 
 
-def _last_periods(
-    subscription_ids: Collection[int],
-) -> tuple[dict[int, BillingPeriod], dict[int, BillingPeriod]]:
-    """Lock and return the last period that billing began of each, and the one before that."""
+class Tail(NamedTuple):
+    """The parts of the last period of a subscription that billing began, and the period before them.
+
+    No parts where that is closed.
+    """
+
+    running: list[BillingPeriod]
+    before: BillingPeriod | None
+
+
+def _begun_periods(subscription_ids: Collection[int]) -> dict[int, Tail]:
+    """Lock the last periods that billing began of each, and return them."""
     further = BillingPeriod.objects.filter(
         subscription=OuterRef("subscription"), number=OuterRef("number") + 2
     )
-    mine = BillingPeriod.objects.filter(~Exists(further), subscription__in=subscription_ids)
-    last: dict[int, BillingPeriod] = {}
-    before: dict[int, BillingPeriod] = {}
+    mine = BillingPeriod.objects.filter(
+        ~Exists(further) | Q(status=PeriodStatus.OPEN), subscription__in=subscription_ids
+    )
+    rows: dict[int, list[BillingPeriod]] = defaultdict(list)
     for period in (
-        mine.select_related("subscription").select_for_update(of=("self",)).order_by("pk")
+        mine.select_related("subscription").select_for_update(of=("self",)).order_by("number")
     ):
-        found = last.get(period.subscription_id)
-        if found is None or period.number > found.number:
-            last[period.subscription_id] = period
-            if found:
-                before[period.subscription_id] = found
-        else:
-            before[period.subscription_id] = period
-    return last, before
+        rows[period.subscription_id].append(period)
+    return {pk: _tail(periods) for pk, periods in rows.items()}
+
+
+def _tail(periods: Sequence[BillingPeriod]) -> Tail:
+    last = len(periods) - 1
+    if periods[last].status in (PeriodStatus.CLOSED, PeriodStatus.WAIVED):
+        return Tail([], periods[last])
+    first = last
+    while (
+        first
+        and periods[first - 1].status == PeriodStatus.OPEN
+        and (periods[first].continues(periods[first - 1]))
+    ):
+        first -= 1
+    return Tail(list(periods[first:]), periods[first - 1] if first else None)

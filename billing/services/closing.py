@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from django.db import OperationalError, connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
+from billing.changed_fees import waiting_fees
 from billing.chunk import Chunk
 from billing.drafting import Draft, compose_all, write_drafts
 from billing.history import period_key
@@ -157,7 +158,7 @@ def _open(
 ) -> Closed:
     """Bill the first advance fees of these periods (R21), so that they may be closed."""
     drafts = [draft_of(chunk, Purpose.OPENING, [], period, {}) for period in opening]
-    written = _write(drafts, as_of=as_of, run_id=run_id)
+    written = draw_up(drafts, as_of=as_of, run_id=run_id)
     mine = BillingPeriod.objects.filter(pk__in=[period.pk for period in opening])
     mine.update(needs_opening=False)
     return Closed(drafts=written)
@@ -173,6 +174,7 @@ def _close(
     insert_rows(taken for one in read for taken in one.values())
     measured = {period_key(period): taken for period, taken in zip(over, read, strict=True)}
     late = find_late(chunk, at=as_of, terms=policy())
+    fees = waiting_fees(chunk)
     drafts = [
         draft_of(
             chunk,
@@ -181,17 +183,18 @@ def _close(
             starting,
             measured,
             late=late.get(parts[0].subscription_id, ()),
+            fees=fees.get(parts[0].subscription_id, ()),
         )
         for parts, starting in ending
         if not parts[0].is_trial  # shown, not billed (R23)
     ]
-    written = _write(drafts, as_of=as_of, run_id=run_id)
+    written = draw_up(drafts, as_of=as_of, run_id=run_id)
     mine = BillingPeriod.objects.filter(pk__in=[period.pk for period in over])
     mine.update(status=PeriodStatus.CLOSED, closed_at=as_of, run=run_id)
     return Closed(len(over), written)
 
 
-def _write(drafts: Sequence[Draft], *, as_of: datetime, run_id: int | None) -> list[int]:
+def draw_up(drafts: Sequence[Draft], *, as_of: datetime, run_id: int | None) -> list[int]:
     """Save drafts with what is late beside them, and hold those that look wrong.
 
     Returns the ids of those that are new: what joined an earlier one does not make all of it new.
@@ -216,10 +219,12 @@ def draft_of(
     *,
     replaces: int | None = None,
     late: Sequence[Late] = (),
+    fees: Sequence[Served] = (),
 ) -> Draft:
     """Return the invoice to be over the parts of a period that ended, one that starts, or both.
 
-    `replaces` is the open invoice that it is drawn anew for, `late` what came after earlier closes.
+    `replaces` is the open invoice that it is drawn anew for, `late` what came after earlier closes,
+    `fees` the periods whose fee is charged besides since their plan changed.
     """
     [subscription, *_] = [one.subscription for one in (*ended, starting) if one]
     return Draft(
@@ -230,7 +235,7 @@ def draft_of(
                 part,
                 chunk.offer(part),
                 measured[period_key(part)],
-                fee_is_due=part is not ended[0],
+                fee_is_due=part.fee_is_due,
             )
             for part in ended
         ],
@@ -239,6 +244,31 @@ def draft_of(
         taxation=chunk.taxation(subscription),
         replaces=replaces,
         late=late,
+        fees=fees,
+    )
+
+
+def change_draft(
+    chunk: Chunk,
+    fees: Sequence[Served],
+    late: Sequence[Late],
+    *,
+    at: datetime,
+    replaces: int | None = None,
+) -> Draft:
+    """Return the invoice to be over a change of plan alone: the fees since, and what is settled for it."""
+    subscription = fees[0].period.subscription
+    return Draft(
+        subscription=subscription,
+        purpose=Purpose.CHANGE,
+        ended=[],
+        starting=None,
+        issuer=chunk.issuer(subscription),
+        taxation=chunk.taxation(subscription),
+        replaces=replaces,
+        drawn_at=at,
+        late=late,
+        fees=fees,
     )
 
 

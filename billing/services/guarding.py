@@ -8,7 +8,7 @@ from decimal import Decimal
 from statistics import median
 from typing import Any
 
-from django.db.models import F, OuterRef, Subquery, Window
+from django.db.models import Exists, F, OuterRef, Subquery, Window
 from django.db.models.functions import RowNumber
 
 from billing.models import Invoice, InvoiceLine, InvoiceStatus, LineKind
@@ -36,7 +36,7 @@ def hold_unusual(invoices: Sequence[Invoice]) -> list[Invoice]:
 
     These are held: a net amount above ten times the median of the customer's last twelve invoices
     in that currency, from three on, and a fee that another live invoice charges for the same
-    service period. What the guard held once and a person released passes. Call it inside the
+    service period, without being credited. What the guard held once and a person released passes. Call it inside the
     transaction that wrote or redrew them; up to five queries, however many invoices.
     """
     drafts = {one.pk: one for one in invoices if one.status == InvoiceStatus.DRAFT}
@@ -104,7 +104,9 @@ def _charged_twice(drafts: Mapping[int, Invoice]) -> Iterable[tuple[int, str]]:
     One query where there is none.
     """
     fees = InvoiceLine.objects.filter(kind=LineKind.FEE, net__gt=0)
+    credited = InvoiceLine.objects.filter(credited=OuterRef("pk"), invoice__status__in=_LIVE)
     same = fees.filter(
+        ~Exists(credited),
         subscription=OuterRef("subscription"),
         price__key=OuterRef("price__key"),
         service_start=OuterRef("service_start"),

@@ -14,6 +14,7 @@ from django.db.models import Q, QuerySet
 
 from billing.add_ons import give_back
 from billing.calculation import Tax
+from billing.changed_fees import change_charges, claimed_fees, let_wait, waiting_fees
 from billing.chunk import Chunk
 from billing.composition import Composed
 from billing.consolidation import together
@@ -44,9 +45,10 @@ from billing.models import (
     UsageSnapshot,
 )
 from billing.models.invoices import TEMPLATE_VERSION
+from billing.offers import Served
 from billing.parties import buyer_of, payer_of, seller_of
 from billing.rates import Taxation, taxations
-from billing.services.closing import Measured, draft_of
+from billing.services.closing import Measured, change_draft, draft_of
 from billing.services.guarding import hold_unusual
 from billing.services.lateness import Settlement, late_draft, release_late, waive_late
 from billing.services.one_offs import one_off_draft, sold_alone
@@ -110,6 +112,12 @@ class InvoiceCredited(Refusal):
     """Another invoice credits a fee of it (R32)."""
 
     code = "invoice_credited"
+
+
+class InvoiceRecast(Refusal):
+    """A change of plan since is settled as a difference to the invoice (R20)."""
+
+    code = "invoice_recast"
 
 
 class TaxPeriodOver(Refusal):
@@ -312,6 +320,7 @@ def void_invoice(
 
     :raises InvoiceNotIssued: if it is not issued.
     :raises InvoiceCredited: if another invoice credits a fee of it.
+    :raises InvoiceRecast: if a plan was changed from a day that it bills.
     :raises InvoiceSettled: if anything was paid or written off of it since it was issued.
     :raises TaxPeriodOver: after the month of its issue date, where the issuer is (R32).
     :raises Invalid: without a reason.
@@ -362,6 +371,7 @@ def check_voidable(invoice: Invoice, *, at: datetime) -> None:
 
     :raises InvoiceNotIssued: if it is not issued.
     :raises InvoiceCredited: if another invoice credits a fee of it.
+    :raises InvoiceRecast: if a plan was changed from a day that it bills.
     :raises TaxPeriodOver: after the month of its issue date.
     """
     if invoice.status != InvoiceStatus.ISSUED:
@@ -371,6 +381,14 @@ def check_voidable(invoice: Invoice, *, at: datetime) -> None:
     )
     if found := crediting.first():
         raise InvoiceCredited(f"“{found}” credits a fee of {invoice}: undo that one first.")
+    closed = PeriodCharge.objects.filter(invoice=invoice, is_live=True).exclude(
+        purpose__in=[Purpose.LATE, Purpose.CHANGE]
+    )
+    if closed.filter(period__recast_at__isnull=False).exists():
+        raise InvoiceRecast(
+            f"The plan was changed from a day that {invoice} bills: what it should have been is "
+            "settled on the next invoice."
+        )
     today = local_date(at, zone(invoice.seller["time_zone"]))
     assert invoice.issue_date is not None
     if (today.year, today.month) != (invoice.issue_date.year, invoice.issue_date.month):
@@ -470,10 +488,17 @@ def _redraw(
     attach([(invoice, whole)])
     claims = invoice.charges.all()
     gone = [draft.subscription.pk for draft, _ in leaving]
-    claims.filter(Q(purpose=Purpose.LATE) | Q(subscription__in=gone)).delete()
+    besides = Q(purpose__in=[Purpose.LATE, Purpose.CHANGE])
+    claims.filter(besides | Q(subscription__in=gone)).delete()
     PeriodCharge.objects.bulk_create(
-        claim for draft, one in staying for claim in late_charges(invoice, draft.late, one.lines)
+        claim
+        for draft, one in staying
+        for claim in (
+            *change_charges(invoice, draft.fees),
+            *late_charges(invoice, draft.late, one.lines),
+        )
     )
+    let_wait((one.period.pk for draft, _ in staying for one in draft.fees), is_due=False)
     apart = write_drafts(leaving, run_id=invoice.run_id)
     settlement.keep_rows(at=at)
     changes = audit.changes(before, audit.state(invoice))
@@ -627,9 +652,8 @@ def _release(invoice: Invoice, *, reopen: bool, at: datetime, actor: Actor) -> N
         release_late(charges)
     else:
         waive_late(invoice, at=at, actor=actor)
-    purposes = {
-        charge.period_id: charge.purpose for charge in charges if charge.purpose != Purpose.LATE
-    }
+    let_wait((one.period_id for one in charges if one.purpose == Purpose.CHANGE), is_due=reopen)
+    purposes = {charge.period_id: charge.purpose for charge in charges if _is_of_a_close(charge)}
     for period in BillingPeriod.objects.select_for_update().filter(pk__in=purposes):
         if purposes[period.pk] == Purpose.OPENING:
             period.needs_opening = reopen
@@ -639,6 +663,11 @@ def _release(invoice: Invoice, *, reopen: bool, at: datetime, actor: Actor) -> N
             period.status, period.closed_at = PeriodStatus.WAIVED, at
         period.save(update_fields=["status", "closed_at", "needs_opening"])
     PeriodCharge.objects.filter(pk__in=[charge.pk for charge in charges]).update(is_live=False)
+
+
+def _is_of_a_close(charge: PeriodCharge) -> bool:
+    """Whether an invoice claims a period by it that it closes or opens, not just a part of its money."""
+    return charge.purpose not in (Purpose.LATE, Purpose.CHANGE)
 
 
 def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
@@ -662,14 +691,16 @@ def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
     following = _following(charge.period for charge in chain(*charges.values()))
     periods = []
     for charge in chain.from_iterable(charges.values()):
-        if charge.purpose not in (Purpose.OPENING, Purpose.LATE):
+        if _is_of_a_close(charge) and charge.purpose != Purpose.OPENING:
             periods.append(charge.period)
     for period in chain(following.values(), (c.period for c in chain(*charges.values()))):
         period.subscription = chunk.subscriptions[period.subscription_id]
     latest = latest_snapshots(periods)
     read = read_snapshots([chunk.wanted(period) for period in periods], at=at)
     now = {period_key(period): taken for period, taken in zip(periods, read, strict=True)}
-    late = _late_now(chunk, invoices, charges, at=at)
+    carriers = _carriers(invoices, charges)
+    late = _late_now(chunk, invoices, carriers, at=at)
+    fees = {(carriers[pk], pk): due for pk, due in waiting_fees(chunk).items() if pk in carriers}
     found = []
     for invoice in invoices:
         if sold := one_offs.get(invoice.pk):
@@ -678,8 +709,9 @@ def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
             continue
         drafts = []
         for mine in _by_subscription(charges[invoice.pk]):
-            owed = late.get((invoice.pk, mine[0].subscription_id), ())
-            again = _redraft_of(chunk, mine, following, now, owed)
+            place = (invoice.pk, mine[0].subscription_id)
+            due = [*claimed_fees(chunk, mine), *fees.get(place, ())]
+            again = _redraft_of(chunk, mine, following, now, late.get(place, ()), due, at=at)
             if again:
                 drafts.append(replace(again, group=_staying_with(again)))
         if not drafts:
@@ -688,7 +720,8 @@ def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
             snapshot
             for draft in drafts
             for snapshot in draft.snapshots
-            if not same_usage(snapshot, latest[snapshot.period_id, snapshot.metric_id])
+            if not (before := latest.get((snapshot.period_id, snapshot.metric_id)))
+            or not same_usage(snapshot, before)
         ]
         found.append(Redraft(invoice, drafts, changed))
     return found
@@ -709,10 +742,15 @@ def _redraft_of(
     following: Mapping[tuple[int, int], BillingPeriod],
     now: Measured,
     late: Sequence[Late],
+    fees: Sequence[Served],
+    *,
+    at: datetime,
 ) -> Draft | None:
     """Draft again what an open invoice charges for one subscription; None if nothing is late any more."""
     replaces = charges[0].invoice_id
-    mine = [charge for charge in charges if charge.purpose != Purpose.LATE]
+    mine = [charge for charge in charges if _is_of_a_close(charge)]
+    if not mine and fees:
+        return change_draft(chunk, fees, late, at=at, replaces=replaces)
     if not mine:
         return late_draft(chunk, late, replaces=replaces) if late else None
     parts = [charge.period for charge in mine]
@@ -725,6 +763,7 @@ def _redraft_of(
         now,
         replaces=replaces,
         late=late,
+        fees=fees,
     )
 
 
@@ -735,20 +774,22 @@ def _staying_with(draft: Draft) -> str:
     return " ".join(map(str, (draft.replaces, *shared)))
 
 
-def _late_now(
-    chunk: Chunk,
-    invoices: Sequence[Invoice],
-    charges: Mapping[int, Sequence[PeriodCharge]],
-    *,
-    at: datetime,
-) -> dict[tuple[int, int], list[Late]]:
-    """Return what is late now, by the open invoice that is to carry it, a subscription's oldest, and
-    by subscription."""
+def _carriers(
+    invoices: Sequence[Invoice], charges: Mapping[int, Sequence[PeriodCharge]]
+) -> dict[int, int]:
+    """Return the open invoice of each subscription that carries what is settled besides: its oldest."""
     carriers: dict[int, int] = {}
     for invoice in invoices:
         for charge in charges.get(invoice.pk, []):  # one over add-ons alone has none
             if charge.purpose != Purpose.OPENING:
                 carriers.setdefault(charge.subscription_id, invoice.pk)
+    return carriers
+
+
+def _late_now(
+    chunk: Chunk, invoices: Sequence[Invoice], carriers: Mapping[int, int], *, at: datetime
+) -> dict[tuple[int, int], list[Late]]:
+    """Return what is late now, by the open invoice that is to carry it and by subscription."""
     replaced = [invoice.pk for invoice in invoices]
     found = find_late(chunk, at=at, terms=policy(), replaced=replaced) if carriers else {}
     return {(carriers[pk], pk): late for pk, late in found.items() if pk in carriers}

@@ -249,13 +249,13 @@ def waive_late(invoice: Invoice, *, at: datetime, actor: Actor) -> None:
         assert line.snapshot
         assert line.period_id
         used = Decimal(line.explanation["used"])
-        billed = InvoiceLine.objects.filter(
-            period=line.period_id, price=line.price_id, kind=LineKind.USAGE
-        ).exclude(invoice__status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED])
+        billed = _closing(line, invoice)
+        if billed is None:
+            continue  # nothing else bills its period, so the next invoice finds it anew
         LateUsage.objects.create(
             period_id=line.period_id,
             price=line.price,
-            invoice=billed.latest("pk").invoice,
+            invoice=billed.invoice,
             snapshot=line.snapshot,
             currency=invoice.currency,
             billed_quantity=EXACT.subtract(used, line.quantity),
@@ -267,6 +267,24 @@ def waive_late(invoice: Invoice, *, at: datetime, actor: Actor) -> None:
             decided_at=at,
             reason=invoice.reason,
         )
+
+
+def _closing(late: InvoiceLine, undone: Invoice) -> InvoiceLine | None:
+    """Return the usage that a close billed of a late line's price; of a price that its plan got since,
+    any of the same period (R20)."""
+    assert late.period
+    lines = (
+        InvoiceLine.objects.filter(
+            subscription=late.subscription_id,
+            period__nominal_start_date=late.period.nominal_start_date,
+            kind=LineKind.USAGE,
+        )
+        .exclude(invoice__status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED])
+        .exclude(invoice=undone)
+        .order_by("-pk")
+    )
+    own = lines.filter(period=late.period_id, price=late.price_id)
+    return own.first() or (lines.first() if late.period.recast_at else None)
 
 
 @transaction.atomic

@@ -14,18 +14,22 @@ from typing import NamedTuple, TypeVar
 from django.db import transaction
 
 from billing.chunk import Chunk
-from billing.models import BillingPeriod, PeriodStatus
+from billing.models import BillingPeriod, Invoice, PeriodCharge, PeriodStatus, Purpose
+from billing.models.invoices import UNISSUED
+from billing.services.billing_changes import bill_change
 from billing.services.changing import DaysOfChange, change_plans, fit_periods, is_trial
 from billing.services.changing import FirstFeeBilled as FirstFeeBilled
 from billing.services.changing import NotProrated as NotProrated
-from billing.services.changing import PeriodBilled as PeriodBilled
 from billing.services.changing import PeriodParked as PeriodParked
 from billing.services.changing import When as When
 from billing.services.changing import today_of as today_of
+from billing.services.own_terms import OwnPriceLost as OwnPriceLost
+from billing.services.own_terms import lost_terms, prices_of, quoted
+from billing.services.recasting import PeriodBilled as PeriodBilled
 from billing.services.upcoming import Running, running_periods
 from catalog.models import PlanVersion
 from config.base.audit import Actor
-from config.base.errors import Refusal
+from config.base.errors import Fault, Invalid, Refusal
 from customers import services as customers
 from customers.models import Subscription
 from customers.services.locking import lock_subscription
@@ -41,10 +45,16 @@ class NotBegun(Refusal):
 
 
 class Next(NamedTuple):
-    """A subscription after something was done with it, and the invoice that comes next, if any."""
+    """A subscription after something was done with it, and the invoice that comes next, if any.
+
+    `change` is the draft over a change of plan alone, loaded `with_lines`, if there is one; `lost_terms`
+    are the keys of prices for which terms were agreed that its last plan has no place for (R22).
+    """
 
     subscription: Subscription
     running: Running | None
+    change: Invoice | None
+    lost_terms: list[str]
 
 
 @transaction.atomic
@@ -100,24 +110,31 @@ def change_plan(
     when: When | date | None,
     at: datetime,
     actor: Actor,
+    bill_now: bool = False,
+    lose_own_terms: bool = False,
 ) -> date:
     """Put a subscription under another version: today, at the end of what is paid for, or from a
     chosen day on (R20).
 
     Without `when`, a plan with a lower base fee waits and any other begins today; a trial runs to
-    its end then in any case. Returns the first day under the version.
+    its end then in any case. With `bill_now` an invoice over the change alone is drafted, where the
+    running period goes on; else its fees and credits go on the next one. Own terms for a price that
+    the version lacks are lost only with `lose_own_terms` (R22). Returns the first day under the version.
 
     :raises SubscriptionEnded: if it has ended already.
     :raises VersionNotOffered: if the version is a draft or retired.
     :raises PlanUnchanged: if it is under this version already.
+    :raises OwnPriceLost: if it has own terms that the version has no place for.
     :raises NotProrated: at once or on a day within a period, where a price is never prorated.
     :raises PeriodBilled: on a day that is billed already.
     :raises FirstFeeBilled: on the first day of service, where that can't be redrawn.
     :raises PeriodParked: if the running period is held back.
-    :raises Invalid: for another currency, or a day within the trial or without service.
+    :raises Invalid: for another currency, or a day within the trial or without service; and to bill
+        at once what is still to come.
     """
+    subscription = lock_subscription(subscription_id)
     found = change_plans(
-        subscriptions=[lock_subscription(subscription_id)],
+        subscriptions=[subscription],
         version=version,
         days=DaysOfChange(version, when=when, at=at),
         at=at,
@@ -126,6 +143,19 @@ def change_plan(
     day = found[subscription_id]
     if isinstance(day, Exception):
         raise day
+    lost = lost_terms(subscription, prices_of(version), day=day)
+    if lost and not lose_own_terms:
+        raise OwnPriceLost(
+            f"Own terms for {quoted(lost)} were agreed, which {version} has no place for: confirm "
+            "that they no longer hold.",
+            path=("lose_own_terms",),
+        )
+    if bill_now:
+        today = today_of(in_force(subscription, at=at), at=at)
+        if day > today:
+            message = f"The change begins on {day}: it can be billed from that day on."
+            raise Invalid([Fault(("bill_now",), "out_of_range", message)])
+        bill_change(subscription_id=subscription_id, today=today, at=at)
     return day
 
 
@@ -248,4 +278,27 @@ def what_comes_next(*, subscription_id: int, at: datetime) -> Next:
     """Return a subscription as it is, and its next invoice."""
     subscription = Subscription.objects.with_terms().get(pk=subscription_id)
     running = running_periods(subscriptions=[subscription], at=at)
-    return Next(subscription, running[0] if running else None)
+    return Next(
+        subscription,
+        running[0] if running else None,
+        _draft_of_a_change(subscription),
+        _lost(subscription),
+    )
+
+
+def _lost(subscription: Subscription) -> list[str]:
+    if not subscription.overrides.all():
+        return []
+    last = list(subscription.phases.all())[-1]
+    return lost_terms(subscription, prices_of(last.plan_version), day=last.starts_on)
+
+
+def _draft_of_a_change(subscription: Subscription) -> Invoice | None:
+    """Return the newest draft over a change of plan alone, all of it loaded."""
+    mine = PeriodCharge.objects.filter(subscription=subscription, invoice__status__in=UNISSUED)
+    changes = mine.filter(purpose=Purpose.CHANGE).values("invoice")
+    closes = mine.exclude(purpose__in=[Purpose.CHANGE, Purpose.LATE]).values("invoice")
+    drafts = Invoice.objects.with_lines().filter(pk__in=changes).exclude(pk__in=closes)
+    # A look ahead reads it when it is undone already.
+    whole = drafts.prefetch_related("lines__period", "lines__credited__invoice")
+    return next(iter(whole.order_by("-pk")[:1]), None)

@@ -19,19 +19,20 @@ from django.db.models import Count, Q, QuerySet
 from billing.models import MoveStatus, MoveWhen, Outcome, PlanMove, PlanMoveRow
 from billing.seen_terms import seen_terms
 from billing.services.changing import DaysOfChange, When, change_plans, today_of
+from billing.services.own_terms import OwnPriceLost as OwnPriceLost
+from billing.services.own_terms import lost_terms, own_terms, prices_of, quoted
 from billing.services.portions import take_portion
 from billing.services.upcoming import running_periods
-from catalog.drafts import PriceDraft, drafts_of
+from catalog.drafts import PriceDraft
 from catalog.models import PlanVersion, VersionStatus
 from catalog.money import EXACT, ZERO
-from catalog.overrides import applies
 from config.base import audit
 from config.base.audit import Actor
 from config.base.errors import Fault, Invalid, Refusal
 from config.base.fields import ExactSum
 from config.base.models import ActorKind
 from config.base.rows import update_rows
-from customers.models import PriceOverride, Subscription
+from customers.models import Subscription
 from customers.querysets import SubscriptionQuerySet
 from customers.services import VersionNotOffered
 from customers.services.locking import lock_subscriptions
@@ -62,12 +63,6 @@ class NotUnderIt(Refusal):
     """It is under another version by now than the one whose subscriptions are moved."""
 
     code = "not_under_it"
-
-
-class OwnPriceLost(Refusal):
-    """The new version has no price that its own terms could go on with (R22)."""
-
-    code = "own_price_lost"
 
 
 class ChangedSince(Refusal):
@@ -302,7 +297,7 @@ def _sift(
 ) -> tuple[list[Subscription], dict[int, Refusal]]:
     """Part those that can be moved by what a move asks of them from those that can't, with the reason."""
     able, refused = [], {}
-    drafts = {draft.price.key: draft for draft in _prices(move.to_version)}
+    drafts = prices_of(move.to_version)
     for subscription in subscriptions:
         try:
             _check(move, subscription, days.of(subscription), drafts)
@@ -324,29 +319,17 @@ def _check(
         raise AnotherChangeWaits(f"Another change waits for {later[0].starts_on}.")
     if move.from_version and phase.plan_version_id != move.from_version_id:
         raise NotUnderIt(f"It is under {phase.plan_version} by now.")
-    for override in _own_terms(subscription, day):
-        draft = drafts.get(override.price_key)
-        if draft is None or not applies(draft, override.terms):
-            raise OwnPriceLost(
-                f"It has own terms for “{override.price_key}”, which {move.to_version} has no place "
-                "for: end them first."
-            )
-
-
-def _own_terms(subscription: Subscription, day: date) -> list[PriceOverride]:
-    """Return what was agreed for a day or later."""
-    return [one for one in subscription.overrides.all() if one.ends_on is None or one.ends_on > day]
+    if lost := lost_terms(subscription, drafts, day=day):
+        raise OwnPriceLost(
+            f"It has own terms for {quoted(lost)}, which {move.to_version} has no place for: end "
+            "them first."
+        )
 
 
 def _told(subscription: Subscription, day: date) -> str:
     """Say which own terms go along (R22)."""
-    keys = sorted({f"“{one.price_key}”" for one in _own_terms(subscription, day)})
-    return f"Its own terms for {', '.join(keys)} go on." if keys else ""
-
-
-def _prices(version: PlanVersion) -> list[PriceDraft]:
-    loaded = PlanVersion.objects.with_prices().get(pk=version.pk)
-    return drafts_of(list(loaded.prices.all()))
+    keys = sorted({one.price_key for one in own_terms(subscription, day)})
+    return f"Its own terms for {quoted(keys)} go on." if keys else ""
 
 
 def _nets(subscriptions: Sequence[Subscription], *, at: datetime) -> dict[int, Decimal]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from billing.changed_fees import waiting_fees
 from billing.chunk import Chunk
 from billing.composition import Composed, compose
 from billing.drafting import Draft, compose_all
@@ -98,8 +99,16 @@ def running_periods(*, subscriptions: Sequence[Subscription], at: datetime) -> l
     read = read_snapshots([chunk.wanted(part) for part in over], at=at)
     measured = {period_key(part): taken for part, taken in zip(over, read, strict=True)}
     late = find_late(chunk, at=at, terms=policy())
+    fees = waiting_fees(chunk)
     drafts = [
-        _draft(chunk, parts, following, measured, late.get(parts[0].subscription_id, ()))
+        _draft(
+            chunk,
+            parts,
+            following,
+            measured,
+            late.get(parts[0].subscription_id, ()),
+            fees.get(parts[0].subscription_id, ()),
+        )
         for parts, following in running
     ]
     found = []
@@ -118,11 +127,12 @@ def _draft(
     following: BillingPeriod | None,
     measured: Measured,
     late: Sequence[Late],
+    fees: Sequence[Served],
 ) -> Draft:
     if parts[0].is_trial:
         return draft_of(chunk, Purpose.OPENING, [], following, {})
     purpose = Purpose.REGULAR if following else Purpose.FINAL
-    return draft_of(chunk, purpose, parts, following, measured, late=late)
+    return draft_of(chunk, purpose, parts, following, measured, late=late, fees=fees)
 
 
 def _as_if_charged(chunk: Chunk, period: BillingPeriod, measured: Measured) -> list[InvoiceLine]:

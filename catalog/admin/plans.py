@@ -64,7 +64,13 @@ class PlanAdmin(PresetPages, AuditedAdmin[Plan]):
         "and publish it. Or start from one of ten real examples."
     )
     empty_link = ("Start from an example", "admin:catalog_plan_examples")
-    fields = ("name", "key", "description", "has_calculator")
+    fieldsets = (
+        (None, {"fields": ("name", "key", "description", "has_calculator")}),
+        (
+            "When it is billed, if other than usual",
+            {"fields": (("usage_cutoff_hours", "auto_issue_hours"), "manual_approval")},
+        ),
+    )
     panels = [versions_panel]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:

@@ -9,8 +9,9 @@ from rest_framework.response import Response
 
 from catalog import services
 from catalog.api.fields import Choice, CurrencyCode, unchanged_key
+from catalog.clocks import LONGEST_CUTOFF_HOURS, LONGEST_ISSUE_HOURS
 from catalog.models import Interval, Plan, PlanVersion, VersionStatus
-from config.base.api.fields import KeyString, Text
+from config.base.api.fields import KeyString, Text, WholeNumber, YesNo
 from config.base.api.paging import Filters
 from config.base.api.serializers import StrictSerializer
 from config.base.api.views import ApiViewSet
@@ -49,6 +50,25 @@ class PlanSerializer(StrictSerializer):
     has_calculator = serializers.BooleanField(
         default=True,
         help_text="Whether whoever has the link can work out what a published version costs.",
+    )
+    usage_cutoff_hours = WholeNumber(
+        min_value=0,
+        max_value=LONGEST_CUTOFF_HOURS,
+        allow_null=True,
+        default=None,
+        help_text="Hours after a period's end until it is closed; null: as the issuer says.",
+    )
+    auto_issue_hours = WholeNumber(
+        min_value=0,
+        max_value=LONGEST_ISSUE_HOURS,
+        allow_null=True,
+        default=None,
+        help_text="Hours after the close until the invoice is issued; null: as the issuer says.",
+    )
+    manual_approval = YesNo(
+        allow_null=True,
+        default=None,
+        help_text="Whether a person issues the invoices; null: as the issuer says.",
     )
     versions = VersionFactsSerializer(many=True, read_only=True, help_text="The newest first.")
     created_at = serializers.DateTimeField(read_only=True)

@@ -53,15 +53,26 @@ def facts_panel(request: HttpRequest, customer: Customer) -> Panel:
                     "Invoices",
                     customer.get_consolidation_display() if customer.consolidation else "",
                 ),
+                ("Billed", _clocks(customer)),
                 ("Time zone, language", f"{customer.time_zone}, {customer.locale}"),
                 ("Segment", customer.segment),
                 ("Bought from", customer.issuer.name if customer.issuer else ""),
                 ("Customer since", f"{_since(customer):%-d %b %Y}"),
             ],
-            "manual_approval": customer.manual_approval,
+            "manual_approval": bool(customer.manual_approval),
             "may_change": request.user.has_perm("customers.change_customer"),
         },
     )
+
+
+def _clocks(customer: Customer) -> str:
+    """Say when it is billed, where that is its own."""
+    said = []
+    if customer.usage_cutoff_hours is not None:
+        said.append(f"closed {customer.usage_cutoff_hours} hours after a period")
+    if customer.auto_issue_hours is not None:
+        said.append(f"issued {customer.auto_issue_hours} hours after the close")
+    return ", ".join(said)
 
 
 def _since(customer: Customer) -> date:
@@ -188,7 +199,6 @@ class CustomerAdmin(AuditedAdmin[Customer]):
                 "fields": (
                     "currency",
                     ("payment_terms_days", "purchase_order"),
-                    "manual_approval",
                     "consolidation",
                     ("tax_status", "vat_id"),
                     "tax_reason",
@@ -197,6 +207,10 @@ class CustomerAdmin(AuditedAdmin[Customer]):
                     "issuer",
                 )
             },
+        ),
+        (
+            "When they are billed, if other than usual",
+            {"fields": (("usage_cutoff_hours", "auto_issue_hours"), "manual_approval")},
         ),
     )
 

@@ -116,6 +116,8 @@ class IssuerAdmin(AuditedAdmin[Issuer]):
                     "tax_reason",
                     "uses_oss",
                     "consolidation",
+                    ("usage_cutoff_hours", "auto_issue_hours"),
+                    "manual_approval",
                     "time_zone",
                     "locale",
                 )

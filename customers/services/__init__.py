@@ -6,6 +6,7 @@ from customers.services.changing_plan import (
     SubscriptionPaused,
     change_versions,
     has_whole_prices,
+    same_periods,
 )
 from customers.services.couponing import CouponEnded, CouponExpired, apply_coupon, end_coupon
 from customers.services.ending import (
@@ -70,6 +71,7 @@ __all__ = [
     "pause_subscription",
     "price_on",
     "resume_subscription",
+    "same_periods",
     "subscribe",
     "take_up_again",
 ]

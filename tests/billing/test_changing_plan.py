@@ -399,13 +399,6 @@ class TestOnAChosenDay:
         with pytest.raises(SubscriptionPaused, match="paused from 2026-04-11"):
             change(ada, large, at(4, 21), date(2026, 4, 5))
 
-    def test_not_in_a_period_that_is_billed(self, ada: Subscription, large: PlanVersion) -> None:
-        close(at(5, 1, 1))
-        issue(at(5, 1, 2))
-        with pytest.raises(life.PeriodBilled, match="2026-05-01"):
-            change(ada, large, at(5, 3), date(2026, 4, 30))
-        assert change(ada, large, at(5, 3), date(2026, 5, 1)) == date(2026, 5, 1)
-
 
 class TestRefusals:
     def test_the_same_plan(self, ada: Subscription, small: PlanVersion) -> None:

@@ -322,6 +322,7 @@ RULES: dict[str, Callable[[], Any]] = {
         pk=line_of_a_sale().pk
     ).update(sold_add_on=make.sold_add_on(Subscription.objects.get())),
     "charge_of_late_usage_names_its_snapshot": change(charge, purpose="late"),
+    "charge_of_a_change_names_it": change(charge, purpose="change"),
     "late_usage_status_is_known": late(status="x"),
     "late_usage_cause_is_known": late(held_for="x"),
     "late_usage_waits_once_per_period_and_price": twice(late(), uuid=uuid4()),

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from billing.models import Invoice
 from catalog.models import PlanVersion
+from config.base.audit import SYSTEM
 from customers.models import Subscription
+from customers.services import agree_price
 from tests import factories as make
 from tests.billing.months import close
 from tests.billing.test_cancelling import at, issue
@@ -170,9 +173,56 @@ class TestAnotherPlanOverTheApi:
         assert nets == ["200.00", *cut]
 
     def test_a_billed_day_is_a_conflict(self, caller: Caller, ada: Subscription) -> None:
+        make.published(make.flat(), minimum_commitment=Decimal(9), plan=make.plan("committed"))
         close(at(5, 1, 1), now=at(5, 1, 1))
-        answer = post(caller, "change-plan", plan="large", when="2026-04-11").json()
+        answer = post(caller, "change-plan", plan="committed", when="2026-04-11").json()
         assert (answer["code"], answer["errors"][0]["pointer"]) == ("period_billed", "/when")
+
+    def test_billed_at_once(self, caller: Caller, ada: Subscription) -> None:
+        looked = post(caller, "change-plan", plan="large", bill_now=True, dry_run=True).json()
+        assert not Invoice.objects.filter(status="draft").exists()
+        answer = post(caller, "change-plan", plan="large", bill_now=True).json()
+        for said_ in (looked, answer):
+            drawn, after = said_["change_invoice"], said_["next_invoice"]
+            assert (drawn["status"], drawn["purpose"]) == ("draft", "change")
+            nets = [(line["kind"], line["net"]) for line in drawn["lines"]]
+            assert nets == [("fee", "73.33"), ("credit", "-36.67")]
+            assert [(line["kind"], line["net"]) for line in after["lines"]] == [
+                ("fee", "200.00"),
+                ("usage", "0.00"),
+            ]
+
+    def test_own_terms_that_are_lost_are_named_and_confirmed(
+        self, caller: Caller, ada: Subscription
+    ) -> None:
+        agree_price(
+            subscription_id=ada.pk,
+            price_key="calls",
+            terms={"included_quantity": "500"},
+            starts_on=date(2026, 5, 1),
+            ends_on=None,
+            reason="A good customer.",
+            at=at(4, 20),
+            actor=SYSTEM,
+        )
+        looked = post(caller, "change-plan", plan="large", dry_run=True).json()
+        assert looked["lost_own_terms"] == ["calls"]
+        refused = post(caller, "change-plan", plan="large").json()
+        assert (refused["code"], refused["errors"][0]["pointer"]) == (
+            "own_price_lost",
+            "/lose_own_terms",
+        )
+        assert ada.phases.count() == 1
+        changed = post(caller, "change-plan", plan="large", lose_own_terms=True).json()
+        assert changed["lost_own_terms"] == ["calls"]
+        assert ada.phases.count() == 2
+
+    def test_what_is_still_to_come_is_not_billed_at_once(
+        self, caller: Caller, ada: Subscription
+    ) -> None:
+        answer = post(caller, "change-plan", plan="large", when="2026-04-25", bill_now=True)
+        assert [error["pointer"] for error in answer.json()["errors"]] == ["/bill_now"]
+        assert ada.phases.count() == 1
 
     def test_the_same_plan_is_a_conflict(self, caller: Caller, ada: Subscription) -> None:
         key = ada.phases.get().plan_version.plan.key
@@ -200,6 +250,15 @@ class TestAnotherPlanOverTheApi:
         seen = shown.context["shown"]["seen"]
         done = client.post(address, {**asked, "seen": seen}, follow=True)
         assert "The plan changes on 11 Apr 2026." in said(done)
+
+    def test_in_the_admin_billed_at_once(self, ada: Subscription, large: PlanVersion) -> None:
+        client, address = anna(), page("customers_subscription", "change_plan", ada.pk)
+        asked = {"version": large.pk, "when": "immediate", "bill_now": "on"}
+        shown = client.post(address, asked)
+        assert "The change alone, billed at once" in said(shown)
+        assert not Invoice.objects.filter(status="draft").exists()
+        client.post(address, {**asked, "seen": shown.context["shown"]["seen"]})
+        assert f"{Invoice.objects.get(status='draft').net_total:.2f}" == "36.66"
 
 
 class TestInTheAdmin:

@@ -133,6 +133,8 @@ PERCENTAGE: dict[str, Any] = {
 }
 
 RULES: dict[str, Callable[[], Any]] = {
+    "plan_waits_at_most_31_days_for_usage": lambda: make.plan(usage_cutoff_hours=745),
+    "plan_issues_within_92_days": lambda: make.plan(auto_issue_hours=2209),
     "metric_kind_is_known": metric(kind="x"),
     "metric_aggregation_is_known": metric(aggregation="median", value_property="v"),
     "metric_rounding_mode_is_known": metric(rounding_mode="x"),

@@ -41,6 +41,20 @@ def of(found: list[Section], title: str) -> str:
     return " ".join(section.sentences)
 
 
+def test_it_says_what_happens_on_a_change_a_cancellation_and_a_pause() -> None:
+    said = of(sections(make.flat()), "Parts of a period")
+    for what in (
+        "If you change to another plan",
+        "from a day that is billed already",
+        "You can cancel at once or to the end",
+        "While your subscription is paused",
+        "When it goes on",
+    ):
+        assert what in said
+    whole = of(sections(make.flat(proration="none")), "Parts of a period")
+    assert "from a day that is billed already" not in whole
+
+
 def test_languages_have_the_same_sentences() -> None:
     assert WORDS["en"].keys() == WORDS["de"].keys()
 

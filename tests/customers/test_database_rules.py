@@ -139,6 +139,12 @@ def renamed(model: Any, row: Any) -> Callable[[], Any]:
 
 
 RULES: dict[str, Callable[[], Any]] = {
+    "issuer_waits_at_most_31_days_for_usage": lambda: Issuer.objects.create(
+        name="We", usage_cutoff_hours=745
+    ),
+    "issuer_issues_within_92_days": lambda: Issuer.objects.create(name="We", auto_issue_hours=2209),
+    "customer_waits_at_most_31_days_for_usage": lambda: make.customer(usage_cutoff_hours=745),
+    "customer_issues_within_92_days": lambda: make.customer(auto_issue_hours=2209),
     "issuer_tax_status_is_known": lambda: Issuer.objects.create(name="We", tax_status="x"),
     "issuer_tax_rate_from_0_to_100_percent": lambda: Issuer.objects.create(
         name="We", standard_tax_rate=101

@@ -93,5 +93,9 @@ def checkboxes() -> Any:
     return widgets.UnfoldAdminCheckboxSelectMultipleWidget()
 
 
+def switch() -> Any:
+    return widgets.UnfoldBooleanSwitchWidget()
+
+
 def date_input() -> Any:
     return widgets.UnfoldAdminSingleDateWidget()
