@@ -6,13 +6,14 @@ _EVERYTHING = (
     "billingrun billingperiod usagesnapshot periodcharge "
     "invoice invoiceline soldaddon taxsubtotal invoicedocument invoiceannex documentsequence "
     "lateusage planmove planmoverow openitem payment allocation refund writeoff "
-    "taxrate exchangerate"
+    "taxrate exchangerate "
+    "closeestimate estimatedbill estimatedusage look draftoddity invoicebatch invoicebatchrow"
 )
 _DAILY = [
     *may("view", _EVERYTHING),
     *may("hold recalculate discard", "invoice"),
     *may("add change", "soldaddon"),
-    "add_billingrun",
+    *may("add", "billingrun closeestimate"),
     "retry_billingperiod",
     "bill_lateusage",
     *may("add change", "taxrate exchangerate"),

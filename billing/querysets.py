@@ -45,6 +45,17 @@ class BillingPeriodQuerySet(models.QuerySet["BillingPeriod"]):
         """
         return self.exclude(status="parked").filter(needs_opening=True, starts_at__lte=at)
 
+    def ending_by(self, day: date) -> BillingPeriodQuerySet:
+        """Keep those whose first day after is this one or an earlier one."""
+        return self.filter(end_date__lte=day)
+
+    def of_customer(self, customer_id: int | None) -> BillingPeriodQuerySet:
+        """Keep what a customer uses or pays; None: everything."""
+        if customer_id is None:
+            return self.all()
+        mine = Q(subscription__customer=customer_id) | Q(subscription__payer=customer_id)
+        return self.filter(mine)
+
 
 class InvoiceQuerySet(models.QuerySet["Invoice"]):
     def to_issue(self, *, at: datetime) -> InvoiceQuerySet:

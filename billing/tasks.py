@@ -16,8 +16,18 @@ from django.utils import timezone
 
 from billing import documents
 from billing.deliveries import settle_rendered
-from billing.models import BillingRun, Invoice, MoveStatus, PlanMove, RunStatus
-from billing.services import lateness, moving, runs
+from billing.models import (
+    BatchStatus,
+    BillingRun,
+    CloseEstimate,
+    EstimateStatus,
+    Invoice,
+    InvoiceBatch,
+    MoveStatus,
+    PlanMove,
+    RunStatus,
+)
+from billing.services import batches, estimating, lateness, moving, reviewing, runs
 from billing.services.closing import begin_periods
 from billing.services.one_offs import bill_one_offs
 from config.base.audit import SYSTEM
@@ -101,9 +111,58 @@ def advance_move(move_id: int) -> None:
         raise
 
 
+def nudge_estimate(estimate_id: int) -> None:
+    """After the commit, let a worker take up an estimate; without a broker, do all of it here."""
+    transaction.on_commit(lambda: nudge(advance_estimate, estimate_id), robust=True)
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def advance_estimate(estimate_id: int) -> None:
+    """Work out what is left of an estimate of a close."""
+    try:
+        while estimating.take_step(estimate_id=estimate_id, now=timezone.now()):
+            pass
+    except Exception as trouble:
+        estimating.note_trouble(estimate_id=estimate_id, trouble=trouble)
+        raise
+
+
+def nudge_batch(batch_id: int) -> None:
+    """After the commit, let a worker take up a decision over many invoices; without a broker, do all here."""
+    transaction.on_commit(lambda: nudge(advance_batch, batch_id), robust=True)
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def advance_batch(batch_id: int) -> None:
+    """Do what is left of a decision over many invoices."""
+    try:
+        while batches.take_step(batch_id=batch_id, now=timezone.now()):
+            pass
+    except Exception as trouble:
+        batches.note_trouble(batch_id=batch_id, trouble=trouble)
+        raise
+    nudge_outbox()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def review_drafts() -> None:
+    """Beat, every five minutes, and after a run: compare new and redrawn drafts with the past."""
+    while reviewing.look_over(at=timezone.now()):
+        pass
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def estimate_close() -> None:
+    """Beat, every day: work out what the next close comes to, for everybody."""
+    now = timezone.now()
+    month = estimating.month_to_close(at=now)
+    estimate = estimating.start_estimate(month=month, customer=None, at=now, actor=SYSTEM)
+    advance_estimate.delay(estimate.pk)
+
+
 @shared_task  # type: ignore[untyped-decorator]
 def sweep() -> None:
-    """Beat, every five minutes: take up runs and moves that halted, and start a run if anything is due.
+    """Beat, every five minutes: take up what halted, and start a run if anything is due.
 
     Subscriptions that only begin get no run, nor do add-ons before they are drafted, and invoices
     whose document exists no second try.
@@ -113,6 +172,12 @@ def sweep() -> None:
     unfinished = PlanMove.objects.filter(status__in=[MoveStatus.PREVIEWING, MoveStatus.MOVING])
     for move_id in unfinished.values_list("pk", flat=True):
         advance_move.delay(move_id)
+    working = CloseEstimate.objects.filter(status=EstimateStatus.WORKING)
+    for estimate_id in working.values_list("pk", flat=True):
+        advance_estimate.delay(estimate_id)
+    going_on = InvoiceBatch.objects.filter(status=BatchStatus.WORKING)
+    for batch_id in going_on.values_list("pk", flat=True):
+        advance_batch.delay(batch_id)
     for run in BillingRun.objects.filter(status=RunStatus.RUNNING):
         if run.started_at < now - GIVEN_UP_AFTER:
             runs.give_up(run_id=run.pk, now=now)
@@ -140,8 +205,10 @@ def _is_running(run_id: int) -> bool:
 
 
 def _after(run: BillingRun) -> None:
-    if run.status == RunStatus.FINISHED and run.invoices_issued:
-        nudge_outbox()
+    if run.status == RunStatus.FINISHED:
+        review_drafts.delay()
+        if run.invoices_issued:
+            nudge_outbox()
 
 
 @contextmanager

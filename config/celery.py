@@ -13,6 +13,8 @@ app.conf.beat_schedule = {  # seconds
     "deliver_outbox": {"task": "config.base.tasks.deliver_outbox", "schedule": 60},
     "sweep": {"task": "billing.tasks.sweep", "schedule": 300},
     "settle_late_usage": {"task": "billing.tasks.settle_late_usage", "schedule": 86_400},
+    "review_drafts": {"task": "billing.tasks.review_drafts", "schedule": 300},
+    "estimate_close": {"task": "billing.tasks.estimate_close", "schedule": 86_400},
     "make_months": {"task": "metering.tasks.make_months", "schedule": 86_400},
     "build_rollups": {"task": "metering.tasks.build_rollups", "schedule": 60},
     "fold_pieces": {"task": "metering.tasks.fold_pieces", "schedule": 60},

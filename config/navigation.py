@@ -66,6 +66,14 @@ SECTIONS: dict[str, list[Place]] = {
             "admin:billing_billingrun_close",
             "billing.add_billingrun",
         ),
+        Place(
+            "Review drafts",
+            "rule",
+            "billing.invoice.review",
+            "Drafts that need eyes, each with its reason; issue, hold or discard many",
+            "admin:billing_invoice_review",
+            "billing.view_invoice",
+        ),
         Place("Invoices", "receipt_long", "billing.invoice", "Drafts to check, invoices issued"),
         Place(
             "Late usage",

@@ -2,6 +2,8 @@
 
 from billing.admin import (
     add_ons,
+    batches,
+    estimates,
     exchange_rates,
     invoices,
     late,
@@ -16,6 +18,8 @@ from billing.admin import (
 __all__ = [
     "add_ons",
     "exchange_rates",
+    "batches",
+    "estimates",
     "invoices",
     "late",
     "life",

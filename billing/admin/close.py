@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django import forms
@@ -14,27 +14,37 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from billing import tasks
-from billing.admin import words
+from billing.admin import estimates, words
 from billing.admin.clocks import told_clocks
 from billing.admin.periods import RETRY, parked_row
+from billing.admin.readiness_rows import checks
 from billing.admin.unresolved import unresolved
-from billing.models import BillingRun
-from billing.services import runs
-from billing.services.closing import to_close
+from billing.models import BillingRun, RunStatus, UsageFinding
+from billing.services import estimating, expectation, runs
 from billing.services.outlook import outlook
+from billing.services.readiness import readiness
 from config.base.admin.audited import AuditedAdmin
-from config.base.admin.theme import action, text_input
+from config.base.admin.theme import action, select, text_input
 from config.base.audit import Actor
 from config.base.errors import Invalid
 from customers.models import Customer
+from customers.periods import month_after
 
 START = "billing.add_billingrun"
 BACKDATE = "billing.backdate_billingrun"
+PARKED_SHOWN = 20
+TOP = 10
 
 
 class CloseForm(forms.Form):
-    """As of when, and whose periods to close; both may be left empty."""
+    """Which month, as of when, and whose periods to close; all may be left empty."""
 
+    month = forms.ChoiceField(
+        required=False,
+        widget=select(),
+        label="Month",
+        help_text="The periods that end in it, or before and are still open.",
+    )
     as_of = forms.DateTimeField(
         required=False,
         label="As of, in UTC",
@@ -57,15 +67,30 @@ class CloseForm(forms.Form):
     def __init__(self, data: Any, *, now: datetime, may_backdate: bool) -> None:
         super().__init__(data)
         self.now, self.may_backdate = now, may_backdate
+        self.next = estimating.month_to_close(at=now)
+        field = self.fields["month"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(f"{one:%Y-%m}", words.month_name(one)) for one in self._months()]
+        field.initial = f"{self.next:%Y-%m}"
         picker = text_input(max=f"{now:%Y-%m-%dT%H:%M}")
         picker.input_type = "datetime-local"
         self.fields["as_of"].widget = picker
-        field = BillingRun._meta.get_field("customer")
         chooser = AutocompleteSelect(
-            field, admin.site, attrs={"class": "unfold-admin-autocomplete"}
+            BillingRun._meta.get_field("customer"),
+            admin.site,
+            attrs={"class": "unfold-admin-autocomplete"},
         )
         chooser.choices = self.fields["customer"].widget.choices
         self.fields["customer"].widget = chooser
+
+    def _months(self) -> list[date]:
+        """Offer the month that is next to be closed, this one, the two before and the one after."""
+        this = self.now.date().replace(day=1)
+        near = {month_after(this, n) for n in range(-2, 2)}
+        return sorted({*near, self.next})
+
+    def clean_month(self) -> date:
+        return words.month_from(self.cleaned_data["month"]) or self.next
 
     def clean_as_of(self) -> datetime | None:
         as_of: datetime | None = self.cleaned_data["as_of"]
@@ -109,6 +134,7 @@ class ClosePages(AuditedAdmin[BillingRun]):
                 return HttpResponseRedirect(self.url("changelist"))
             nudge_part(run)
             return HttpResponseRedirect(self.url("change", run.pk))
+        may_see = request.user.has_perm(estimates.VIEW)
         context = {
             **self.page_context(request, "Close periods", None),
             "media": self.media + form.media,
@@ -117,6 +143,8 @@ class ClosePages(AuditedAdmin[BillingRun]):
             "clocks": told_clocks(),
             "may_retry": request.user.has_perm(RETRY),
             "preview": _preview(form, now=now) if form.is_valid() else None,
+            **(_cockpit(form, now=now, with_amounts=may_see) if form.is_valid() else {}),
+            "may_estimate": may_see and request.user.has_perm(estimates.START),
             "back": self.url("changelist"),
         }
         return TemplateResponse(request, "admin/billing/close.html", context)
@@ -137,7 +165,6 @@ def _preview(form: CloseForm, *, now: datetime) -> dict[str, Any]:
     customer: Customer | None = form.cleaned_data["customer"]
     as_of: datetime = form.cleaned_data["as_of"] or now
     found = outlook(as_of=as_of, customer_id=customer.pk if customer else None)
-    closing = to_close(as_of=as_of, customer_id=customer.pk if customer else None)
     oldest = found.oldest
     return {
         "as_of": words.moment(as_of),
@@ -157,7 +184,41 @@ def _preview(form: CloseForm, *, now: datetime) -> dict[str, Any]:
         if oldest
         else "",
         "oldest_url": words.page("billing_billingperiod", oldest.pk) if oldest else "",
-        "parked": [parked_row(period) for period in found.parked.order_by("-pk")[:20]],
-        "parked_count": found.parked.count(),
-        "unresolved": unresolved(Customer.objects.filter(subscriptions__in=closing.order_by())),
     }
+
+
+def _cockpit(form: CloseForm, *, now: datetime, with_amounts: bool) -> dict[str, Any]:
+    """Say whether the month can be closed, and what its close is expected to come to."""
+    customer: Customer | None = form.cleaned_data["customer"]
+    month: date = form.cleaned_data["month"]
+    found = readiness(
+        month=month,
+        as_of=form.cleaned_data["as_of"] or now,
+        customer_id=customer.pk if customer else None,
+    )
+    estimate = found.estimate if with_amounts else None
+    parked = list(found.parked.order_by("-pk")[: PARKED_SHOWN + 1])
+    shown: dict[str, Any] = {
+        "month": words.month_name(month),
+        "month_value": f"{month:%Y-%m}",
+        "checks": checks(found._replace(estimate=estimate), month=month),
+        "unresolved": unresolved(found.quarantined),
+        "parked": [parked_row(period) for period in parked[:PARKED_SHOWN]],
+        "parked_left_out": len(parked) > PARKED_SHOWN,
+        "running": BillingRun.objects.filter(status=RunStatus.RUNNING).order_by("-pk").first(),
+        "estimate": None,
+    }
+    if estimate:
+        shown |= {
+            "estimate": {
+                "url": words.page("billing_closeestimate", estimate.pk),
+                "as_of": words.moment(estimate.as_of),
+                "is_complete": estimate.finished_at is not None,
+            },
+            "expected": estimates.expected(estimate, expectation.movers(estimate)[:TOP]),
+            "metrics": estimates.metric_rows(estimate),
+            "unusual": estimates.unusual_rows(estimate, *UsageFinding, most=TOP),
+            "failing": estimates.failing_rows(estimate, most=TOP),
+            "rule": estimates.RULE,
+        }
+    return shown

@@ -18,6 +18,7 @@ from billing import tasks
 from billing.admin import words
 from billing.admin.preview import preview
 from billing.admin.reading import reading
+from billing.admin.review import ReviewPages
 from billing.admin.steps import STEPS, Answers, Refused, Step, each, sift
 from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing
 from billing.models import Invoice
@@ -33,7 +34,7 @@ WAIVE = "billing.waive_invoice"
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ReadOnlyAdmin[Invoice]):
+class InvoiceAdmin(ReviewPages, ReadOnlyAdmin[Invoice]):
     list_display = (
         "name",
         "buyer_name",

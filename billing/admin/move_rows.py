@@ -102,6 +102,4 @@ def money(move: PlanMove, value: Any) -> str:
 
 
 def signed(move: PlanMove, value: Any) -> str:
-    """Write a difference with its sign: "+12.00 EUR", "−3.00 EUR", "0.00 EUR"."""
-    text = money(move, abs(value))
-    return f"+{text}" if value > 0 else f"−{text}" if value < 0 else text
+    return words.signed(value, move.to_version.currency)

@@ -27,6 +27,7 @@ from billing.models import (
     RunStatus,
 )
 from billing.services import runs
+from billing.services.readiness import quarantined
 from config.base.admin.theme import action, display
 from config.base.fields import ExactSum
 from customers.models import Customer
@@ -201,7 +202,7 @@ class BillingRunAdmin(ClosePages, WatchedAdmin[BillingRun]):
         invoices = mine.select_related("customer").prefetch_related("charges__period")
         may_see = request.user.has_perm(VIEW_INVOICES)
         return {
-            "unresolved": unresolved(closed),
+            "unresolved": unresolved(quarantined(closed)),
             "parked": [parked_row(period) for period in parked[:SHOWN]],
             "parked_left_out": max(0, len(parked) - SHOWN),
             "may_retry": request.user.has_perm(RETRY),
@@ -217,6 +218,13 @@ class BillingRunAdmin(ClosePages, WatchedAdmin[BillingRun]):
                 }
                 for invoice in (invoices.order_by("pk")[:SHOWN] if may_see else ())
             ],
+            "review_url": f"{reverse('admin:billing_invoice_review')}?run={run.pk}"
+            if may_see and run.invoices.filter(status__in=["draft", "review"]).exists()
+            else "",
+            "undo_url": f"{reverse('admin:billing_invoice_decide')}?run={run.pk}"
+            "&reason=every&which=all&action=discard"
+            if request.user.has_perm("billing.discard_invoice")
+            else "",
             "all_invoices_url": f"{reverse('admin:billing_invoice_changelist')}?run__id__exact={run.pk}",
         }
 

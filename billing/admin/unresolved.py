@@ -5,33 +5,25 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, QuerySet
 from django.urls import reverse
 
 from billing.admin import words
-from customers.models import Customer
-from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
+from billing.services.readiness import Quarantined
+from metering.models import QuarantineCode, QuarantineStatus
 
 SHOWN = 10
 
 
-def unresolved(customers: QuerySet[Customer]) -> dict[str, Any]:
-    """Return how many events wait of these customers, of whom, and how many are of nobody known.
-
-    Two queries, however many customers there are.
-    """
-    waiting = QuarantinedEvent.objects.waiting()
-    theirs = waiting.of_customers(customers).exclude(code=QuarantineCode.UNKNOWN_CUSTOMER)
-    groups = list(theirs.order_by().values_list("subject").annotate(n=Count("pk")).order_by("-n"))
-    nobodys = waiting.of_nobody().count()
+def unresolved(found: Quarantined) -> dict[str, Any]:
+    """Return how many events wait, of whom, and how many are of nobody known, each with its list."""
     return {
-        "theirs": sum(n for _, n in groups),
+        "theirs": found.total,
         "customers": [
             {"subject": subject, "count": words.number(n), "url": _listed(subject=subject)}
-            for subject, n in groups[:SHOWN]
+            for subject, n in found.by_subject[:SHOWN]
         ],
-        "others": max(0, len(groups) - SHOWN),
-        "nobodys": nobodys,
+        "others": max(0, len(found.by_subject) - SHOWN),
+        "nobodys": found.of_nobody,
         "nobodys_url": _listed(code__exact=QuarantineCode.UNKNOWN_CUSTOMER.value),
     }
 

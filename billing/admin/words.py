@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from django.urls import reverse
 
-from billing.models import Invoice, InvoiceStatus, MoveStatus, PeriodStatus, RunStatus
+from billing.models import (
+    BatchStatus,
+    EstimateStatus,
+    Invoice,
+    InvoiceStatus,
+    MoveStatus,
+    PeriodStatus,
+    RunStatus,
+)
 from billing.presentation.reader import Reader
 from catalog import wording
-from catalog.money import exact_sum, exponent
+from catalog.money import exact_sum, exponent, round_half_up
 
 LOCALE = "en-GB"
 TAGS = {
@@ -32,6 +42,10 @@ TAGS = {
     MoveStatus.PREVIEWED.label: "warning",
     MoveStatus.MOVING.label: "info",
     MoveStatus.FINISHED.label: "success",
+    EstimateStatus.WORKING.label: "info",
+    EstimateStatus.FINISHED.label: "success",
+    BatchStatus.WORKING.label: "info",
+    BatchStatus.FINISHED.label: "success",
 }
 """The colour of each status in a list."""
 
@@ -44,6 +58,26 @@ def amount(value: Decimal, currency: str) -> str:
 def money(value: Decimal, currency: str) -> str:
     """Write "1,234.50 EUR"."""
     return f"{amount(value, currency)} {currency}"
+
+
+def signed(value: Decimal, currency: str) -> str:
+    """Write a difference with its sign: "+12.00 EUR", "−3.00 EUR", "0.00 EUR"."""
+    text = money(abs(value), currency)
+    return f"+{text}" if value > 0 else f"−{text}" if value < 0 else text
+
+
+def change(before: Decimal, after: Decimal) -> str:
+    """Write by how much a figure changed: "+12 %", "−3 %", "0 %"; nothing against nothing."""
+    if before <= 0:
+        return ""
+    percent = round_half_up(Fraction(after - before) * 100 / Fraction(before), 0)
+    sign = "+" if percent > 0 else "−" if percent < 0 else ""
+    return f"{sign}{number(abs(percent))} %"
+
+
+def rounded(value: Decimal) -> str:
+    """Write a mean in no more digits than it is good for: whole from 100 on, else two decimals."""
+    return number(round_half_up(value, 0 if abs(value) >= 100 else 2))
 
 
 def totals(amounts: Iterable[tuple[str, Decimal]]) -> str:
@@ -74,6 +108,25 @@ def day(date: date | None) -> str:
 def moment(at: datetime | None) -> str:
     """Write a moment in UTC, in which the admin tells time."""
     return f"{day(at.date())}, {at:%H:%M} UTC" if at else ""
+
+
+def month_name(month: date) -> str:
+    """Write "November 2026"."""
+    return f"{month:%B %Y}"
+
+
+def month_from(text: str) -> date | None:
+    """Read "2026-11" as the first day of that month; None for anything else."""
+    found = re.fullmatch(r"([0-9]{4})-([0-9]{2})", text, re.ASCII)
+    try:
+        return date(int(found[1]), int(found[2]), 1) if found else None
+    except ValueError:
+        return None
+
+
+def is_id(text: str) -> bool:
+    """Say whether a text of an address can be the id of a row."""
+    return text.isascii() and text.isdecimal() and len(text) < 19
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

@@ -5,6 +5,7 @@ Owns what a caller reads and may ask for; each view calls one service and nudges
 
 from billing.api import (
     add_ons,
+    closing,
     exchange_rates,
     invoices,
     late,
@@ -21,7 +22,14 @@ routes = [
     *invoices.routes,
     *add_ons.routes,
     *late.routes,
+    *closing.routes,
     *tax_rates.routes,
     *exchange_rates.routes,
 ]
-urlpatterns = [*periods.urlpatterns, *upcoming.urlpatterns, *life.urlpatterns, *taxed.urlpatterns]
+urlpatterns = [
+    *periods.urlpatterns,
+    *upcoming.urlpatterns,
+    *life.urlpatterns,
+    *taxed.urlpatterns,
+    *closing.urlpatterns,
+]

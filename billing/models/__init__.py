@@ -1,8 +1,16 @@
 """Periods, runs, snapshots, late usage; number sequences; invoices with all their parts; moves;
-what is owed and was paid."""
+estimates of closes; reviews; what is owed and was paid."""
 
 from billing.models.add_ons import BillWhen, SaleStatus, SoldAddOn
 from billing.models.annexes import InvoiceAnnex
+from billing.models.estimates import (
+    BillState,
+    CloseEstimate,
+    EstimatedBill,
+    EstimatedUsage,
+    EstimateStatus,
+    UsageFinding,
+)
 from billing.models.exchange import ExchangeRate
 from billing.models.invoices import (
     DocumentSequence,
@@ -38,11 +46,35 @@ from billing.models.periods import (
     UsageSnapshot,
     time_of,
 )
+from billing.models.reviews import (
+    BatchAction,
+    BatchState,
+    BatchStatus,
+    DraftOddity,
+    InvoiceBatch,
+    InvoiceBatchRow,
+    Look,
+    Oddity,
+)
 from billing.models.taxes import TaxRate
 
 __all__ = [
     "OUTSTANDING",
+    "BatchAction",
+    "BatchState",
+    "BatchStatus",
+    "DraftOddity",
+    "InvoiceBatch",
+    "InvoiceBatchRow",
+    "Look",
+    "Oddity",
     "Allocation",
+    "BillState",
+    "CloseEstimate",
+    "EstimateStatus",
+    "EstimatedBill",
+    "EstimatedUsage",
+    "UsageFinding",
     "BillWhen",
     "BillingPeriod",
     "BillingRun",

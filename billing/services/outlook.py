@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Q
-
 from billing.models import BillingPeriod, PeriodStatus
 from billing.querysets import BillingPeriodQuerySet
 from billing.services import runs
@@ -31,10 +29,7 @@ class Outlook(NamedTuple):
 def outlook(*, as_of: datetime, customer_id: int | None) -> Outlook:
     """Say what a run as of a moment would find, and change nothing."""
     subscriptions = to_close(as_of=as_of, customer_id=customer_id)
-    periods = BillingPeriod.objects.all()
-    if customer_id is not None:
-        mine = Q(subscription__customer=customer_id) | Q(subscription__payer=customer_id)
-        periods = periods.filter(mine)
+    periods = BillingPeriod.objects.of_customer(customer_id)
     ended = periods.due(at=as_of).select_related("subscription")
     return Outlook(
         subscriptions=subscriptions.count(),

@@ -34,6 +34,7 @@ def take_portion(
     work: Callable[[Sequence[Row]], None],
     refuse: Callable[[Row, Exception], None],
     save: Callable[[Sequence[Row]], None],
+    most: int | None = None,
 ) -> Taken:
     """Work on the next of these rows and save them; what another worker holds is left to it.
 
@@ -46,7 +47,7 @@ def take_portion(
         mine = waiting
         if connection.features.has_select_for_update_skip_locked:
             mine = waiting.select_for_update(skip_locked=True, of=("self",))
-        if rows := list(mine[:PORTION]):
+        if rows := list(mine[: most or PORTION]):
             _work(rows, work, refuse)
             save(rows)
     return Taken(len(rows), waiting.exists())

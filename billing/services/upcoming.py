@@ -19,6 +19,7 @@ from billing.models import (
     LineKind,
     PeriodStatus,
     Purpose,
+    UsageSnapshot,
 )
 from billing.offers import Served
 from billing.services.closing import Measured, draft_of, parts_and_next
@@ -44,6 +45,8 @@ class Running(NamedTuple):
     invoice: Invoice
     composed: Composed
     usage: list[InvoiceLine]
+    measured: Mapping[int, UsageSnapshot]
+    """What the period measures up to now, by metric."""
 
     @property
     def period(self) -> BillingPeriod:
@@ -117,7 +120,8 @@ def running_periods(*, subscriptions: Sequence[Subscription], at: datetime) -> l
         lines = composed.lines if draft.ended else _as_if_charged(chunk, period, measured)
         usage = [line for line in lines if line.kind == LineKind.USAGE and line.period is period]
         invoice = draft.invoice(composed, run_id=None)
-        found.append(Running(chunk.wanted(period), invoice, composed, usage))
+        snapshots = measured[period_key(period)]
+        found.append(Running(chunk.wanted(period), invoice, composed, usage, snapshots))
     return found
 
 

@@ -21,6 +21,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLResolver, get_resolver
 
 from billing.models import (
+    BatchAction,
     BillingRun,
     ExchangeRate,
     Invoice,
@@ -30,7 +31,7 @@ from billing.models import (
     PlanMove,
     TaxRate,
 )
-from billing.services import issuing, moving
+from billing.services import batches, estimating, issuing, moving
 from catalog.models import PlanVersion
 from config.base.audit import SYSTEM
 from config.base.models import Outbox
@@ -95,12 +96,19 @@ NEEDED = {
     "billing/soldaddon/*/withdraw/": "billing.change_soldaddon",
     "billing/invoice/*/pdf/": "billing.view_invoice",
     "billing/invoice/preview/*/": "customers.view_issuer",
+    "billing/invoice/review/": "billing.view_invoice",
+    "billing/invoice/decide/": "billing.view_invoice",
+    "billing/invoicebatch/*/progress/": "billing.view_invoicebatch",
+    "billing/invoicebatch/*/continue/": "billing.hold_invoice",
     "billing/invoice/step/*/": "billing.issue_invoice",
     "billing/billingperiod/*/retry/": "billing.retry_billingperiod",
     "billing/billingrun/*/progress/": "billing.view_billingrun",
     "billing/billingrun/*/continue/": "billing.add_billingrun",
     "billing/billingrun/close/": "billing.add_billingrun",
     "billing/billingrun/*/retry/": "billing.retry_billingperiod",
+    "billing/closeestimate/start/": "billing.add_closeestimate",
+    "billing/closeestimate/*/progress/": "billing.view_closeestimate",
+    "billing/closeestimate/*/continue/": "billing.add_closeestimate",
     "billing/lateusage/*/bill/": "billing.bill_lateusage",
     "billing/lateusage/*/write-off/": "billing.write_off_lateusage",
     "billing/taxrate/import/": "billing.add_taxrate",
@@ -120,8 +128,13 @@ ASKED = {
     "metering/usageevent/usage/*/events.csv": _BAR,
 }
 """What a page can't do without."""
-NOBODYS = {"billing/billingrun/add/", "billing/planmove/add/"}
-"""A run is started by closing what is due, a move by its preview."""
+NOBODYS = {
+    "billing/billingrun/add/",
+    "billing/planmove/add/",
+    "billing/closeestimate/add/",
+    "billing/invoicebatch/add/",
+}
+"""A run is started by closing what is due, a move by its preview, an estimate on the close page."""
 PLAIN = {"": "view", "add/": "add", "*/change/": "view", "*/": "view", "*/history/": "view"}
 """What Django's pages need, below a model's address."""
 
@@ -154,6 +167,14 @@ def _a_row_of_everything() -> Any:
         )
         make.sold_add_on(subscription)
         preview(version, make.published(make.flat()))
+        batches.start_batch(
+            invoices=Invoice.objects.filter(status="draft"),
+            action=BatchAction.HOLD,
+            reason="x",
+            at=NOW,
+            actor=SYSTEM,
+        )
+        estimating.start_estimate(month=NOW.date(), customer=None, at=NOW, actor=SYSTEM)
         AccessAttempt.objects.create(username="x", ip_address="192.0.2.1", failures_since_start=1)
         yield
 

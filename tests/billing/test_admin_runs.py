@@ -107,7 +107,7 @@ def test_the_oldest_and_what_waits_in_quarantine_are_named(
     assert "The oldest ada, 1–30 Nov 2026" in words
     assert "1 event of these customers waits in quarantine" in words
     assert "1 event in quarantine names a customer nobody knows" in words
-    [one] = shown.context["preview"]["unresolved"]["customers"]
+    [one] = shown.context["unresolved"]["customers"]
     assert one["subject"] == ada.customer.key
     listed = client.get(one["url"]).context["cl"].result_list
     assert [row.subject for row in listed] == [ada.customer.key]
@@ -267,7 +267,9 @@ def test_the_period_says_why_it_waits(parked: BillingPeriod) -> None:
 
 
 def test_the_close_page_lists_what_is_parked(parked: BillingPeriod) -> None:
-    assert "Parked, so left out 1 in all" in said(anna().get(CLOSE))
+    words = said(anna().get(CLOSE))
+    assert "1 period is parked." in words
+    assert "Parked, so left out Subscription Period Why ada 1–30 Nov 2026 Say who sells to" in words
 
 
 # Periods and sequences
