@@ -96,7 +96,7 @@ class ReviewPages(AuditedAdmin[Invoice]):
             "rows": [_row(invoice) for invoice in page],
             "page": page,
             "kept": f"{_query(run, reason)}&" if _query(run, reason) else "",
-            "unseen": words.number(reviewing.unseen().count()),
+            "unseen": words.number(mine.filter(look=None).count()),
             "total": _sums(chosen),
             "actions": [
                 (action.value, VERBS[action])
@@ -235,8 +235,8 @@ def _address(run: str, reason: str) -> str:
 
 def _sums(drafts: InvoiceQuerySet) -> str:
     """Write "12 drafts, 1,200.00 EUR and 80.00 USD"; one query."""
-    groups = drafts.order_by().values_list("currency").annotate(Count("pk"), ExactSum("total"))
-    rows = list(groups)
+    groups = drafts.order_by().values_list("currency")
+    rows = list(groups.annotate(count=Count("pk"), sum=ExactSum("total")))
     count = words.counted(sum(n for _, n, _ in rows), "draft")
     return f"{count}, {words.totals((currency, total) for currency, _, total in rows)}"
 

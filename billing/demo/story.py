@@ -31,6 +31,7 @@ from billing.services import life, runs
 from billing.services.add_ons import sell_add_on
 from billing.services.closing import to_close
 from billing.services.issuing import hold_for_review, issue_invoices
+from billing.services.lateness import settle_late_usage
 from billing.services.tax_rates import import_tax_rates
 from catalog import services as catalog
 from catalog.add_ons import create_add_on
@@ -230,8 +231,16 @@ def _live_through(day: date, told: Told) -> int:
     morning = datetime.combine(day + timedelta(days=1), MORNING, UTC)
     at = min(morning, told.reference)
     _bill(as_of=at)
+    _settle(day, at, told)
     _approve(at, told)
     return events
+
+
+def _settle(day: date, at: datetime, told: Told) -> None:
+    """Look for late usage after a day that had some, as the worker does every day."""
+    late = any(usage.came_late(day, buyer, reference=told.day) for buyer in BUYERS)
+    if late and Customer.objects.count() == len(BUYERS):
+        settle_late_usage(as_of=at)
 
 
 def _days(told: Told) -> Iterator[date]:
@@ -255,6 +264,7 @@ def _use(day: date, told: Told) -> int:
         for event in (
             *usage.used_on(day, buyer, reference=told.day),
             *usage.gone_wrong(day, buyer, reference=told.day),
+            *usage.came_late(day, buyer, reference=told.day),
         )
         if event.time and event.time <= told.reference
     ]

@@ -16,6 +16,9 @@ from metering.events import Event, make_event
 SATURDAY = 5
 HOURS = {1: 4, 7: 10, 9: 22, 11: 20, 14: 22, 16: 14, 20: 8}  # percent of a day's usage, local
 TROUBLE_DAYS_AGO = 3  # when a few events go wrong
+LATE = ((45, 78, 21_000), (2, 40, 14_000), (2, 140, 9_000))
+"""What came late: how many days ago, of how many days ago, and how many calls."""
+LATE_AT = time(15)  # UTC
 
 
 def used_on(day: date, buyer: Buyer, *, reference: date) -> Iterator[Event]:
@@ -52,6 +55,29 @@ def gone_wrong(day: date, buyer: Buyer, *, reference: date) -> list[Event]:
         _remade(first, data={**first.data, "calls": first.data["calls"] + 1000}),
         _remade(first, id=f"fernwod-{moment}", subject="fernwod"),
         _remade(first, id=f"fernwood-{moment}", data={**first.data, "calls": "n/a"}),
+    ]
+
+
+def came_late(day: date, buyer: Buyer, *, reference: date) -> list[Event]:
+    """Return what a gateway that was cut off sends on that day of days before, periods closed since.
+
+    The first is settled on an invoice of the story; of those at its end one waits for the next, and one
+    is so old that a person decides.
+    """
+    if buyer.key != "harborline":
+        return []
+    return [
+        _event(
+            buyer,
+            "gateway",
+            "api.usage",
+            f"{then}-late",
+            datetime.combine(then, LATE_AT, UTC),
+            {"region": "us-east", "calls": calls},
+        )
+        for arrives, happened, calls in LATE
+        if reference - day == timedelta(days=arrives)
+        for then in [reference - timedelta(days=happened)]
     ]
 
 

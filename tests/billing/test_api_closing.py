@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 
+from billing import tasks
 from billing.models import Invoice, InvoiceBatch
 from billing.services import estimating
 from config.base.audit import SYSTEM
@@ -91,10 +92,12 @@ def test_many_are_issued_by_ids(ada: Subscription, caller: Caller) -> None:
     answer = client.post(BATCHES, {"action": "issue", "invoices": drafts}, format="json")
     assert answer.status_code == 202, answer.json()
     made = answer.json()
+    tasks.advance_batch(InvoiceBatch.objects.get().pk)
     read = client.get(f"{BATCHES}/{made['id']}").json()
     assert (read["status"], read["total"], read["done"], read["refused"]) == ("finished", 1, 1, [])
     assert not Invoice.objects.filter(status="draft").exists()
     again = client.post(BATCHES, {"action": "issue", "invoices": drafts}, format="json").json()
+    tasks.advance_batch(InvoiceBatch.objects.latest("pk").pk)
     [left] = client.get(f"{BATCHES}/{again['id']}").json()["refused"]
     assert left["invoice"] == drafts[0]
     assert "issued already" in left["detail"]
