@@ -20,7 +20,7 @@ from billing.admin.periods import RETRY, parked_row
 from billing.admin.readiness_rows import checks
 from billing.admin.unresolved import unresolved
 from billing.models import BillingRun, RunStatus, UsageFinding
-from billing.services import estimating, expectation, runs
+from billing.services import estimating, expectation, reviewing, runs
 from billing.services.outlook import outlook
 from billing.services.readiness import readiness
 from config.base.admin.audited import AuditedAdmin
@@ -65,13 +65,13 @@ class CloseForm(forms.Form):
         )
 
     def __init__(self, data: Any, *, now: datetime, may_backdate: bool) -> None:
-        super().__init__(data)
         self.now, self.may_backdate = now, may_backdate
         self.next = estimating.month_to_close(at=now)
+        month = data.get("month") or f"{self.next:%Y-%m}"
+        super().__init__({**data.dict(), "month": month})
         field = self.fields["month"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = [(f"{one:%Y-%m}", words.month_name(one)) for one in self._months()]
-        field.initial = f"{self.next:%Y-%m}"
         picker = text_input(max=f"{now:%Y-%m-%dT%H:%M}")
         picker.input_type = "datetime-local"
         self.fields["as_of"].widget = picker
@@ -208,6 +208,11 @@ def _cockpit(form: CloseForm, *, now: datetime, with_amounts: bool) -> dict[str,
         "running": BillingRun.objects.filter(status=RunStatus.RUNNING).order_by("-pk").first(),
         "estimate": None,
     }
+    if with_amounts:
+        drafts = reviewing.open_drafts()
+        odd = reviewing.with_reason(drafts, "").count()
+        shown["drafts"] = words.counted(drafts.count(), "draft")
+        shown["odd"] = f"{words.number(odd)} {'needs' if odd == 1 else 'need'} eyes"
     if estimate:
         shown |= {
             "estimate": {

@@ -115,6 +115,13 @@ def test_late_usage_is_on_the_page(
     assert len(client.get(row.url).context["cl"].result_list) == 1
 
 
+def test_the_month_that_is_shown_is_chosen_in_the_form(ada: Subscription) -> None:  # noqa: F811
+    begun()
+    shown = anna().get(CLOSE)
+    assert '<option value="2026-11" selected>November 2026</option>' in shown.content.decode()
+    assert "0 drafts not issued yet: 0 need eyes. Review drafts" in said(shown)
+
+
 def test_a_wrong_month_is_refused(ada: Subscription) -> None:  # noqa: F811
     assert "Select a valid choice" in said(anna().get(CLOSE, {"month": "2026-13"}))
 
