@@ -164,7 +164,7 @@ class TestTheStory:
     def test_asks_little_of_the_database(
         self, told: demo.Told, django_assert_max_num_queries: Callable[..., Any]
     ) -> None:
-        with django_assert_max_num_queries(53):  # ten of them for what came late
+        with django_assert_max_num_queries(56):  # ten of them for what came late
             list(report.overview(told))
         with django_assert_max_num_queries(2):
             list(report.totals(told))
