@@ -186,6 +186,7 @@ class TestRead:
             "net": "156.01",
             "tax_category": "S",
             "tax_rate": "19",
+            "rate_category": "standard",
         }
         steps = explanation.pop("steps")
         assert explanation == {
