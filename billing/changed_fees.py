@@ -10,21 +10,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from billing.chunk import Chunk
-from billing.models import BillingPeriod, Invoice, PeriodCharge, PeriodStatus, Purpose
+from billing.models import BillingPeriod, Invoice, PeriodCharge, Purpose
 from billing.offers import Served
 
 
 def waiting_fees(chunk: Chunk) -> dict[int, list[Served]]:
     """Return, by subscription, the closed periods whose fee the next invoice charges, in order."""
-    rows = BillingPeriod.objects.filter(
-        subscription__in=chunk.subscriptions,
-        recast_at__isnull=False,
-        status=PeriodStatus.CLOSED,
-        fee_is_due=True,
-    )
     found: dict[int, list[Served]] = defaultdict(list)
-    for period in rows.select_related("phase").order_by("number"):
-        found[period.subscription_id].append(_served(chunk, period))
+    for period in chunk.recast:
+        if period.fee_is_due:
+            found[period.subscription_id].append(_served(chunk, period))
     return found
 
 

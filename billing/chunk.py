@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from functools import cached_property
 from itertools import takewhile
 
-from billing.models import BillingPeriod
+from billing.models import BillingPeriod, PeriodStatus
 from billing.offers import Offer
 from billing.parties import IssuerUndecided, issuer_of, payer_of, the_only_issuer
 from billing.rates import Taxation, taxations
@@ -79,6 +79,16 @@ class Chunk:
             with suppress(IssuerUndecided):
                 sales.append((self.issuer(subscription), payer_of(subscription)))
         return taxations(sales)
+
+    @cached_property
+    def recast(self) -> list[BillingPeriod]:
+        """The closed periods whose plan was changed after they were billed, in order (R20)."""
+        rows = BillingPeriod.objects.filter(
+            subscription__in=self.subscriptions,
+            recast_at__isnull=False,
+            status=PeriodStatus.CLOSED,
+        )
+        return [self.adopt(period) for period in rows.order_by("subscription", "number")]
 
     def following(
         self, subscription: Subscription, before: BillingPeriod | None

@@ -10,7 +10,7 @@ from django.db.models import Count, Max, Q
 
 from billing.chunk import Chunk
 from billing.late_usage.settled import drawn_by, metered
-from billing.models import OUTSTANDING, BillingPeriod, LateUsage, LineKind, PeriodStatus
+from billing.models import OUTSTANDING, LateUsage, LineKind, PeriodStatus
 from billing.models.invoices import UNISSUED
 from metering.querysets import Watch, changed
 
@@ -39,7 +39,7 @@ def candidates(
     found: set[Key] = set()
     watched: list[Key] = []
     watches: list[Watch] = []
-    recast = {period.pk: chunk.offer(period).metrics for period in _recast(chunk)}
+    recast = {period.pk: chunk.offer(period).metrics for period in chunk.recast}
     found |= {(pk, metric.pk) for pk, metrics in recast.items() for metric in metrics}
     for row in _billed(chunk, since=since, sought=sought, replaced=replaced):
         period, metric_id, subscription, version, starts_at, ends_at, read, usage, late, drafts = (
@@ -59,19 +59,6 @@ def candidates(
         watched.append(key)
         watches.append(Watch(metric, customer, start, ends_at, read - COMMITS_WITHIN))
     return found | {watched[place] for place in changed(watches)}, waiting
-
-
-def _recast(chunk: Chunk) -> list[BillingPeriod]:
-    """Return the closed periods whose plan was changed after they were billed (R20)."""
-    rows = BillingPeriod.objects.filter(
-        subscription__in=chunk.subscriptions,
-        recast_at__isnull=False,
-        status=PeriodStatus.CLOSED,
-    )
-    found = list(rows.select_related("phase").order_by("subscription", "number"))
-    for period in found:
-        period.subscription = chunk.subscriptions[period.subscription_id]
-    return found
 
 
 def _billed(
