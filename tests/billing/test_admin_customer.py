@@ -178,7 +178,7 @@ def test_a_contact_of_another_customer_is_not_found(ada: Customer) -> None:
 # Flat cost
 
 
-def test_a_page_takes_as_many_queries_for_30_subscriptions_as_for_2(ada: Customer) -> None:
+def test_a_page_takes_as_many_queries_for_30_subscriptions_as_for_12(ada: Customer) -> None:
     client = nora()
     address = page("customers_customer", "change", ada.pk)
 
@@ -189,9 +189,9 @@ def test_a_page_takes_as_many_queries_for_30_subscriptions_as_for_2(ada: Custome
             Contact.objects.create(customer=ada, email=f"{ada.contacts.count()}@ada.io")
             send(body(id=f"{number}/{ada.contacts.count()}", subject="ada", data={"calls": "x"}))
 
-    add(1)
+    add(11)  # one more than is shown
     client.get(address)
     few = queries(lambda: client.get(address))
-    add(28)
+    add(18)
     assert queries(lambda: client.get(address)) == few
-    assert few <= 49
+    assert few <= 51

@@ -40,6 +40,7 @@ from customers.models import Issuer, Subscription
 from tests import factories as make
 from tests.billing.money_rules import MONEY_RULES
 from tests.billing.months import close
+from tests.billing.review_rules import REVIEW_RULES
 
 pytestmark = pytest.mark.django_db
 
@@ -387,6 +388,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "move_row_has_both_figures_or_none": change(move_row, before=1),
     "move_row_is_final_once_moved": change(moved_row, outcome="waiting"),
     **MONEY_RULES,
+    **REVIEW_RULES,
     "annex_never_changes": change(annex, portal_url=""),
     "annex_is_never_deleted": delete(annex),
     "document_never_changes": change(document, size_bytes=2),

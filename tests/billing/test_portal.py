@@ -776,10 +776,11 @@ def test_queries_do_not_grow_with_what_runs(ada: Client, fernwood: Subscription)
         "/portal/usage/api_calls/?by=region",
         "/portal/usage/api_calls/events/?from=2026-11-01&to=2026-11-30",
     ]
+    [phase] = fernwood.phases.all()
+    make.subscription(fernwood.customer)
     for url in urls:
         ada.get(url)
     before = {url: queries(ada, url) for url in urls}
-    [phase] = fernwood.phases.all()
     for number in range(5):
         use(fernwood, datetime(2026, 11, number + 11, tzinfo=UTC), calls=10, region=f"r{number}")
     for number in range(5):

@@ -9,16 +9,13 @@ from typing import Any
 
 import pytest
 
-from billing.books import BOOKS
-from billing.late_usage.books import LATE_BOOKS
 from billing.models import BillingPeriod, Invoice, InvoiceLine
 from billing.services import issuing, life
 from catalog.models import PlanVersion, ValueMetric
 from config.base.audit import SYSTEM
-from config.base.invariants import audit
 from customers.models import Subscription
 from tests import factories as make
-from tests.billing.months import close, lines, use
+from tests.billing.months import close, contradictions, lines, use
 from tests.billing.test_changing_plan import at, change, issue, priced
 
 pytestmark = pytest.mark.django_db
@@ -67,8 +64,7 @@ def last_lines(one: Subscription) -> list[tuple[str, str, str]]:
 
 
 def audited() -> None:
-    names = [one.name for one in (*BOOKS, *LATE_BOOKS) if one.name != "periods_close_in_time"]
-    assert [one.findings for one in audit(at=at(12, 2), names=names) if one.findings] == []
+    assert contradictions(at(12, 2), but=["periods_close_in_time"]) == []
 
 
 class TestSettled:
