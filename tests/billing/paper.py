@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.db import transaction
+
 from billing.models import (
     BillingPeriod,
     Invoice,
@@ -230,7 +232,8 @@ def invoice(
         draft.due_date = MIDNIGHT.date() + timedelta(days=draft.buyer["payment_terms_days"])
     draft.save()
     if issued:
-        open_items([draft])
+        with transaction.atomic():
+            open_items([draft])
     return loaded(draft)
 
 
