@@ -10,13 +10,11 @@ from functools import cached_property
 from itertools import takewhile
 
 from billing.models import BillingPeriod, PeriodStatus
-from billing.offers import Offer
+from billing.offers import Offer, offers_of
 from billing.parties import IssuerUndecided, issuer_of, payer_of, the_only_issuer
 from billing.rates import Taxation, taxations
 from billing.usage import Stretch, Wanted
 from catalog.clocks import clocks
-from catalog.drafts import interval_of
-from catalog.models import PlanVersion, ValueMetric
 from customers.models import Issuer, Subscription, SubscriptionPhase
 from customers.periods import Period, first_instant, zone
 from customers.terms import periods
@@ -25,7 +23,10 @@ _NEVER = date(9999, 1, 1)
 
 
 class Chunk:
-    """Terms, offers and neighbours of some subscriptions, which are loaded `with_terms`."""
+    """Terms, offers and neighbours of some subscriptions, which are loaded `with_phases`.
+
+    It loads the phases' versions, one of each for all of them.
+    """
 
     def __init__(self, subscriptions: Sequence[Subscription]) -> None:
         self.subscriptions = {subscription.pk: subscription for subscription in subscriptions}
@@ -39,8 +40,9 @@ class Chunk:
             for subscription in family
             for phase in subscription.phases.all()
         }
-        loaded = PlanVersion.objects.with_prices().in_bulk(versions)
-        self._offers = {pk: Offer(version) for pk, version in loaded.items()}
+        self.offers = offers_of(versions)
+        for phase in self._phases.values():
+            phase.plan_version = self.offers[phase.plan_version_id].version
         self._only_issuer = the_only_issuer()
 
     def adopt(self, period: BillingPeriod) -> BillingPeriod:
@@ -51,7 +53,7 @@ class Chunk:
 
     def offer(self, period: BillingPeriod) -> Offer:
         """Return the plan version a period is billed under, with the customer's own terms (R22)."""
-        offer = self._offers[period.phase.plan_version_id]
+        offer = self.offers[period.phase.plan_version_id]
         if period.phase.is_paused:
             return offer.paused()
         subscription = self.subscriptions[period.subscription_id]
@@ -96,18 +98,6 @@ class Chunk:
         """Return, unsaved, the period after `before` (or the first), or None after the last."""
         return period_after(subscription, before, only_issuer=self._only_issuer)
 
-    def reach(self, version_id: int, metric_id: int) -> tuple[ValueMetric, bool]:
-        """Return a metric of a plan version, and whether what came before a period may matter to it.
-
-        It does where the last value is carried over, or a price spans several periods (R4).
-        """
-        offer = self._offers[version_id]
-        [metric] = [one for one in offer.metrics if one.pk == metric_id]
-        version = offer.version
-        usual = (version.billing_interval, version.billing_interval_count)
-        own = {interval_of(one, version) for one in offer.metered if one.metric_id == metric_id}
-        return metric, metric.carry_over or own != {usual}
-
     def wanted(self, period: BillingPeriod) -> Wanted:
         """Say which metrics to measure for a period.
 
@@ -120,7 +110,7 @@ class Chunk:
             if other.pk < subscription.pk:
                 for phase in _in_service(other):
                     stretch = _stretch(other, phase)
-                    for metric in self._offers[phase.plan_version_id].metrics:
+                    for metric in self.offers[phase.plan_version_id].metrics:
                         elsewhere[metric.pk] = (*elsewhere.get(metric.pk, ()), stretch)
         readings = self.offer(period).readings_at_the_end_of(period)
         return Wanted(period, readings, elsewhere)

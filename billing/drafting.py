@@ -415,7 +415,7 @@ def write_drafts(
         for draft, composed in some
         for charge in late_charges(invoice, draft.late, composed.lines)
     ]
-    insert_rows(charges)
+    insert_rows(charges, keyed=False)
     let_wait((one.period.pk for draft, _ in written for one in draft.fees), is_due=False)
     return [invoice for invoice, _ in paired]
 
@@ -506,4 +506,4 @@ def attach(composed: Sequence[tuple[Invoice, Composed]]) -> None:
     insert_rows(chain.from_iterable(parts.lines for _, parts in composed))
     allowances = chain.from_iterable(parts.allowances for _, parts in composed)
     insert_rows(allowances)
-    insert_rows(chain.from_iterable(parts.taxes for _, parts in composed))
+    insert_rows(chain.from_iterable(parts.taxes for _, parts in composed), keyed=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from datetime import date
 from decimal import Decimal
@@ -14,7 +14,7 @@ from billing.models import BillingPeriod, UsageSnapshot
 from billing.service_periods import ServicePeriod, plan_period, service_period
 from billing.usage import Reading
 from catalog import money, pricing
-from catalog.drafts import drafts_of, price_value
+from catalog.drafts import drafts_of, interval_of, price_value
 from catalog.models import PlanVersion, Price, PriceModel, ValueMetric
 from customers.models import Subscription
 from customers.terms import with_own_terms
@@ -93,6 +93,17 @@ class Offer:
                 found.append(reading._replace(since=since))
         return found
 
+    def reach(self, metric_id: int) -> tuple[ValueMetric, bool]:
+        """Return a metric, and whether what came before a period may matter to it.
+
+        It does where the last value is carried over, or a price spans several periods (R4).
+        """
+        [metric] = [one for one in self.metrics if one.pk == metric_id]
+        version = self.version
+        usual = (version.billing_interval, version.billing_interval_count)
+        own = {interval_of(one, version) for one in self.metered if one.metric_id == metric_id}
+        return metric, metric.carry_over or own != {usual}
+
     def takes(self, price: Price, values: Mapping[str, Any]) -> bool:
         """Say whether usage under these dimension values belongs to a price: the first it meets."""
         for other in self.metered:
@@ -105,6 +116,12 @@ class Offer:
         sharing = [one for one in self.prices if one.price.metric_id == price.metric_id]
         assert price.metric_id is not None
         return price.metric_id, price.key if len(sharing) > 1 else ""
+
+
+def offers_of(versions: Iterable[int]) -> dict[int, Offer]:
+    """Load plan versions with all that they offer, in a constant number of queries."""
+    loaded = PlanVersion.objects.with_prices().in_bulk(list(versions))
+    return {pk: Offer(version) for pk, version in loaded.items()}
 
 
 def _looked_at(price: Price) -> list[str]:

@@ -41,8 +41,12 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
 
     def with_terms(self) -> SubscriptionQuerySet:
         """Load customer, phases with plan and version, quantities, own terms and coupons; flat cost."""
+        return self.prefetch_related("phases__plan_version__plan").with_phases()
+
+    def with_phases(self) -> SubscriptionQuerySet:
+        """Load what `with_terms` does, save the phases' versions."""
         return self.select_related("customer__issuer", "issuer", "payer").prefetch_related(
-            "phases__plan_version__plan", "quantities", "overrides", "applied_coupons__coupon"
+            "phases", "quantities", "overrides", "applied_coupons__coupon"
         )
 
 

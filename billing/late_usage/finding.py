@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -30,6 +30,7 @@ from billing.models import (
     LateStatus,
     LateUsage,
     LineKind,
+    PeriodStatus,
     UsageSnapshot,
 )
 from billing.offers import Served
@@ -109,7 +110,16 @@ def find_late(
     not billed. Five queries if nothing is late, however many subscriptions.
     """
     since = None if however_old else at - terms.age
-    places, waiting = candidates(chunk, since=since, replaced=replaced)
+    places, waiting = candidates(
+        chunk.subscriptions,
+        since=since,
+        offers=chunk.offers,
+        replaced=replaced,
+        recast={
+            period.pk: [metric.pk for metric in chunk.offer(period).metrics]
+            for period in chunk.recast
+        },
+    )
     if not places:
         return {}
     wanted = _wanted(chunk, places)
@@ -135,6 +145,21 @@ def find_late(
                 found[period.subscription_id].append(one)
     _add_commitments(found, replaced=replaced)
     return found
+
+
+def maybe_late(subscriptions: Collection[int]) -> list[int]:
+    """Return those of these of which something of any age may be late, or waits.
+
+    Told by what arrived, and by whose plan was changed since: nothing is measured, and no terms are
+    loaded but the plans'. Eight queries, however many.
+    """
+    closed = BillingPeriod.objects.filter(status=PeriodStatus.CLOSED)
+    changed = closed.filter(subscription__in=subscriptions, recast_at__isnull=False)
+    recast = dict.fromkeys(changed.order_by().values_list("pk", flat=True), ())
+    places, _ = candidates(subscriptions, since=None, recast=recast)
+    periods = BillingPeriod.objects.filter(pk__in={*recast, *(period for period, _ in places)})
+    found = periods.order_by("subscription").values_list("subscription_id", flat=True)
+    return list(found.distinct())
 
 
 def told(lines: Iterable[InvoiceLine]) -> dict[Key, tuple[Decimal, Decimal]]:

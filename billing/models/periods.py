@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Protocol
@@ -177,6 +177,11 @@ class BillingPeriod(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subscription} {self.start_date} to {self.end_date}"
+
+    def is_due(self, *, at: datetime) -> bool:
+        """Whether its close may start by then, as `BillingPeriodQuerySet.due` asks (R26)."""
+        is_open = self.status == PeriodStatus.OPEN and not self.needs_opening
+        return is_open and self.usage_cutoff <= at
 
     def continues(self, before: BillingPeriod) -> bool:
         """Whether the two are parts of one period, cut by a change of plan, and billed as one (R20)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,7 +22,6 @@ from billing.history import period_key
 from billing.late_usage.finding import Late, find_late, policy
 from billing.models import BillingPeriod, PeriodStatus, Purpose, UsageSnapshot
 from billing.offers import Served
-from billing.querysets import BillingPeriodQuerySet
 from billing.services.consolidating import grouped, lock_payers
 from billing.services.guarding import hold_unusual
 from billing.services.lateness import Settlement
@@ -144,10 +143,13 @@ def _advance(
     if not subscriptions:
         return None
     chunk = Chunk(subscriptions)
-    begun = _begin(chunk)
-    opening = _oldest(BillingPeriod.objects.to_open(at=as_of), chunk)
+    pending = _pending(chunk, as_of=as_of)
+    begun = _begin(chunk, without={period.subscription_id for period in pending})
+    if begun:
+        pending = _pending(chunk, as_of=as_of)
+    opening = _oldest(period for period in pending if period.needs_opening)
     opened = _open(chunk, opening, as_of=as_of, run_id=run_id) if opening else Closed()
-    due = _oldest(BillingPeriod.objects.due(at=as_of), chunk)
+    due = _oldest(period for period in pending if period.is_due(at=as_of))
     if not begun and not opening and not due:
         return None
     return opened + _close(chunk, due, as_of=as_of, run_id=run_id) if due else opened
@@ -159,6 +161,8 @@ def _open(
     """Bill the first advance fees of these periods (R21), so that they may be closed."""
     drafts = [draft_of(chunk, Purpose.OPENING, [], period, {}) for period in opening]
     written = draw_up(drafts, as_of=as_of, run_id=run_id)
+    for period in opening:
+        period.needs_opening = False
     mine = BillingPeriod.objects.filter(pk__in=[period.pk for period in opening])
     mine.update(needs_opening=False)
     return Closed(drafts=written)
@@ -278,24 +282,33 @@ def _locked(subscription_ids: Sequence[int], *, as_of: datetime) -> list[Subscri
     wanted = to_close(as_of=as_of).filter(pk__in=subscription_ids)
     if connection.features.has_select_for_update_skip_locked:
         wanted = wanted.select_for_update(skip_locked=True, of=("self",))
-    return list(wanted.with_terms())
+    return list(wanted.with_phases())
 
 
-def _begin(chunk: Chunk) -> list[BillingPeriod]:
-    """Save the first period of each subscription that has none."""
-    begun = BillingPeriod.objects.filter(subscription__in=chunk.subscriptions)
+def _begin(chunk: Chunk, *, without: Set[int] = frozenset()) -> list[BillingPeriod]:
+    """Save the first period of each subscription that has none; not of those `without` need."""
+    asked = chunk.subscriptions.keys() - without
+    if not asked:
+        return []
+    begun = BillingPeriod.objects.filter(subscription__in=asked)
     have = set(begun.values_list("subscription_id", flat=True))
-    fresh = [one for pk, one in chunk.subscriptions.items() if pk not in have]
+    fresh = [chunk.subscriptions[pk] for pk in sorted(asked - have)]
     first = [period for one in fresh if (period := chunk.following(one, None))]
     return insert_rows(first)
 
 
-def _oldest(periods: BillingPeriodQuerySet, chunk: Chunk) -> list[BillingPeriod]:
-    """Return the first of these periods of each subscription in the chunk."""
+def _pending(chunk: Chunk, *, as_of: datetime) -> list[BillingPeriod]:
+    """Return what is to open or to close of the chunk, each subscription's oldest period first."""
+    mine = BillingPeriod.objects.filter(subscription__in=chunk.subscriptions)
+    pending = mine.to_open(at=as_of) | mine.due(at=as_of)
+    return [chunk.adopt(period) for period in pending.order_by("number")]
+
+
+def _oldest(periods: Iterable[BillingPeriod]) -> list[BillingPeriod]:
+    """Return the first of these periods of each subscription."""
     found: dict[int, BillingPeriod] = {}
-    for period in periods.filter(subscription__in=chunk.subscriptions).order_by("number"):
-        if period.subscription_id not in found:
-            found[period.subscription_id] = chunk.adopt(period)
+    for period in periods:
+        found.setdefault(period.subscription_id, period)
     return list(found.values())
 
 

@@ -599,9 +599,12 @@ def _number(issuer: Issuer, invoices: Sequence[Invoice], *, as_of: datetime) -> 
 def _counter(issuer: Issuer, *, today: date) -> DocumentSequence:
     """Lock the counter of the year to issue in: today's, or a later one already begun (R36)."""
     mine: dict[str, Any] = {"issuer": issuer, "kind": KIND, "series": issuer.series}
-    DocumentSequence.objects.get_or_create(**mine, year=today.year)
     counters = DocumentSequence.objects.select_for_update().filter(**mine).order_by("year")
-    return [counter for counter in counters if _is_begun(counter, today)][-1]
+    begun = [counter for counter in counters.all() if _is_begun(counter, today)]
+    if not begun:
+        DocumentSequence.objects.get_or_create(**mine, year=today.year)
+        begun = [counter for counter in counters.all() if _is_begun(counter, today)]
+    return begun[-1]
 
 
 def _is_begun(counter: DocumentSequence, today: date) -> bool:

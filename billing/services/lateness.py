@@ -14,7 +14,7 @@ from billing.chunk import Chunk
 from billing.composition import Composed
 from billing.drafting import Draft, compose_all, write_drafts
 from billing.late_usage.coupons import Key
-from billing.late_usage.finding import Late, LateLine, find_late, policy, told
+from billing.late_usage.finding import Late, LateLine, find_late, maybe_late, policy, told
 from billing.models import (
     OUTSTANDING,
     BillingPeriod,
@@ -162,8 +162,8 @@ def settle_late_usage(*, as_of: datetime) -> list[Invoice]:
     """Look for late usage of any age: note it, hold what a person is to decide, bill what no close will.
 
     A document of its own is drafted where no further period closes (R32a); the rest goes on the
-    next invoice, however long until then. What another closer holds is left to it. Returns the
-    drafts.
+    next invoice, however long until then. What another closer holds is left to it. Subscriptions of
+    which nothing came in since they were billed are neither locked nor loaded. Returns the drafts.
     """
     drafted = []
     last = 0
@@ -171,7 +171,8 @@ def settle_late_usage(*, as_of: datetime) -> list[Invoice]:
     wanted = Subscription.objects.filter(Exists(closed)).order_by("pk").values_list("pk", flat=True)
     while ids := list(wanted.filter(pk__gt=last)[:_AT_ONCE]):
         last = ids[-1]
-        drafted += _settle(ids, as_of=as_of)
+        if some := maybe_late(ids):
+            drafted += _settle(some, as_of=as_of)
     return drafted
 
 

@@ -96,7 +96,7 @@ def close_chunk(*, run_id: int, subscription_ids: list[int], now: datetime) -> B
     theirs = PeriodCharge.objects.filter(subscription__in=subscription_ids, is_live=True)
     mine = Invoice.objects.filter(pk__in=theirs.values("invoice"))
     _issue_all(run, _whole(mine, as_of=run.as_of), closed.drafts)
-    return finish_if_done(run_id=run_id, now=now)
+    return _finish_with_those_beside(run, now=now)
 
 
 def finish_if_done(*, run_id: int, now: datetime) -> BillingRun:
@@ -104,16 +104,18 @@ def finish_if_done(*, run_id: int, now: datetime) -> BillingRun:
 
     Runs beside it, which left its subscriptions to it, are finished with it.
     """
-    run = _finish(run_id, now=now)
+    return _finish_with_those_beside(BillingRun.objects.get(pk=run_id), now=now)
+
+
+def _finish_with_those_beside(run: BillingRun, *, now: datetime) -> BillingRun:
+    _finish(run, now=now)
     if run.status == RunStatus.FINISHED:
-        beside = BillingRun.objects.filter(status=RunStatus.RUNNING).exclude(pk=run_id)
-        for pk in list(beside.values_list("pk", flat=True)):
-            _finish(pk, now=now)
+        for other in BillingRun.objects.filter(status=RunStatus.RUNNING).exclude(pk=run.pk):
+            _finish(other, now=now)
     return run
 
 
-def _finish(run_id: int, *, now: datetime) -> BillingRun:
-    run = BillingRun.objects.get(pk=run_id)
+def _finish(run: BillingRun, *, now: datetime) -> None:
     left = _left(run.as_of, run.customer_id)
     BillingRun.objects.filter(pk=run.pk).update(
         subscriptions_done=max(0, run.subscriptions_total - left),
@@ -122,9 +124,8 @@ def _finish(run_id: int, *, now: datetime) -> BillingRun:
     if left == 0 and run.status == RunStatus.RUNNING:
         bill_one_offs(as_of=run.as_of, customer_id=run.customer_id, run_id=run.pk)
         _issue_all(run, issuable(as_of=run.as_of, customer_id=run.customer_id))
-        _end(run_id, RunStatus.FINISHED, now=now)
+        _end(run.pk, RunStatus.FINISHED, now=now)
     run.refresh_from_db()
-    return run
 
 
 def _issue_all(run: BillingRun, invoices: InvoiceQuerySet, drawn: Sequence[int] = ()) -> None:
@@ -138,8 +139,12 @@ def _issue_all(run: BillingRun, invoices: InvoiceQuerySet, drawn: Sequence[int] 
     due = invoices.to_issue(at=run.as_of).order_by("pk").values_list("pk", flat=True)
     while ids := list(due[: at_once()]):
         may_differ = may_differ or not set(ids) <= set(drawn)
-        issued += _issue(ids, as_of=run.as_of, may_differ=may_differ)
-    BillingRun.objects.filter(pk=run.pk).update(invoices_issued=F("invoices_issued") + issued)
+        some = _issue(ids, as_of=run.as_of, may_differ=may_differ)
+        issued += some
+        if some == len(ids) < at_once() and not may_differ:
+            break  # nothing was redrawn, which may make another to issue; so nothing is left
+    if issued:
+        BillingRun.objects.filter(pk=run.pk).update(invoices_issued=F("invoices_issued") + issued)
 
 
 def give_up(*, run_id: int, now: datetime) -> None:
@@ -187,27 +192,31 @@ def _whole(invoices: InvoiceQuerySet, *, as_of: datetime) -> InvoiceQuerySet:
 
 
 def _issue(ids: Sequence[int], *, as_of: datetime, may_differ: bool) -> int:
-    """Issue these, all or, where one of them fails, one by one; return how many."""
+    """Issue these, all or, where one of them fails, half by half; return how many."""
     try:
-        with transaction.atomic():
-            redrawn = _redraw(ids, as_of=as_of) if may_differ else []
-            held = {invoice.pk for invoice in redrawn if invoice.status == InvoiceStatus.REVIEW}
-            passed = [pk for pk in ids if pk not in held]
-            return len(issue_invoices(invoice_ids=passed, as_of=as_of, actor=SYSTEM))
+        if may_differ:
+            return len(_redraw_and_issue(ids, as_of=as_of))
+        return len(issue_invoices(invoice_ids=ids, as_of=as_of, actor=SYSTEM))
     except InvoiceNotDraft:
         return 0  # somebody else was quicker with one of them: ask again what is left
     except OperationalError:
         raise  # the database's trouble is no invoice's
     except Exception as trouble:  # one customer's crash is one customer's
         if len(ids) > 1:
-            return sum(_issue([one], as_of=as_of, may_differ=may_differ) for one in ids)
+            halves = (ids[: len(ids) // 2], ids[len(ids) // 2 :])
+            return sum(_issue(half, as_of=as_of, may_differ=may_differ) for half in halves)
         logger.exception("invoice %s could not be issued", ids[0])
         _hold_back(ids[0], reason=str(trouble) or type(trouble).__name__)
         return 0
 
 
-def _redraw(ids: Sequence[int], *, as_of: datetime) -> list[Invoice]:
-    return recalculate_invoices(invoice_ids=ids, at=as_of, actor=SYSTEM, only_if_changed=True)
+@transaction.atomic
+def _redraw_and_issue(ids: Sequence[int], *, as_of: datetime) -> list[Invoice]:
+    """Redraw those of these that came to differ, and issue all that need no person's look."""
+    redrawn = recalculate_invoices(invoice_ids=ids, at=as_of, actor=SYSTEM, only_if_changed=True)
+    held = {invoice.pk for invoice in redrawn if invoice.status == InvoiceStatus.REVIEW}
+    passed = [pk for pk in ids if pk not in held]
+    return issue_invoices(invoice_ids=passed, as_of=as_of, actor=SYSTEM)
 
 
 @transaction.atomic

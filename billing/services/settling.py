@@ -12,7 +12,7 @@ from billing.services.payments import locked_items, release_taken_at_issue
 from catalog.money import EXACT
 from config.base.audit import Actor
 from config.base.errors import Refusal
-from config.base.rows import update_rows
+from config.base.rows import insert_rows, update_rows
 
 
 class InvoiceSettled(Refusal):
@@ -30,8 +30,8 @@ def open_items(invoices: Sequence[Invoice]) -> list[OpenItem]:
     """
     items = [OpenItem(invoice=invoice, total=invoice.total) for invoice in invoices]
     taken = _take(items)
-    OpenItem.objects.bulk_create(items)
-    Allocation.objects.bulk_create(taken)
+    insert_rows(items)
+    insert_rows(taken)
     return items
 
 

@@ -68,7 +68,8 @@ def record(
 
 def record_all(*, actor: Actor, action: str, subjects: Iterable[models.Model]) -> None:
     """Write that `actor` did `action` to each of these; call it inside the change's transaction."""
-    insert_rows(entry(actor=actor, action=action, subject=subject) for subject in subjects)
+    entries = (entry(actor=actor, action=action, subject=subject) for subject in subjects)
+    insert_rows(entries, keyed=False)
 
 
 def entry(

@@ -14,10 +14,11 @@ FEW = 50
 """Fewer rows are saved sooner by one INSERT."""
 
 
-def insert_rows(rows: Iterable[Row]) -> list[Row]:
+def insert_rows(rows: Iterable[Row], *, keyed: bool = True) -> list[Row]:
     """Save new rows of one model, as `bulk_create` does; return them with their keys.
 
-    Many are streamed to PostgreSQL by COPY, in half the time. Call it inside a transaction.
+    Many are streamed to PostgreSQL by COPY, in half the time. Call it inside a transaction. Without
+    `keyed`, for rows that are not used any more, their keys are left to the database.
     """
     rows = list(rows)
     if not rows:
@@ -25,37 +26,54 @@ def insert_rows(rows: Iterable[Row]) -> list[Row]:
     connection = connections[router.db_for_write(type(rows[0]))]
     if connection.vendor != "postgresql" or len(rows) < FEW:
         return type(rows[0])._default_manager.bulk_create(rows)
-    _copy(rows, connection)
+    if keyed:
+        _take_keys(rows, connection)
+    _copy(rows, connection, keyed=keyed)
     for row in rows:
-        row._state.adding, row._state.db = False, connection.alias
+        row._state.adding, row._state.db = not keyed, connection.alias
     return rows
 
 
-def _copy(rows: Sequence[models.Model], connection: Any) -> None:
-    """Stream rows into their table, under keys that are taken from its sequence beforehand."""
+def _take_keys(rows: Sequence[models.Model], connection: Any) -> None:
+    """Give rows the next keys of their table's sequence, if it has one."""
     meta = rows[0]._meta
-    fields = meta.concrete_fields
-    assert meta.pk is not None
+    if meta.auto_field is None:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nextval(pg_get_serial_sequence(%s, %s)) FROM generate_series(1, %s)",
+            [f'"{meta.db_table}"', meta.auto_field.column, len(rows)],
+        )
+        for row, (key,) in zip(rows, cursor.fetchall(), strict=True):
+            row.pk = key
+
+
+def _copy(rows: Sequence[models.Model], connection: Any, *, keyed: bool) -> None:
+    """Stream all columns of rows but those that the database computes."""
+    meta = rows[0]._meta
+    fields = [
+        field
+        for field in meta.concrete_fields
+        if not field.generated and (keyed or field is not meta.auto_field)
+    ]
     copied = sql.SQL("COPY {} ({}) FROM STDIN").format(
         sql.Identifier(meta.db_table),
         sql.SQL(", ").join(sql.Identifier(str(field.column)) for field in fields),
     )
-    with connection.cursor() as cursor, connection.wrap_database_errors:
-        cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence(%s, %s)) FROM generate_series(1, %s)",
-            [f'"{meta.db_table}"', meta.pk.column, len(rows)],
-        )
-        for row, (key,) in zip(rows, cursor.fetchall(), strict=True):
-            row.pk = key
-            row._prepare_related_fields_for_save("insert_rows")  # type: ignore[attr-defined]
-        with cursor.copy(copied) as copy:
-            for row in rows:
-                copy.write_row(
-                    [
-                        field.get_db_prep_save(field.pre_save(row, add=True), connection)
-                        for field in fields
-                    ]
-                )
+    for row in rows:
+        row._prepare_related_fields_for_save("insert_rows")  # type: ignore[attr-defined]
+    with (
+        connection.cursor() as cursor,
+        connection.wrap_database_errors,
+        cursor.copy(copied) as copy,
+    ):
+        for row in rows:
+            copy.write_row(
+                [
+                    field.get_db_prep_save(field.pre_save(row, add=True), connection)
+                    for field in fields
+                ]
+            )
 
 
 def update_rows(rows: Sequence[models.Model], columns: Sequence[str]) -> None:

@@ -208,6 +208,7 @@ def _write(ids: Sequence[int], *, first_number: int) -> None:
         BillingPeriod,
         Invoice,
         InvoiceLine,
+        OpenItem,
         PeriodCharge,
         TaxSubtotal,
         UsageSnapshot,
@@ -310,6 +311,7 @@ def _write(ids: Sequence[int], *, first_number: int) -> None:
         )
         for invoice, period in zip(invoices, periods, strict=True)
     )
+    OpenItem.objects.bulk_create(OpenItem(invoice=one, total=Decimal(100)) for one in invoices)
     BillingPeriod.objects.filter(pk__in=ids).update(status="closed", closed_at=AS_OF)
     Outbox.objects.bulk_create(
         Outbox(kind="invoice.render", key=str(one.uuid), payload={"id": one.pk}, due_at=AS_OF)

@@ -310,7 +310,7 @@ class TestSweep:
     def test_one_that_can_not_begin_is_held_back_by_a_run_and_the_others_begin(
         self, ada: Subscription, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("billing.services.closing._begin", lambda chunk: 1 / 0)
+        monkeypatch.setattr("billing.services.closing._begin", lambda *chunk, **rest: 1 / 0)
         tasks.sweep()
         period = ada.billing_periods.get()
         assert (period.status, period.trouble.splitlines()[0]) == ("parked", "division by zero")

@@ -17,6 +17,7 @@ from catalog.models import PlanVersion, Price
 from config.base.audit import SYSTEM
 from config.base.errors import Invalid
 from config.base.models import AuditEntry, Outbox
+from config.base.rows import FEW
 from customers.models import Customer, Issuer, Subscription, SubscriptionQuantity
 from tests import factories as make
 from tests.billing.months import close, lines, use
@@ -221,6 +222,23 @@ class TestOnce:
         Customer.objects.filter(key="ada").update(issuer=sold_by)
         closing.retry_parked(period_id=parked.pk, actor=SYSTEM)
         assert len(close(at(11, 1))) == 2
+
+
+@pytest.mark.parametrize("hour", [0, 1, 2])
+@pytest.mark.parametrize("needs_opening", [False, True])
+@pytest.mark.parametrize("status", ["open", "closed", "parked", "waived"])
+def test_a_period_knows_as_the_database_does_whether_it_is_due(
+    ada: Subscription, status: str, needs_opening: bool, hour: int
+) -> None:
+    close(at(11, 1))
+    BillingPeriod.objects.update(
+        status=status,
+        needs_opening=needs_opening,
+        closed_at=at(12, 1) if status in ("closed", "waived") else None,
+        trouble="It failed." if status == "parked" else "",
+    )
+    period, moment = BillingPeriod.objects.get(), at(12, 1, hour)
+    assert period.is_due(at=moment) == BillingPeriod.objects.due(at=moment).exists()
 
 
 class TestLateUsageOfADraft:
@@ -436,7 +454,7 @@ def test_a_chunk_costs_the_same_queries_whatever_its_size(
     assert Invoice.objects.count() == 2 * customers
 
 
-@pytest.mark.parametrize("customers", [3, 30])
+@pytest.mark.parametrize("customers", [3, FEW + 10])
 def test_closing_and_issuing_a_chunk_at_once_costs_the_same_queries_whatever_its_size(
     customers: int, plan: PlanVersion, django_assert_max_num_queries: Any
 ) -> None:
@@ -448,7 +466,8 @@ def test_closing_and_issuing_a_chunk_at_once_costs_the_same_queries_whatever_its
     run = runs.start_run(as_of=moment, now=moment, actor=SYSTEM)
     with django_assert_max_num_queries(72):
         runs.close_chunk(run_id=run.pk, subscription_ids=ids, now=moment)
-    assert Invoice.objects.filter(status="issued").count() == 2 * customers
+    issued = Invoice.objects.filter(status="issued")
+    assert [*issued.values_list("open_item__open", flat=True)] == [D(10)] * 2 * customers
 
 
 def test_of_a_chunk_with_one_that_fails_the_others_are_closed_by_halves(

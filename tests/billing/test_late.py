@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import Invoice, InvoiceLine, LateUsage, PeriodCharge, UsageSnapshot
-from billing.services import issuing
+from billing.services import issuing, lateness
 from billing.services.closing import close_subscriptions
 from billing.services.lateness import (
     LateUsageDecided,
@@ -388,6 +388,31 @@ class TestWithoutAFurtherClose:
         late(ada, 5, arrived=at(10, 5))
         assert settle_late_usage(as_of=at(10, 6)) == []
         assert october(ada) == [("5", "5.00")]
+
+
+def test_the_daily_look_takes_up_only_whom_something_came_in_for(
+    plan: PlanVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [
+        make.subscription(make.customer(f"c{n}"), plan, starts_on=date(2026, 9, 1))
+        for n in range(8)
+    ]
+    for one in found:
+        use(one, at(9, 10), calls=110)
+    close(at(10, 2, 1))
+    taken: list[list[int]] = []
+
+    def take(ids: list[int], *, as_of: datetime) -> list[Invoice]:
+        taken.append(ids)
+        return []
+
+    monkeypatch.setattr(lateness, "_settle", take)
+    with CaptureQueriesContext(connection) as queries:
+        settle_late_usage(as_of=at(10, 4))
+    assert (taken, len(queries)) == ([], 10)
+    late(found[3], 5, arrived=at(10, 5))
+    settle_late_usage(as_of=at(10, 6))
+    assert taken == [[found[3].pk]]
 
 
 def test_a_close_costs_the_same_queries_however_much_is_late(plan: PlanVersion) -> None:
