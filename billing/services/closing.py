@@ -49,13 +49,18 @@ class PeriodNotParked(Refusal):
 
 @dataclass(frozen=True)
 class Closed:
-    """How many periods were closed, and the invoices that were drafted of them and ahead."""
+    """How many periods were closed, and the invoices that were drafted of them and ahead.
+
+    `goes_on` says whether further periods of the same subscriptions may be due.
+    """
 
     periods: int = 0
     drafts: Sequence[int] = ()
+    goes_on: bool = False
 
     def __add__(self, other: Closed) -> Closed:
-        return Closed(self.periods + other.periods, [*self.drafts, *other.drafts])
+        drafts = [*self.drafts, *other.drafts]
+        return Closed(self.periods + other.periods, drafts, self.goes_on or other.goes_on)
 
 
 def to_close(*, as_of: datetime, customer_id: int | None = None) -> SubscriptionQuerySet:
@@ -106,6 +111,8 @@ def close_subscriptions(
     try:
         while (step := _advance(subscription_ids, as_of=as_of, run_id=run_id)) is not None:
             closed += step
+            if not step.goes_on:
+                break
     except OperationalError:
         raise  # the database's trouble, not the customer's: the whole is tried again
     except Exception as trouble:  # noqa: BLE001 - one customer's crash is one customer's
@@ -152,7 +159,9 @@ def _advance(
     due = _oldest(period for period in pending if period.is_due(at=as_of))
     if not begun and not opening and not due:
         return None
-    return opened + _close(chunk, due, as_of=as_of, run_id=run_id) if due else opened
+    done = {period.pk for period in (*opening, *due)}
+    step = opened + Closed(goes_on=any(period.pk not in done for period in pending))
+    return step + _close(chunk, due, as_of=as_of, run_id=run_id) if due else step
 
 
 def _open(
@@ -195,7 +204,9 @@ def _close(
     written = draw_up(drafts, as_of=as_of, run_id=run_id)
     mine = BillingPeriod.objects.filter(pk__in=[period.pk for period in over])
     mine.update(status=PeriodStatus.CLOSED, closed_at=as_of, run=run_id)
-    return Closed(len(over), written)
+    following = [starting for _, starting in ending if starting]
+    goes_on = any(one.needs_opening or one.usage_cutoff <= as_of for one in following)
+    return Closed(len(over), written, goes_on)
 
 
 def draw_up(drafts: Sequence[Draft], *, as_of: datetime, run_id: int | None) -> list[int]:
