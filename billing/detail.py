@@ -113,6 +113,7 @@ def _detail(billed: _Billed, days: Sequence[DayUsed]) -> dict[str, Any]:
     said = lines[0].explanation
     adds_up = metric.aggregation in ADDITIVE
     found = {
+        "subscription": period.subscription.key,
         "name": lines[0].description if len(lines) == 1 else metric.name,
         "unit": lines[0].unit,
         "unit_plural": lines[0].unit_plural,

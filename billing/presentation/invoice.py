@@ -28,6 +28,7 @@ from billing.presentation.payment_code import payment_code
 from billing.presentation.reader import Reader, clean, paragraphs
 from billing.presentation.sections import Names, in_sections, names_of
 from billing.presentation.views import (
+    DetailView,
     Fact,
     InvoiceView,
     LineView,
@@ -97,7 +98,7 @@ def present(
         usage=tuple(_usage(usage[:_AT_A_GLANCE], invoice, seller, names, reader)),
         usage_note=_more(len(usage) - _AT_A_GLANCE, reader),
         change=change_view(change, reader, this=_this(lines, number, reader)) if change else None,
-        details=tuple(detail_view(one, reader) for one in details),
+        details=tuple(_details(details, shown, names, reader)),
         net_heading=reader.say("net_in", currency=invoice.currency),
         lines=tuple(in_sections(shown, list(_lines(shown, reader, today=today)), names, reader)),
         totals=tuple(_totals(invoice, allowances, taxes, names, reader)),
@@ -129,6 +130,18 @@ def _lines(lines: Sequence[InvoiceLine], reader: Reader, *, today: date) -> Iter
             view = replace(view, opens=reader.say("adjustments"))
         adjusted = line.subscription_id if adjusts else None
         yield view
+
+
+def _details(
+    details: Iterable[Mapping[str, Any]],
+    lines: Iterable[InvoiceLine],
+    names: Names,
+    reader: Reader,
+) -> Iterator[DetailView]:
+    """Word the usage day by day, and say whose it is where several share the invoice."""
+    owners = {line.subscription.key: names[line.subscription_id] for line in lines} if names else {}
+    for one in details:
+        yield replace(detail_view(one, reader), owner=owners.get(one.get("subscription", ""), ""))
 
 
 def _this(lines: Iterable[InvoiceLine], number: str, reader: Reader) -> str:

@@ -93,6 +93,8 @@ class DetailView:
     chart: Strip | None
     dimensions: tuple[DimensionView, ...]
     notes: tuple[str, ...]
+    owner: str = ""
+    """Whose it is, where several subscriptions share the invoice."""
 
 
 @dataclass(frozen=True, slots=True)

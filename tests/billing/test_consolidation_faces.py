@@ -28,6 +28,12 @@ D = Decimal
 NOW = datetime(2026, 12, 2, 1, tzinfo=UTC)
 
 
+DAYS: list[dict[str, Any]] = [
+    {"name": "API calls", "days": [], "by": [], "later": "0", "events": 1, "used": "1",
+     "unit": "call", "unit_plural": "calls", "time_zone": "UTC", "as_of": "2026-12-01T01:00:00Z"}
+]  # fmt: skip
+
+
 @pytest.fixture(autouse=True)
 def now() -> Any:
     with time_machine.travel(NOW, tick=False):
@@ -99,6 +105,11 @@ class TestTheInvoice:
             ("API calls", "Ada Works · Scale · ada-scale"),
             ("API calls", "Child Ltd · Scale · child-scale"),
         ]
+
+    def test_usage_day_by_day_says_whose_it_is(self, ada: Customer) -> None:
+        told = [one | {"subscription": key} for key in ("ada-scale", "ada-team") for one in DAYS]
+        views = present(november(ada), details=told).details
+        assert [one.owner for one in views] == ["Scale · ada-scale", "Team · ada-team"]
 
     def test_a_coupon_says_whose_it_is(self, ada: Customer) -> None:
         labels = [total.label for total in present(november(ada)).totals]
