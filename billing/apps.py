@@ -23,6 +23,7 @@ class BillingConfig(AppConfig):
         from billing.books import BOOKS  # noqa: PLC0415
         from billing.groups import GRANTS  # noqa: PLC0415
         from billing.late_usage.books import LATE_BOOKS  # noqa: PLC0415
+        from billing.money_books import MONEY_BOOKS  # noqa: PLC0415
         from billing.settlement import unsettled  # noqa: PLC0415
         from billing.shared_books import SHARED_BOOKS  # noqa: PLC0415
         from billing.triggers import GUARDS, WAITS  # noqa: PLC0415
@@ -47,7 +48,7 @@ class BillingConfig(AppConfig):
         PlanVersionAdmin.panels.insert(0, for_customers.for_customers_panel)
         PlanVersionAdmin.panels.insert(1, move_start.moves_panel)
         UNSETTLED.append(unsettled)
-        INVARIANTS.extend([*BOOKS, *SHARED_BOOKS, *LATE_BOOKS])
+        INVARIANTS.extend([*BOOKS, *SHARED_BOOKS, *LATE_BOOKS, *MONEY_BOOKS])
         STEPS.append(overview.billing_steps)
         NEEDS.append(overview.billing_needs)
         COMING.append(overview.billing_coming)

@@ -82,6 +82,7 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
                 "taxes",
                 "documents",
                 "charges__period",
+                "open_item__allocations__payment",
             )
         )
 

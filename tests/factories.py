@@ -150,8 +150,9 @@ def issued(
     **terms: Any,
 ) -> Invoice:
     """An issued invoice over one fee, without tax unless the issuer charges some."""
-    version = published(flat(amount=amount), currency=(buyer or customer()).currency)
-    subscribed = subscription(buyer, version, starts_on=on, **terms)
+    payer = buyer or customer()
+    version = terms.pop("version", None) or published(flat(amount=amount), currency=payer.currency)
+    subscribed = subscription(payer, version, starts_on=on, **terms)
     at = datetime(on.year, on.month, on.day, 12, tzinfo=UTC)
     close_subscriptions(subscription_ids=[subscribed.pk], as_of=at)
     [draft] = Invoice.objects.filter(charges__subscription=subscribed)

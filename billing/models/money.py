@@ -80,6 +80,12 @@ class OpenItem(models.Model):
     paid = amount_field(default=0)
     written_off = amount_field(default=0)
     voided_on = models.DateField(null=True, blank=True)
+    balance_before = amount_field(
+        default=0, help_text="What the customer owed before `received_before`, deposits apart."
+    )
+    received_before = amount_field(
+        default=0, help_text="Payments since the invoice before, when it was issued."
+    )
     open = what_is_left("total", "credited", "paid", "written_off", unless="voided_on")
 
     objects = OpenItemQuerySet.as_manager()

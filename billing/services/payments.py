@@ -1,4 +1,4 @@
-"""Payments: recorded, said to pay invoices, taken back, reversed and refunded (R25, R35).
+"""Payments: recorded, said to pay invoices, taken back and reversed (R25, R35).
 
 Nothing is edited. Locks are taken in one order: the payment, then open items as they were made;
 both come after the invoice and its number.
@@ -11,9 +11,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
-from billing.models import Allocation, Invoice, OpenItem, Payment, PaymentKind, Refund
+from billing.models import Allocation, Invoice, OpenItem, Payment, PaymentKind
 from catalog.money import EXACT, ZERO, exponent, plain, round_half_up
 from config.base import audit
 from config.base.audit import Actor
@@ -22,7 +22,7 @@ from customers.issuer import issuer_of
 from customers.models import Customer
 from customers.periods import local_date, zone
 
-_COUNTERS = ("allocated", "refunded", "reversed_on", "reversed_because")
+COUNTERS = ("allocated", "refunded", "reversed_on", "reversed_because")
 
 
 class PaymentReversed(Refusal):
@@ -65,12 +65,6 @@ class AlreadyReleased(Refusal):
     """The allocation was taken back before."""
 
     code = "already_released"
-
-
-class AlreadyReversed(Refusal):
-    """The refund was taken back before."""
-
-    code = "already_reversed"
 
 
 class StatementKnown(Refusal):
@@ -117,11 +111,17 @@ def record_payment(
         faults += amount_faults(limit, payment.currency, path=("max_per_invoice",))
     if faults:
         raise Invalid(faults)
-    if payment.bank_key and Payment.objects.filter(bank_key=payment.bank_key).exists():
-        raise StatementKnown("This payment was recorded before.", path=("bank_key",))
     payment.bank_key = payment.bank_key or None
     payment.recorded_at, payment.recorded_by = at, actor.name
-    payment.save(force_insert=True)
+    try:
+        with transaction.atomic():
+            payment.save(force_insert=True)
+    except IntegrityError as trouble:
+        if Payment.objects.filter(bank_key=payment.bank_key).exists():
+            raise StatementKnown(
+                "This payment was recorded before.", path=("bank_key",)
+            ) from trouble
+        raise
     audit.record(
         actor=actor, action="recorded", subject=payment, changes=audit.changes({}, _told(payment))
     )
@@ -139,7 +139,7 @@ def allocate_payment(
     :raises PaymentReversed, NotPayable, MoreThanOpen, NotEnoughLeft, DepositLimited: then none is
         paid.
     """
-    payment = _locked(payment_id)
+    payment = locked_payment(payment_id)
     today = book_date(payment.customer, at=at)
     return _allocate(payment, portions, on=max(today, payment.received_on), actor=actor)
 
@@ -151,7 +151,7 @@ def release_allocation(*, allocation_id: int, at: datetime, actor: Actor) -> All
     :raises AlreadyReleased: if it was taken back before.
     """
     found = Allocation.objects.get(pk=allocation_id)
-    payment = _locked(found.payment_id)
+    payment = locked_payment(found.payment_id)
     [allocation] = Allocation.objects.select_related("item__invoice").filter(pk=allocation_id)
     if allocation.released_on:
         raise AlreadyReleased(f"It was taken back on {allocation.released_on} already.")
@@ -168,80 +168,16 @@ def reverse_payment(*, payment_id: int, reason: str, at: datetime, actor: Actor)
     :raises PaymentRefunded: if some of it was paid back.
     """
     check_reason(reason)
-    payment = _locked(payment_id)
+    payment = locked_payment(payment_id)
     if payment.refunded:
         raise PaymentRefunded("Some of it was paid back: take the refund back first.")
     today = max(book_date(payment.customer, at=at), payment.received_on)
     live = payment.allocations.filter(released_on=None).select_related("item__invoice")
     _release(payment, list(live), on=today, actor=actor)
     payment.reversed_on, payment.reversed_because = today, reason
-    payment.save(update_fields=_COUNTERS)
+    payment.save(update_fields=COUNTERS)
     audit.record(actor=actor, action="reversed", subject=payment, note=reason)
     return Payment.objects.select_related("customer").get(pk=payment.pk)
-
-
-@transaction.atomic
-def refund_payment(
-    *,
-    payment_id: int,
-    amount: Decimal,
-    refunded_on: date | None,
-    reference: str,
-    at: datetime,
-    actor: Actor,
-) -> Refund:
-    """Record that some of what is left of a payment was paid back; None: today.
-
-    :raises Invalid: for an amount its currency can't be paid in, or a day before it came or to come.
-    :raises PaymentReversed, NotEnoughLeft: if there is not so much to pay back.
-    """
-    payment = _locked(payment_id)
-    today = book_date(payment.customer, at=at)
-    day = refunded_on or max(today, payment.received_on)
-    faults = [*amount_faults(amount, payment.currency, path=("amount",))]
-    if not payment.received_on <= day <= max(today, payment.received_on):
-        told = f"Say a day from {payment.received_on} to today."
-        faults.append(Fault(("refunded_on",), "out_of_range", told))
-    if faults:
-        raise Invalid(faults)
-    _check_left(payment, amount, path=("amount",))
-    payment.refunded = EXACT.add(payment.refunded, amount)
-    payment.save(update_fields=_COUNTERS)
-    refund = Refund.objects.create(
-        payment=payment,
-        amount=amount,
-        refunded_on=day,
-        reference=reference,
-        recorded_at=at,
-        recorded_by=actor.name,
-    )
-    changes = {"refunded": [None, plain(amount)]}
-    audit.record(actor=actor, action="refunded", subject=payment, changes=changes, note=reference)
-    return refund
-
-
-@transaction.atomic
-def reverse_refund(*, refund_id: int, reason: str, at: datetime, actor: Actor) -> Refund:
-    """Declare that a refund was none: its amount is left of the payment again.
-
-    :raises Invalid: without a reason.
-    :raises AlreadyReversed: if it was taken back before.
-    """
-    check_reason(reason)
-    payment = _locked(Refund.objects.get(pk=refund_id).payment_id)
-    refund = Refund.objects.get(pk=refund_id)
-    if refund.reversed_on:
-        raise AlreadyReversed(f"It was taken back on {refund.reversed_on} already.")
-    refund.reversed_on = max(book_date(payment.customer, at=at), refund.refunded_on)
-    refund.reversed_because = reason
-    refund.save(update_fields=["reversed_on", "reversed_because"])
-    payment.refunded = EXACT.subtract(payment.refunded, refund.amount)
-    payment.save(update_fields=_COUNTERS)
-    changes = {"refunded": [plain(refund.amount), None]}
-    audit.record(
-        actor=actor, action="refund taken back", subject=payment, changes=changes, note=reason
-    )
-    return refund
 
 
 def release_taken_at_issue(invoice: Invoice, *, on: date, actor: Actor) -> None:
@@ -287,8 +223,11 @@ def check_open(item: OpenItem, amount: Decimal, *, path: Path) -> None:
         )
 
 
-def _locked(payment_id: int) -> Payment:
-    """:raises PaymentReversed: if it is one no more."""
+def locked_payment(payment_id: int) -> Payment:
+    """Lock a payment and return it.
+
+    :raises PaymentReversed: if it is one no more.
+    """
     rows = Payment.objects.select_for_update(of=("self",)).select_related("customer")
     payment = rows.get(pk=payment_id)
     if payment.reversed_on:
@@ -317,7 +256,7 @@ def _allocate(
         check_open(item, portion.amount, path=(*portion.path, "amount"))
         _check_limit(payment, portion)
         total = EXACT.add(total, portion.amount)
-        _check_left(payment, total, path=(*portion.path, "amount"))
+        check_left(payment, total, path=(*portion.path, "amount"))
         item.paid = EXACT.add(item.paid, portion.amount)
         made.append(
             Allocation(
@@ -330,7 +269,7 @@ def _allocate(
     for item in items.values():
         item.save(update_fields=["paid"])
     payment.allocated = EXACT.add(payment.allocated, total)
-    payment.save(update_fields=_COUNTERS)
+    payment.save(update_fields=COUNTERS)
     Allocation.objects.bulk_create(made)
     _record("allocated", payment, made, actor=actor)
     return made
@@ -348,7 +287,7 @@ def _release(
         allocation.save(update_fields=["released_on"])
     for item in items.values():
         item.save(update_fields=["paid"])
-    payment.save(update_fields=_COUNTERS)
+    payment.save(update_fields=COUNTERS)
     _record("released", payment, allocations, actor=actor)
 
 
@@ -376,7 +315,8 @@ def _check_payable(item: OpenItem | None, payment: Payment, *, path: Path) -> No
         )
 
 
-def _check_left(payment: Payment, amount: Decimal, *, path: Path) -> None:
+def check_left(payment: Payment, amount: Decimal, *, path: Path) -> None:
+    """:raises NotEnoughLeft: if there is not so much to use of a payment."""
     used = EXACT.add(payment.allocated, payment.refunded)
     left = EXACT.subtract(payment.amount, used)
     if amount > left:

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
+from django.db.models import Max, Q
+
 from billing.models import Allocation, Invoice, OpenItem, Payment, PaymentKind
 from billing.services.payments import locked_items, release_taken_at_issue
-from catalog.money import EXACT
+from catalog.money import EXACT, ZERO
 from config.base.audit import Actor
 from config.base.errors import Refusal
+from config.base.fields import ExactSum
 from config.base.rows import insert_rows, update_rows
 
 
@@ -26,10 +29,13 @@ def open_items(invoices: Sequence[Invoice]) -> list[OpenItem]:
 
     An invoice takes, as it is numbered, the balance that was there by its issue date, the oldest
     payment first, then deposits, each up to its limit per invoice. Call it in the transaction that
-    issues them; three statements, however many, and two more if there is anything to take.
+    issues them; five statements, however many, and one more if there is anything to take.
     """
     items = [OpenItem(invoice=invoice, total=invoice.total) for invoice in invoices]
     taken = _take(items)
+    _note_positions(items, taken)
+    used = {one.payment_id: one.payment for one in taken}
+    update_rows(list(used.values()), ["allocated"])
     insert_rows(items)
     insert_rows(taken)
     return items
@@ -54,7 +60,6 @@ def _take(items: Sequence[OpenItem]) -> list[Allocation]:
     """Use what customers have with us for what they owe now; `paid` says so on the unsaved items."""
     left = _what_is_left(item.invoice.customer_id for item in items if item.total)
     taken = []
-    used = {}
     for item in items:
         invoice = item.invoice
         assert invoice.issue_date is not None
@@ -76,9 +81,38 @@ def _take(items: Sequence[OpenItem]) -> list[Allocation]:
             )
             payment.allocated = EXACT.add(payment.allocated, amount)
             item.paid = EXACT.add(Decimal(item.paid), amount)
-            used[payment.pk] = payment
-    update_rows(list(used.values()), ["allocated"])
     return taken
+
+
+def _note_positions(items: Sequence[OpenItem], taken: Sequence[Allocation]) -> None:
+    """Freeze on unsaved items what their accounts were before: document and copy say the same."""
+    deposits: dict[int, Decimal] = defaultdict(lambda: ZERO)
+    for one in taken:
+        if one.payment.kind == PaymentKind.DEPOSIT:
+            deposits[one.item_id] = EXACT.add(deposits[one.item_id], one.amount)
+    customers = {item.invoice.customer_id for item in items}
+    before = OpenItem.objects.filter(invoice__customer__in=customers).order_by()
+    accounts = before.values_list("invoice__customer", "invoice__currency").annotate(
+        owed=ExactSum("open"), last=Max("invoice__issue_date")
+    )
+    owed: dict[tuple[int, str], Decimal] = defaultdict(lambda: ZERO)
+    last: dict[tuple[int, str], date] = {}
+    for customer_id, currency, still_open, issued_on in accounts:
+        owed[customer_id, currency], last[customer_id, currency] = still_open, issued_on
+    received: dict[tuple[int, str], Decimal] = defaultdict(lambda: ZERO)
+    paid = Payment.objects.filter(customer__in=customers, kind=PaymentKind.PAYMENT)
+    since = Q(received_on__gte=min(last.values())) if last else Q()
+    for payment in paid.filter(since | Q(available__gt=0), reversed_on=None):
+        account = (payment.customer_id, payment.currency)
+        owed[account] = EXACT.subtract(owed[account], payment.available)
+        if account not in last or payment.received_on > last[account]:
+            received[account] = EXACT.add(received[account], payment.amount)
+    for item in items:
+        account = (item.invoice.customer_id, item.invoice.currency)
+        item.received_before = received.pop(account, ZERO)
+        item.balance_before = EXACT.add(owed[account], item.received_before)
+        to_pay = EXACT.subtract(item.total, deposits[item.pk])
+        owed[account] = EXACT.add(owed[account], to_pay)
 
 
 def _what_is_left(customer_ids: object) -> dict[tuple[int, str], list[Payment]]:

@@ -9,7 +9,6 @@ from django.db import transaction
 
 from billing.models import OpenItem, WriteOff
 from billing.services.payments import (
-    AlreadyReversed,
     NotPayable,
     amount_faults,
     book_date,
@@ -20,7 +19,13 @@ from billing.services.payments import (
 from catalog.money import EXACT, plain
 from config.base import audit
 from config.base.audit import Actor
-from config.base.errors import Invalid
+from config.base.errors import Invalid, Refusal
+
+
+class WriteOffReversed(Refusal):
+    """The write-off was taken back before."""
+
+    code = "already_reversed"
 
 
 @transaction.atomic
@@ -64,14 +69,14 @@ def reverse_write_off(*, write_off_id: int, reason: str, at: datetime, actor: Ac
     """Take a write-off back: what it gave up is open again.
 
     :raises Invalid: without a reason.
-    :raises AlreadyReversed: if it was taken back before.
+    :raises WriteOffReversed: if it was taken back before.
     """
     check_reason(reason)
     item_id = WriteOff.objects.get(pk=write_off_id).item_id
     item: OpenItem = locked_items([item_id])[item_id]
     made = WriteOff.objects.get(pk=write_off_id)
     if made.reversed_on:
-        raise AlreadyReversed(f"It was taken back on {made.reversed_on} already.")
+        raise WriteOffReversed(f"It was taken back on {made.reversed_on} already.")
     made.reversed_on = max(book_date(item.invoice.customer, at=at), made.written_off_on)
     made.reversed_because = reason
     made.save(update_fields=["reversed_on", "reversed_because"])

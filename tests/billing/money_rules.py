@@ -11,7 +11,7 @@ from uuid import uuid4
 from django.db import models
 
 from billing.models import Allocation, Invoice, OpenItem, Payment, Refund, WriteOff
-from billing.services.payments import refund_payment
+from billing.services.refunds import refund_payment
 from billing.services.write_offs import write_off
 from config.base.audit import SYSTEM
 from tests import factories as make

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from billing.models import Allocation, Invoice, OpenItem, Payment
-from billing.services import payments
+from billing.services import payments, refunds
 from billing.services.issuing import void_invoice
 from billing.services.payments import Portion
 from billing.services.settling import InvoiceSettled
-from billing.services.write_offs import reverse_write_off, write_off
+from billing.services.write_offs import WriteOffReversed, reverse_write_off, write_off
 from config.base.audit import SYSTEM
 from config.base.errors import Invalid, Refusal
 from config.base.models import AuditEntry
@@ -54,7 +54,7 @@ def allocate(payment: Payment, portions: dict[Invoice, str]) -> list[Allocation]
 
 
 def refund(payment: Payment, amount: str, on: date | None = None) -> Any:
-    return payments.refund_payment(
+    return refunds.refund_payment(
         payment_id=payment.pk, amount=D(amount), refunded_on=on, reference="", at=NOV_10,
         actor=SYSTEM,
     )  # fmt: skip
@@ -261,10 +261,10 @@ class TestReversing:
         payment = make.payment(ada, "50")
         made = refund(payment, "20")
         assert left(payment) == "30.00"
-        payments.reverse_refund(refund_id=made.pk, reason="x", at=NOV_10, actor=SYSTEM)
+        refunds.reverse_refund(refund_id=made.pk, reason="x", at=NOV_10, actor=SYSTEM)
         assert left(payment) == "50.00"
-        with pytest.raises(payments.AlreadyReversed):
-            payments.reverse_refund(refund_id=made.pk, reason="x", at=NOV_10, actor=SYSTEM)
+        with pytest.raises(refunds.AlreadyReversed):
+            refunds.reverse_refund(refund_id=made.pk, reason="x", at=NOV_10, actor=SYSTEM)
 
     @pytest.mark.parametrize("day", [date(2026, 10, 31), date(2026, 11, 11)])
     def test_a_refund_is_dated_between_the_payment_and_today(
@@ -287,7 +287,7 @@ class TestWritingOff:
         assert status(invoice) == ("unpaid", "60.00")
         for refused in (False, True):
             if refused:
-                with pytest.raises(payments.AlreadyReversed):
+                with pytest.raises(WriteOffReversed):
                     reverse_write_off(write_off_id=made.pk, reason="y", at=NOV_10, actor=SYSTEM)
             else:
                 reverse_write_off(write_off_id=made.pk, reason="y", at=NOV_10, actor=SYSTEM)

@@ -569,7 +569,7 @@ def test_presenting_asks_the_database_nothing(
     with django_assert_num_queries(0):
         present(many, locale="de")
     for each in (few, many):
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(11):
             present(Invoice.objects.with_lines().get(pk=each.pk))
 
 
