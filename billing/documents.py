@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache, lru_cache
 from pathlib import Path
 from threading import Lock
@@ -31,6 +31,7 @@ from billing.presentation import InvoiceView, present
 from billing.presentation.colours import palette
 from billing.presentation.invoice import LOGO
 from billing.presentation.reader import clean
+from billing.presentation.statement import StatementView
 from catalog.plan_terms import Section
 from config.base import audit
 from config.base.audit import SYSTEM
@@ -117,6 +118,18 @@ def render_terms(
     }
     html = render_to_string("invoice/terms.html", values)
     return _laid_out(engine, html, hashlib.md5(identifier.encode(), usedforsecurity=False).digest())
+
+
+def render_statement(view: StatementView, *, until: date) -> bytes:
+    """Lay a statement of account out as a tagged PDF; the same statement always gives the same bytes.
+
+    :raises PdfEngineMissing: if Pango or HarfBuzz is not installed.
+    """
+    engine = _engine()
+    html = render_to_string(
+        "invoice/statement.html", {"view": view, "dated": f"{until:%Y-%m-%d}T00:00:00Z"}
+    )
+    return _laid_out(engine, html, hashlib.md5(html.encode(), usedforsecurity=False).digest())
 
 
 def _laid_out(engine: _Engine, html: str, identifier: bytes) -> bytes:

@@ -22,6 +22,7 @@ from billing.models.invoices import NUMBERED
 from billing.portal import words
 from billing.portal.lines import explained
 from billing.presentation import present
+from billing.presentation.account import due_at_issue
 from billing.presentation.invoice import zones_of
 from billing.presentation.reader import Reader
 from billing.querysets import InvoiceQuerySet
@@ -76,6 +77,7 @@ def invoice(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
         "view": view,
         "lines": lines,
         "status": status_of(found, reader),
+        "since": _since_issue(found, reader),
         "title": f"{view.heading} {view.number}",
         "pdf_url": reverse("portal:pdf", args=(found.uuid,)),
     }
@@ -167,6 +169,7 @@ def upcoming(request: HttpRequest, visitor: Visitor, key: str) -> HttpResponse:
 def issued_to(visitor: Visitor) -> InvoiceQuerySet:
     """Return the invoices this customer was sent, void ones too, the newest first; no drafts."""
     sent = Invoice.objects.filter(customer=visitor.customer, status__in=NUMBERED)
+    sent = sent.select_related("open_item")
     return sent.prefetch_related("charges__period").order_by("-issue_date", "-pk")
 
 
@@ -186,17 +189,34 @@ def row(invoice: Invoice, visitor: Visitor) -> dict[str, Any]:
 
 
 def status_of(invoice: Invoice, reader: Reader) -> dict[str, str]:
-    """Say how an invoice stands: its kind for the eye, and in words.
-
-    Never that it is overdue: whether it was paid is not known here.
-    """
+    """Say how an invoice stands: its kind for the eye, and in words."""
     say = words.of(reader.tag)
     assert invoice.due_date is not None
     if invoice.status == InvoiceStatus.VOID:
         return {"kind": "void", "text": say["status_void"]}
-    if not invoice.total:
+    item = invoice.open_item
+    if not item.total:
         return {"kind": "settled", "text": say["status_settled"]}
-    return {"kind": "due", "text": say["status_due"].format(date=reader.day(invoice.due_date))}
+    if not item.open:
+        is_paid = item.paid or item.credited
+        return {"kind": "settled", "text": say["status_paid" if is_paid else "status_closed"]}
+    day = reader.day(invoice.due_date)
+    if invoice.due_date < timezone.localdate():
+        kind, key = "overdue", "status_overdue"
+    else:
+        kind, key = "due", "status_due"
+    if item.open < item.total:
+        key = f"{key}_part"
+    return {"kind": kind, "text": say[key].format(date=day, open=reader.money(item.open))}
+
+
+def _since_issue(invoice: Invoice, reader: Reader) -> dict[str, Any] | None:
+    """Say what is still to pay, where that is no longer what the document asks for."""
+    item = invoice.open_item
+    if invoice.status == InvoiceStatus.VOID or item.open == due_at_issue(invoice):
+        return None
+    label = words.of(reader.tag)["still_to_pay"]
+    return {"label": label, "amount": reader.money(item.open), "is_over": not item.open}
 
 
 def today(visitor: Visitor) -> date:

@@ -10,6 +10,7 @@ from billing.portal import (
     invoices,
     metric,
     plan,
+    statement,
     terms,
     usage,
 )
@@ -37,6 +38,8 @@ urlpatterns = [
     path("invoices/", invoices.invoices, name="invoices"),
     path("invoices/<uuid:uuid>/", invoices.invoice, name="invoice"),
     path("invoices/<uuid:uuid>/pdf/", invoices.pdf, name="pdf"),
+    path("statement/", statement.statement, name="statement"),
+    path("statement/pdf/", statement.statement_pdf, name="statement_pdf"),
     path("plan/", plan.plan, name="plan"),
     path("terms/<str:plan>/<int:version>/", terms.terms, name="terms"),
     path("terms/<str:plan>/<int:version>/pdf/", terms.terms_pdf, name="terms_pdf"),

@@ -20,6 +20,7 @@ from billing.models import (
     LineKind,
     TaxSubtotal,
 )
+from billing.presentation.account import account_rows, due_at_issue, taken_rows
 from billing.presentation.change import change_view
 from billing.presentation.colours import palette
 from billing.presentation.details import detail_view
@@ -105,6 +106,7 @@ def present(
         taxes=tuple(_tax(tax, seller, reader) for tax in taxes),
         tax_sum=_tax_sum(invoice, reader) if len(taxes) > 1 else None,
         tax_notes=(*_tax_notes(taxes, reader), *_tax_in_books(invoice, reader)),
+        account=tuple(account_rows(invoice, reader)),
         questions=tuple(_questions(invoice, seller, reader)),
         legal=paragraphs(seller.get("legal_text")),
         footer=tuple(_footer(seller, reader)),
@@ -236,7 +238,9 @@ def _payment(invoice: Invoice, seller: Party, reader: Reader) -> PaymentView:
             return PaymentView(reader.say("nothing_due"), amount, note, ())
         case InvoiceStatus.DRAFT | InvoiceStatus.REVIEW:
             return PaymentView(reader.say("draft_amount"), amount, reader.say("draft_note"), ())
-    if not invoice.total:
+    due = due_at_issue(invoice)
+    amount = reader.money(due)
+    if not due:
         return PaymentView(reader.say("nothing_due"), amount, "", ())
     assert invoice.due_date is not None
     label = reader.say("due_by", date=reader.long_date(invoice.due_date))
@@ -245,7 +249,7 @@ def _payment(invoice: Invoice, seller: Party, reader: Reader) -> PaymentView:
         iban=clean(seller.get("iban")),
         bic=clean(seller.get("bic")),
         reference=invoice.number or "",
-        amount=invoice.total,
+        amount=due,
         reader=reader,
     )
     return PaymentView(label, amount, "", tuple(_where_to_pay(invoice, seller, reader)), code)
@@ -319,6 +323,7 @@ def _totals(
             label = reader.say("tax_on", rate=rate, base=base)
             yield TotalView(label, reader.rounded(tax.amount))
     yield TotalView(reader.say("total"), reader.money(invoice.total), is_final=True)
+    yield from taken_rows(invoice, reader)
 
 
 def _coupon(allowance: InvoiceAllowance, owner: str, reader: Reader) -> str:

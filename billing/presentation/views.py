@@ -207,6 +207,8 @@ class InvoiceView:
     tax_sum: TaxView | None
     """Only where there are several rates."""
     tax_notes: tuple[str, ...]
+    account: tuple[Fact, ...]
+    """What was owed all in all as it was issued; empty where that is this invoice alone."""
     questions: tuple[str, ...]
     legal: tuple[str, ...]
     """The seller's own texts, a paragraph each."""

@@ -465,7 +465,7 @@ class TestLists:
         finance.get(INVOICES)
         with django_assert_num_queries(12):
             assert len(finance.get(url(draft)).json()["lines"]) == count
-        with django_assert_num_queries(13):
+        with django_assert_num_queries(14):
             finance.get(url(draft, "/explanation"))
 
 

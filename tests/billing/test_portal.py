@@ -298,14 +298,36 @@ class TestAnInvoice:
         page = said(ada.get(reverse("portal:invoice", args=(invoice.uuid,))))
         assert "Nothing to pay: this invoice is void" in page
 
-    @pytest.mark.parametrize("days", [0, 31])
-    def test_it_is_due_and_never_called_overdue(self, fernwood: Subscription, days: int) -> None:
-        issued(fernwood)
+    @pytest.mark.parametrize(
+        ("days", "paid", "told"),
+        [
+            pytest.param(0, "", "due 1 Jan 2027", id="not yet due"),
+            pytest.param(31, "", "due 1 Jan 2027", id="still on its day"),
+            pytest.param(32, "", "overdue since 1 Jan 2027", id="the day after"),
+            pytest.param(0, "100", "due 1 Jan 2027", id="what is left of it is due"),
+            pytest.param(32, "all", "paid", id="paid it is never overdue"),
+        ],
+    )
+    def test_it_is_due_until_it_is_overdue_or_paid(
+        self, fernwood: Subscription, days: int, paid: str, told: str
+    ) -> None:
+        invoice = issued(fernwood)
+        if paid:
+            amount = str(invoice.total) if paid == "all" else paid
+            make.payment(fernwood.customer, amount, portions={invoice: amount}, at=DECEMBER)
         with time_machine.travel(DECEMBER + timedelta(days=days), tick=False):
             ada = door.signed_in(door.contact(fernwood.customer))
             page = said(ada.get("/portal/invoices/"))
-        assert "due 1 Jan 2027" in page
-        assert "overdue" not in page
+        assert told in page
+        assert ("overdue" in told) == ("overdue" in page)
+
+    def test_it_says_what_is_still_to_pay(self, fernwood: Subscription) -> None:
+        invoice = issued(fernwood)
+        make.payment(fernwood.customer, "100", portions={invoice: "100"}, at=DECEMBER)
+        with time_machine.travel(DECEMBER, tick=False):
+            ada = door.signed_in(door.contact(fernwood.customer))
+            page = said(ada.get(reverse("portal:invoice", args=(invoice.uuid,))))
+        assert "€483.81 due 1 Jan 2027 Still to pay €483.81" in page
 
     def test_its_pdf_is_a_download(self, ada: Client, fernwood: Subscription) -> None:
         invoice = issued(fernwood)
@@ -606,6 +628,27 @@ def test_terms_are_as_wide_for_strangers_as_for_customers(
     assert 'class="door"' in Client().get("/portal/sign-in/").content.decode()
 
 
+# The account
+
+
+def test_the_statement_tells_what_was_billed_and_paid(fernwood: Subscription, ada: Client) -> None:
+    invoice = issued(fernwood)
+    make.payment(fernwood.customer, "100", portions={invoice: "100"}, at=DECEMBER, reference="Wire")
+    make.payment(make.customer("stranger"), "77", at=DECEMBER, reference="Hidden")
+    with time_machine.travel(DECEMBER + timedelta(days=1), tick=False):
+        ada = door.signed_in(door.contact(fernwood.customer, "ada2@customer.example"))
+        page = said(ada.get("/portal/statement/"))
+        pdf = ada.get("/portal/statement/pdf/")
+        earlier = said(ada.get("/portal/statement/?until=2026-11-30"))
+        odd = ada.get("/portal/statement/?until=2026-13-45&currency=XXX")
+    assert "To pay: €483.81" in page
+    assert "Wire" in page
+    assert "Hidden" not in page
+    assert pdf.content.startswith(b"%PDF-")
+    assert "Wire" not in earlier
+    assert odd.status_code == 200
+
+
 # Every route: strangers, others, methods, headers
 
 
@@ -642,7 +685,9 @@ MISSING = {
     "pdf": ["00000000-0000-0000-0000-000000000000"],
 }
 ANY_TIME = {"from": "2026-11-01", "to": "2026-11-30"}
-PLAIN = {"usage", "invoices", "plan", "account", "choose", "language"}
+PLAIN = {
+    "usage", "invoices", "plan", "account", "choose", "language", "statement", "statement_pdf",
+}  # fmt: skip
 
 
 def test_every_route_is_in_one_of_these_lists() -> None:
@@ -697,7 +742,8 @@ def test_reading_takes_no_post(name: str, ada: Client, fernwood: Subscription) -
 def pages(ada: Client, fernwood: Subscription) -> list[Any]:
     """Return every page that is read, and the door's."""
     names = sorted(
-        (PLAIN | set(OF_A_CUSTOMER) | PUBLIC) - {"language", "sign_out", "pdf", "terms_pdf"}
+        (PLAIN | set(OF_A_CUSTOMER) | PUBLIC)
+        - {"language", "sign_out", "pdf", "terms_pdf", "statement_pdf"}
     )
     version = fernwood.phases.get().plan_version
     args = {

@@ -13,6 +13,7 @@ from billing.documents import render
 from billing.models import Invoice, InvoiceStatus
 from billing.presentation import present
 from billing.services import runs
+from billing.services.issuing import issue_invoices
 from catalog.drafts import PriceDraft
 from catalog.models import Price
 from config.base.audit import SYSTEM
@@ -137,3 +138,37 @@ def test_a_launch_promotion_comes_off_before_tax_and_stands_on_the_paper(
     rows = ("Sum of lines", "Launch promotion (before VAT)", "Net total", "Invoice total")
     places = [paper.replace("\u00a0", " ").index(row) for row in rows]
     assert places == sorted(places)
+
+
+def test_a_deposit_comes_off_after_the_total_and_leaves_tax_as_it_is(
+    fernwood: Subscription,
+) -> None:
+    promotion = make.coupon("launch", name="Launch promotion", amount=D(50))
+    make.applied_coupon(fernwood, promotion, starts_on=date(2026, 12, 1))
+    use_november()
+    at = datetime(2026, 12, 1, 1, tzinfo=UTC)
+    *_, november = close(at)
+    make.payment(fernwood.customer, "800", kind="deposit", max_per_invoice=D(200), at=at)
+    issue_invoices(invoice_ids=[november.pk], as_of=at, actor=SYSTEM)
+
+    issued = Invoice.objects.with_lines().get(pk=november.pk)
+    assert (issued.total, issued.tax_total) == (D("724.60"), D("115.69"))
+    assert (issued.open_item.open, issued.payment_status) == (D("524.60"), "part_paid")
+    view = present(issued, locale="en-GB")
+    assert [(total.label, total.value) for total in view.totals[-3:]] == [
+        ("Invoice total", "€724.60"),
+        ("Deposit applied (balance 800.00 → 600.00)", "\u2212200.00"),
+        ("Amount due", "€524.60"),
+    ]
+    assert view.payment.amount == "€524.60"
+    pages = PdfReader(BytesIO(render(view))).pages
+    paper = " ".join(each.extract_text() for each in pages)
+    assert "Deposit applied (balance 800.00 → 600.00)" in paper
+    assert [(fact.label, fact.value) for fact in view.account] == [
+        ("Balance before", "593.81"),
+        ("This invoice", "724.60"),
+        ("Paid from deposits", "\u2212200.00"),
+        ("Total outstanding", "€1,118.41"),
+    ]
+    make.payment(fernwood.customer, "5", at=at)  # what comes later changes no document
+    assert present(Invoice.objects.with_lines().get(pk=november.pk), locale="en-GB") == view
