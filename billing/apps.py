@@ -10,6 +10,7 @@ class BillingConfig(AppConfig):
         import billing.deliveries  # noqa: F401, PLC0415
         from billing import invariants  # noqa: PLC0415
         from billing.admin import (  # noqa: PLC0415
+            account_panels,
             add_ons,
             coupons_panel,
             customer_panels,
@@ -59,6 +60,7 @@ class BillingConfig(AppConfig):
         WAITING["billing.billingperiod.due"] = overview.periods_due
         CUSTOMER_PANELS += [
             customer_panels.customer_running_panel,
+            account_panels.account_panel,
             customer_panels.invoices_panel,
             customer_panels.tax_panel,
         ]

@@ -39,6 +39,7 @@ PAGES = (
             ("issue", "Review and issue"),
             ("example", "Allowances and tiers, worked by hand"),
             ("correct", "Correct something"),
+            ("payments", "Record payments, and see what is owed"),
         ),
     ),
     Page(

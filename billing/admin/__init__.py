@@ -1,6 +1,7 @@
 """The admin of billing: invoices and what is done with them, runs, periods, sold add-ons, number sequences, tax and exchange rates."""
 
 from billing.admin import (
+    accounts,
     add_ons,
     batches,
     estimates,
@@ -9,6 +10,7 @@ from billing.admin import (
     late,
     life,
     moves,
+    payments,
     periods,
     runs,
     sequences,
@@ -16,6 +18,7 @@ from billing.admin import (
 )
 
 __all__ = [
+    "accounts",
     "add_ons",
     "exchange_rates",
     "batches",
@@ -24,6 +27,7 @@ __all__ = [
     "late",
     "life",
     "moves",
+    "payments",
     "periods",
     "runs",
     "sequences",

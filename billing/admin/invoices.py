@@ -16,12 +16,14 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilt
 
 from billing import tasks
 from billing.admin import words
+from billing.admin.account_panels import money_of
 from billing.admin.preview import preview
 from billing.admin.reading import reading
 from billing.admin.review import ReviewPages
 from billing.admin.steps import STEPS, Answers, Refused, Step, each, sift
 from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing
-from billing.models import Invoice
+from billing.models import Invoice, InvoiceStatus, PaymentStatus
+from billing.querysets import InvoiceQuerySet
 from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.theme import display, short
 from config.base.audit import Actor
@@ -31,6 +33,26 @@ AT_ONCE = 1000
 SHOWN = 100
 AGAIN_AFTER = 2  # seconds until the page asks for the PDF again
 WAIVE = "billing.waive_invoice"
+
+
+class PaidFilter(admin.SimpleListFilter):
+    title = "payment"
+    parameter_name = "paid"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
+        return (("overdue", "Overdue"), ("open", "Something is open"), *PaymentStatus.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
+        assert isinstance(queryset, InvoiceQuerySet)
+        match self.value():
+            case None:
+                return queryset
+            case "overdue":
+                return queryset.overdue(on=timezone.localdate())
+            case "open":
+                return queryset.filter(open_item__open__gt=0)
+            case status:
+                return queryset.in_payment_status(status)
 
 
 @admin.register(Invoice)
@@ -43,12 +65,14 @@ class InvoiceAdmin(ReviewPages, ReadOnlyAdmin[Invoice]):
         "net",
         "tax",
         "total_due",
+        "open_amount",
         "issued_on",
         "due_on",
     )
     list_display_links = ("name",)
     list_filter = (
         "status",
+        PaidFilter,
         "currency",
         ("issuer", admin.RelatedOnlyFieldListFilter),
         ("issue_date", RangeDateFilter),
@@ -75,7 +99,8 @@ class InvoiceAdmin(ReviewPages, ReadOnlyAdmin[Invoice]):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
-        return super().get_queryset(request).prefetch_related("charges__period")
+        found = super().get_queryset(request)
+        return found.select_related("open_item").prefetch_related("charges__period")
 
     # The list
 
@@ -106,6 +131,12 @@ class InvoiceAdmin(ReviewPages, ReadOnlyAdmin[Invoice]):
     @display(description="Total", ordering="total")
     def total_due(self, invoice: Invoice) -> str:
         return words.money(invoice.total, invoice.currency)
+
+    @display(description="Open", ordering="open_item__open")
+    def open_amount(self, invoice: Invoice) -> str:
+        if invoice.status != InvoiceStatus.ISSUED or not invoice.open_item.open:
+            return "—"
+        return words.amount(invoice.open_item.open, invoice.currency)
 
     @display(description="Issue date", ordering="issue_date")
     def issued_on(self, invoice: Invoice) -> str:
@@ -139,6 +170,7 @@ class InvoiceAdmin(ReviewPages, ReadOnlyAdmin[Invoice]):
             "title": f"{words.name_of(invoice)} · {words.buyer_of(invoice)}",
             "content_title": f"{words.name_of(invoice)} · {words.buyer_of(invoice)}",
             "actions_detail": [self._button(step, invoice) for step in offered],
+            "money": money_of(invoice, request),
             **reading(
                 invoice,
                 at=timezone.now(),

@@ -1,15 +1,18 @@
-"""Billing's endpoints: runs, invoices, sold add-ons, late usage, and a subscription's periods and upcoming invoice.
+"""Billing's endpoints: runs, invoices, sold add-ons, late usage, payments, what is owed, and a
+subscription's periods and upcoming invoice.
 
 Owns what a caller reads and may ask for; each view calls one service and nudges its task.
 """
 
 from billing.api import (
+    accounts,
     add_ons,
     closing,
     exchange_rates,
     invoices,
     late,
     life,
+    payments,
     periods,
     runs,
     tax_rates,
@@ -25,6 +28,8 @@ routes = [
     *closing.routes,
     *tax_rates.routes,
     *exchange_rates.routes,
+    *payments.routes,
+    *accounts.routes,
 ]
 urlpatterns = [
     *periods.urlpatterns,
@@ -32,4 +37,5 @@ urlpatterns = [
     *life.urlpatterns,
     *taxed.urlpatterns,
     *closing.urlpatterns,
+    *accounts.urlpatterns,
 ]

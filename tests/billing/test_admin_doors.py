@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLResolver, get_resolver
 
 from billing.models import (
+    Allocation,
     BatchAction,
     BillingRun,
     ExchangeRate,
@@ -29,14 +31,16 @@ from billing.models import (
     LateUsage,
     MoveWhen,
     PlanMove,
+    Refund,
     TaxRate,
 )
-from billing.services import batches, estimating, issuing, moving
+from billing.services import batches, estimating, issuing, moving, refunds
+from billing.services.write_offs import write_off
 from catalog.models import PlanVersion
 from config.base.audit import SYSTEM
 from config.base.models import Outbox
 from config.base.services.api_keys import create_api_key
-from customers.models import Contact, Issuer
+from customers.models import Contact, Customer, Issuer
 from tests import factories as make
 from tests.billing.months import close, use
 from tests.metering.usage import body, send
@@ -118,6 +122,16 @@ NEEDED = {
     "billing/planmove/*/continue/": "billing.add_planmove",
     "billing/planmove/*/rows.csv": "billing.view_planmove",
     "billing/planmove/*/move/": "billing.confirm_planmove",
+    "billing/payment/*/allocate/": "billing.allocate_payment",
+    "billing/payment/*/release/*/": "billing.allocate_payment",
+    "billing/payment/*/refund/": "billing.refund_payment",
+    "billing/payment/*/refund/*/back/": "billing.refund_payment",
+    "billing/payment/*/reverse/": "billing.reverse_payment",
+    "billing/writeoff/*/back/": "billing.reverse_writeoff",
+    "billing/writeoff/of/*/": "billing.add_writeoff",
+    "billing/writeoff/ageing/": "billing.view_openitem",
+    "billing/writeoff/statement/*/": "billing.view_openitem",
+    "billing/writeoff/statement/*/pdf/": "billing.view_openitem",
 }
 """What one must be allowed to do for each page of our own."""
 KEYS = {"catalog": "flat-fee", "metering": "ada"}
@@ -133,8 +147,10 @@ NOBODYS = {
     "billing/planmove/add/",
     "billing/closeestimate/add/",
     "billing/invoicebatch/add/",
+    "billing/writeoff/add/",
 }
-"""A run is started by closing what is due, a move by its preview, an estimate on the close page."""
+"""A run is started by closing what is due, a move by its preview, an estimate on the close page; an
+invoice's page writes it off."""
 PLAIN = {"": "view", "add/": "add", "*/change/": "view", "*/": "view", "*/history/": "view"}
 """What Django's pages need, below a model's address."""
 
@@ -165,6 +181,7 @@ def _a_row_of_everything() -> Any:
         ExchangeRate.objects.create(
             base="EUR", quote="USD", rate=1, date=NOW.date(), source="a bank"
         )
+        some_money(buyer, draft)
         make.sold_add_on(subscription)
         preview(version, make.published(make.flat()))
         batches.start_batch(
@@ -177,6 +194,15 @@ def _a_row_of_everything() -> Any:
         estimating.start_estimate(month=NOW.date(), customer=None, at=NOW, actor=SYSTEM)
         AccessAttempt.objects.create(username="x", ip_address="192.0.2.1", failures_since_start=1)
         yield
+
+
+def some_money(buyer: Customer, invoice: Invoice) -> None:
+    """A payment that pays some of an invoice and is paid back some of, and a write-off."""
+    paid = make.payment(buyer, "100", portions={invoice: "10"}, at=NOW)
+    refunds.refund_payment(
+        payment_id=paid.pk, amount=Decimal(1), refunded_on=None, reference="", at=NOW, actor=SYSTEM
+    )
+    write_off(invoice_id=invoice.pk, amount=Decimal(1), reason="x", at=NOW, actor=SYSTEM)
 
 
 def preview(before: PlanVersion, after: PlanVersion) -> PlanMove:
@@ -222,9 +248,13 @@ def address(route: str) -> str:
         kind = match[1].partition(":")[2] or match[1]
         if kind == "key":
             return KEYS[app]
-        owner: Any = {"contact_id": Contact, "issuer_id": Issuer}.get(kind) or apps.get_model(
-            app, model
-        )
+        owners = {
+            "contact_id": Contact,
+            "issuer_id": Issuer,
+            "allocation_id": Allocation,
+            "refund_id": Refund,
+        }
+        owner: Any = owners.get(kind) or apps.get_model(app, model)
         row = owner._default_manager.order_by("-pk").first()  # of versions, the draft
         assert row is not None, f"no {model} to open"
         return "issue" if kind == "name" else str(row.pk)
