@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from django.db import transaction
 
-from billing.demo import company, usage
+from billing.demo import company, paying, usage
 from billing.demo.company import BUYERS, OFFERS, Buyer, Deal, Sale
 from billing.models import (
     BillingRun,
@@ -228,6 +228,7 @@ def _live_through(day: date, told: Told) -> int:
     """Live through a day until the next morning, or the reference; return its number of events."""
     events = _use(day, told)
     _decide(day, told)
+    _pay(day, told)
     morning = datetime.combine(day + timedelta(days=1), MORNING, UTC)
     at = min(morning, told.reference)
     _bill(as_of=at)
@@ -289,6 +290,13 @@ def _decide(day: date, told: Told) -> None:
                 ends_on = month_after(told.day.replace(day=1), -deal.ended_months_ago)
                 if day == ends_on - timedelta(days=NOTICE_DAYS):
                     _end(_subscription(buyer, deal), ends_on, day)
+
+
+def _pay(day: date, told: Told) -> None:
+    at = datetime.combine(day, AFTERNOON, UTC)
+    if at <= told.reference:
+        first = min(buyer.since(told.day) for buyer in BUYERS)
+        paying.pay(day, at=at, first=first, last=told.day, issuer_id=told.issuer_id, actor=PERSON)
 
 
 def _change_seats(subscription: Subscription, seats: int, day: date) -> None:
