@@ -5,7 +5,7 @@ from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants
 _EVERYTHING = (
     "billingrun billingperiod usagesnapshot periodcharge "
     "invoice invoiceline soldaddon taxsubtotal invoicedocument invoiceannex documentsequence "
-    "lateusage planmove planmoverow openitem payment allocation refund writeoff "
+    "lateusage planmove planmoverow openitem payment allocation refund writeoff bankimport "
     "taxrate exchangerate "
     "closeestimate estimatedbill estimatedusage look draftoddity invoicebatch invoicebatchrow"
 )
@@ -19,6 +19,7 @@ _DAILY = [
     *may("add change", "taxrate exchangerate"),
     *may("add confirm", "planmove"),
     *may("add allocate", "payment"),
+    "add_bankimport",
 ]
 
 GRANTS: Grants = {

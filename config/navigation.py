@@ -83,6 +83,12 @@ SECTIONS: dict[str, list[Place]] = {
         ),
         Place("Payments", "payments", "billing.payment", "What came in, and what it pays"),
         Place(
+            "Bank statements",
+            "upload_file",
+            "billing.bankimport",
+            "Payments from your bank's files, after a look",
+        ),
+        Place(
             "What is owed",
             "account_balance",
             "billing.writeoff",

@@ -14,6 +14,7 @@ from billing.admin import (
     periods,
     runs,
     sequences,
+    statements,
     tax_rates,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "periods",
     "runs",
     "sequences",
+    "statements",
     "tax_rates",
 ]

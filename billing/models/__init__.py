@@ -27,12 +27,14 @@ from billing.models.invoices import (
 from billing.models.late import OUTSTANDING, HeldFor, LateStatus, LateUsage
 from billing.models.money import (
     Allocation,
+    BankImport,
     OpenItem,
     Payment,
     PaymentKind,
     PaymentMethod,
     PaymentStatus,
     Refund,
+    StatementFormat,
     WriteOff,
 )
 from billing.models.moves import MoveStatus, MoveWhen, Outcome, PlanMove, PlanMoveRow
@@ -69,6 +71,7 @@ __all__ = [
     "Look",
     "Oddity",
     "Allocation",
+    "BankImport",
     "BillState",
     "CloseEstimate",
     "EstimateStatus",
@@ -108,6 +111,7 @@ __all__ = [
     "RunStatus",
     "SaleStatus",
     "SoldAddOn",
+    "StatementFormat",
     "TaxCategory",
     "TaxRate",
     "TaxSubtotal",

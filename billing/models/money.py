@@ -299,3 +299,35 @@ class WriteOff(models.Model):
 
     def __str__(self) -> str:
         return f"Write-off of {self.written_off_on}"
+
+
+class StatementFormat(models.TextChoices):
+    CSV = "csv", "CSV"
+    CAMT = "camt", "ISO 20022 camt.053"
+
+
+class BankImport(models.Model):
+    """A bank's statement as it was uploaded, and how its columns are read.
+
+    Its lines are read from `content` each time; what was taken of them are payments, each named by
+    its line, so that the same line is never taken twice. `heads` names the columns, so that the
+    next file that has the same is read in the same way.
+    """
+
+    name = models.CharField(max_length=200)
+    format = models.CharField(max_length=4, choices=StatementFormat)
+    content = models.BinaryField()
+    heads = models.TextField(blank=True, default="")
+    mapping = models.JSONField(null=True, blank=True)
+    uploaded_at = models.DateTimeField()
+    uploaded_by = models.CharField(max_length=255)
+    taken = models.PositiveIntegerField(default=0, help_text="Payments recorded from it.")
+
+    class Meta:
+        verbose_name = "bank statement"
+        ordering = ("-id",)
+        default_permissions = ("view", "add")
+        constraints = (one_of("format", StatementFormat, name="bank_import_format_is_known"),)
+
+    def __str__(self) -> str:
+        return self.name

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from django.db import models
 
-from billing.models import Allocation, Invoice, OpenItem, Payment, Refund, WriteOff
+from billing.models import Allocation, BankImport, Invoice, OpenItem, Payment, Refund, WriteOff
 from billing.services.refunds import refund_payment
 from billing.services.write_offs import write_off
 from config.base.audit import SYSTEM
@@ -105,6 +105,12 @@ def taken_back(row: Callable[[], Any]) -> Callable[[], Any]:
     return make_row
 
 
+def statement() -> BankImport:
+    return BankImport.objects.create(
+        name="x", format="csv", content=b"", uploaded_at=make.AT, uploaded_by="ada"
+    )
+
+
 MONEY_RULES: dict[str, Callable[[], Any]] = {
     "open_item_parts_are_positive": change(item, paid=-1),
     "open_item_never_settled_beyond_its_total": change(item, paid=60, written_off=40, credited=1),
@@ -136,6 +142,7 @@ MONEY_RULES: dict[str, Callable[[], Any]] = {
     "allocation_pays_what_its_payer_owes": anothers_money,
     "allocation_changes_only_by_release": change(released, released_on=None),
     "allocation_is_never_deleted": delete(allocation),
+    "bank_import_format_is_known": change(statement, format="x"),
     "refund_of_something": insert(refund, amount=0),
     "refund_reversed_exactly_with_a_reason": change(refund, reversed_on=LATER),
     "refund_changes_only_by_being_reversed": change(refund, amount=2),

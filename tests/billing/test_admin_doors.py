@@ -34,7 +34,7 @@ from billing.models import (
     Refund,
     TaxRate,
 )
-from billing.services import batches, estimating, issuing, moving, refunds
+from billing.services import batches, estimating, importing, issuing, moving, refunds
 from billing.services.write_offs import write_off
 from catalog.models import PlanVersion
 from config.base.audit import SYSTEM
@@ -127,6 +127,8 @@ NEEDED = {
     "billing/payment/*/refund/": "billing.refund_payment",
     "billing/payment/*/refund/*/back/": "billing.refund_payment",
     "billing/payment/*/reverse/": "billing.reverse_payment",
+    "billing/bankimport/*/columns/": "billing.add_bankimport",
+    "billing/bankimport/*/lines/": "billing.view_bankimport",
     "billing/writeoff/*/back/": "billing.reverse_writeoff",
     "billing/writeoff/of/*/": "billing.add_writeoff",
     "billing/writeoff/ageing/": "billing.view_openitem",
@@ -201,6 +203,9 @@ def some_money(buyer: Customer, invoice: Invoice) -> None:
     paid = make.payment(buyer, "100", portions={invoice: "10"}, at=NOW)
     refunds.refund_payment(
         payment_id=paid.pk, amount=Decimal(1), refunded_on=None, reference="", at=NOW, actor=SYSTEM
+    )
+    importing.upload_statement(
+        name="bank.csv", content=b"date,amount,reference\n2026-11-30,5.00,x\n", at=NOW, actor=SYSTEM
     )
     write_off(invoice_id=invoice.pk, amount=Decimal(1), reason="x", at=NOW, actor=SYSTEM)
 

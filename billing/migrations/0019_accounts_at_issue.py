@@ -7,7 +7,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0017_plans_changed_from_a_billed_day'),
+        ('billing', '0018_estimates_and_reviews'),
     ]
 
     operations = [

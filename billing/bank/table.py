@@ -1,0 +1,169 @@
+"""Read a bank's statement as CSV, by a mapping that says which column is what."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from io import StringIO
+from typing import NamedTuple
+
+from billing.bank.lines import BankLine, Reading, StatementUnreadable, Unread, named_by_content
+
+COLUMNS = ("date", "amount", "currency", "reference", "payer", "key")
+NEEDED = ("date", "amount")
+DATE_FORMATS = {
+    "%Y-%m-%d": "2026-12-31",
+    "%d.%m.%Y": "31.12.2026",
+    "%d.%m.%y": "31.12.26",
+    "%d/%m/%Y": "31/12/2026",
+    "%m/%d/%Y": "12/31/2026",
+}
+MOST = 20_000  # lines
+_LONGEST = 200
+_GUESSES = {
+    "date": r"buchungs?tag|booking|valuta|^date|datum|booked",
+    "amount": r"betrag|amount|umsatz|credit",
+    "currency": r"w(ä|ae)hrung|currency|^ccy",
+    "reference": r"verwendung|reference|purpose|remittance|description|zweck",
+    "payer": r"auftraggeber|beg(ü|ue)nstigte|payer|^name|debtor|counterpart",
+    "key": r"transaction.?id|^id$|end.?to.?end",
+}
+
+
+class Table(NamedTuple):
+    """A CSV file: the names of its columns, and its rows."""
+
+    heads: list[str]
+    rows: list[list[str]]
+
+
+class Mapped(NamedTuple):
+    """Which column is what, by place; how days and numbers are written."""
+
+    columns: Mapping[str, int]
+    date_format: str
+    decimal_comma: bool
+    currency: str
+
+
+def read_table(content: bytes) -> Table:
+    """Read a CSV file in UTF-8, UTF-16 or Latin-1, with commas, semicolons or tabs between cells.
+
+    Rows before that of the column names, which banks put there, are left out.
+
+    :raises StatementUnreadable: if there is no table in it, or too much of one.
+    """
+    text = _decoded(content)
+    if "\0" in text:
+        raise StatementUnreadable("This is not a text file.")
+    delimiter = max(";,\t", key=text.count)
+    try:
+        rows = [row for row in csv.reader(StringIO(text), delimiter=delimiter) if any(row)]
+    except csv.Error as trouble:
+        raise StatementUnreadable("This is not a CSV file.") from trouble
+    width = max((len(row) for row in rows), default=0)
+    first = next((n for n, row in enumerate(rows) if len(row) >= width - 1 and all(row[:2])), None)
+    if width < 2 or first is None or len(rows) < first + 2:
+        raise StatementUnreadable("There is no table with column names and rows in this file.")
+    if len(rows) > MOST:
+        raise StatementUnreadable(f"A file may have up to {MOST} lines: export fewer days.")
+    return Table([head.strip() for head in rows[first]], rows[first + 1 :])
+
+
+def guess(table: Table) -> Mapped:
+    """Guess what the columns are by their names and first rows."""
+    columns: dict[str, int] = {}
+    for what, pattern in _GUESSES.items():
+        for place, head in enumerate(table.heads):
+            if place not in columns.values() and re.search(pattern, head, re.IGNORECASE):
+                columns[what] = place
+                break
+    dates, amounts = _cells(table, columns.get("date")), _cells(table, columns.get("amount"))
+    fits = {one: sum(_day(text, one) is not None for text in dates) for one in DATE_FORMATS}
+    comma = sum(bool(re.search(r",\d{1,3}$", one)) for one in amounts) * 2 > len(amounts)
+    return Mapped(columns, max(fits, key=lambda one: fits[one]), comma, "")
+
+
+def read_lines(table: Table, mapped: Mapped) -> Reading:
+    """Read the rows; those that no money came in by are told with why."""
+    lines: list[BankLine] = []
+    unread: list[Unread] = []
+    for number, row in enumerate(table.rows, start=1):
+        cells = {what: _cell(row, place) for what, place in mapped.columns.items()}
+        on = _day(cells.get("date", ""), mapped.date_format)
+        amount = _amount(cells.get("amount", ""), comma=mapped.decimal_comma)
+        if on is None:
+            unread.append(Unread(number, f"“{cells.get('date', '')[:40]}” is no such date"))
+        elif amount is None:
+            unread.append(Unread(number, f"“{cells.get('amount', '')[:40]}” is no amount"))
+        elif amount <= 0:
+            unread.append(Unread(number, "no money that came in"))
+        else:
+            key = cells.get("key", "")
+            lines.append(
+                BankLine(
+                    number=number,
+                    on=on,
+                    amount=amount,
+                    currency=(cells.get("currency") or mapped.currency).upper(),
+                    reference=_one_line(cells.get("reference", "")),
+                    payer=_one_line(cells.get("payer", "")),
+                    key=f"csv-{key}"[:_LONGEST] if key else "",
+                )
+            )
+    return Reading(named_by_content(lines), unread)
+
+
+def _decoded(content: bytes) -> str:
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", errors="replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _cells(table: Table, place: int | None) -> list[str]:
+    if place is None:
+        return []
+    return [cell for row in table.rows[:50] if (cell := _cell(row, place))]
+
+
+def _cell(row: Sequence[str], place: int) -> str:
+    return row[place].strip() if place < len(row) else ""
+
+
+def _day(text: str, date_format: str) -> date | None:
+    try:
+        day = datetime.strptime(text, date_format).date()  # noqa: DTZ007 - a day has no zone
+    except ValueError:
+        return None
+    return day if 1970 <= day.year <= 2999 else None
+
+
+def _amount(text: str, *, comma: bool) -> Decimal | None:
+    """Read "1.234,56" or "1,234.56", with a sign before or after; None for anything else."""
+    bare = re.sub(r"[\s\u00a0\u202f']|[A-Z]{3}|[€$£]", "", text)
+    sign = -1 if bare.startswith("-") or bare.endswith("-") else 1
+    bare = bare.strip("+-")
+    bare = bare.replace(".", "").replace(",", ".") if comma else bare.replace(",", "")
+    if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,4})?", bare, re.ASCII):
+        return None
+    return sign * Decimal(bare)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_LONGEST]
+
+
+def mapping_json(mapped: Mapped) -> dict[str, object]:
+    """Return a mapping as it is remembered."""
+    return {**mapped._asdict(), "columns": dict(mapped.columns)}
+
+
+def mapping_from(remembered: Mapping[str, object]) -> Mapped:
+    """Return a mapping that was remembered."""
+    return Mapped(**remembered)  # type: ignore[arg-type]

@@ -1,0 +1,234 @@
+"""Banks' statements: read, matched, taken once; hostile files get nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+
+from billing.bank.camt import read_camt
+from billing.bank.lines import StatementUnreadable
+from billing.bank.table import guess, read_lines, read_table
+from billing.models import BankImport, Invoice, Payment
+from billing.money import Candidate, propose
+from billing.services import importing
+from config.base.audit import SYSTEM
+from config.base.errors import Invalid
+from tests import factories as make
+from tests.staff import anna, said, sam
+
+NOV_20 = datetime(2026, 11, 20, 9, tzinfo=UTC)
+GERMAN = """Kontoauszug;;;;
+Buchungstag;Auftraggeber;Verwendungszweck;Betrag;Währung
+03.11.2026;Ada GmbH;Rechnung INV-2026-000001;"1.234,50";EUR
+04.11.2026;Strom AG;Abschlag;-80,00;EUR
+04.11.2026;Bob;danke;100,00;EUR
+04.11.2026;Bob;danke;100,00;EUR
+morgen;Bob;danke;1,00;EUR
+"""
+CAMT = """<?xml version="1.0" encoding="UTF-8"?>
+<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"><BkToCstmrStmt><Stmt>
+<Ntry><Amt Ccy="EUR">100.00</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts>
+ <BookgDt><Dt>2026-11-03</Dt></BookgDt><AcctSvcrRef>B1</AcctSvcrRef>
+ <NtryDtls><TxDtls><Refs><EndToEndId>E1</EndToEndId></Refs>
+  <RltdPties><Dbtr><Pty><Nm>Ada GmbH</Nm></Pty></Dbtr></RltdPties>
+  <RmtInf><Ustrd>INV-2026-</Ustrd><Ustrd>000001</Ustrd></RmtInf></TxDtls></NtryDtls></Ntry>
+<Ntry><Amt Ccy="EUR">30.00</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>BOOK</Sts>
+ <BookgDt><DtTm>2026-11-04T08:00:00</DtTm></BookgDt><AcctSvcrRef>B2</AcctSvcrRef><NtryDtls>
+ <TxDtls><Amt Ccy="EUR">10.00</Amt><RmtInf><Ustrd>a</Ustrd></RmtInf></TxDtls>
+ <TxDtls><AmtDtls><TxAmt><Amt Ccy="EUR">20.00</Amt></TxAmt></AmtDtls></TxDtls></NtryDtls></Ntry>
+<Ntry><Amt Ccy="EUR">9.00</Amt><CdtDbtInd>DBIT</CdtDbtInd><Sts>BOOK</Sts></Ntry>
+<Ntry><Amt Ccy="EUR">9.00</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>PDNG</Sts></Ntry>
+<Ntry><Amt Ccy="EUR">NaN</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>BOOK</Sts><BookgDt><Dt>2026-11-03</Dt></BookgDt></Ntry>
+<Ntry><Amt Ccy="EUR">9.00</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>BOOK</Sts><RvslInd>true</RvslInd></Ntry>
+</Stmt></BkToCstmrStmt></Document>"""
+
+
+def open_(number: str, amount: str, pk: int = 1, due: int = 1) -> Candidate:
+    return Candidate(pk, number, date(2026, 12, due), D(amount))
+
+
+A, B = open_("INV-2026-000001", "100", 1), open_("INV-2026-000012", "50", 2, due=2)
+
+
+@pytest.mark.parametrize(
+    ("amount", "reference", "portions"),
+    [
+        pytest.param("100", "INV-2026-000001", {1: "100"}, id="named and exact"),
+        pytest.param("120", "inv 2026 000001 thanks", {1: "100"}, id="spaced, and too much"),
+        pytest.param("120", "INV2026000001/INV2026000012", {1: "100", 2: "20"}, id="two are named"),
+        pytest.param("50", "INV-2026-000001", {1: "50"}, id="the name counts before the amount"),
+        pytest.param("50", "INV-2026-0000012", {2: "50"}, id="no such number, but the amount"),
+        pytest.param("100", "INV-2026-0000011", {1: "100"}, id="a longer number is another"),
+        pytest.param("150", "", {1: "100", 2: "50"}, id="all that is open"),
+        pytest.param("70", "thanks", {}, id="nothing tells"),
+    ],
+)
+def test_a_proposal(amount: str, reference: str, portions: dict[int, str]) -> None:
+    found = propose(D(amount), reference, [B, A])
+    assert found.portions == {pk: D(part) for pk, part in portions.items()}
+    assert bool(found.because) == bool(portions)
+
+
+def test_of_one_amount_the_longest_due_is_proposed() -> None:
+    later = open_("INV-2026-000002", "100", 3, due=9)
+    assert propose(D(100), "", [later, A]).portions == {1: D(100)}
+
+
+def test_a_german_csv_is_read_by_what_its_columns_are_called() -> None:
+    table = read_table(GERMAN.encode("latin-1"))
+    reading = read_lines(table, guess(table))
+    assert [(one.on.day, one.amount, one.payer) for one in reading.lines] == [
+        (3, D("1234.50"), "Ada GmbH"),
+        (4, D(100), "Bob"),
+        (4, D(100), "Bob"),
+    ]
+    assert [one.number for one in reading.unread] == [2, 5]
+    assert len({one.key for one in reading.lines}) == 3
+    again = read_lines(table, guess(table))
+    assert [one.key for one in again.lines] == [one.key for one in reading.lines]
+
+
+def test_a_camt_statement_gives_each_booked_credit() -> None:
+    reading = read_camt(CAMT.encode())
+    assert [(one.amount, one.reference, one.payer, one.key) for one in reading.lines] == [
+        (D("100.00"), "INV-2026- 000001", "Ada GmbH", "camt-B1/0"),
+        (D("10.00"), "a", "", "camt-B2/0"),
+        (D("20.00"), "", "", "camt-B2/1"),
+    ]
+    assert len(reading.unread) == 4
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(
+            '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><Document>&x;</Document>',
+            id="an external entity",
+        ),
+        pytest.param(
+            '<!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;">]><Document>&y;</Document>',
+            id="entities that grow",
+        ),
+        pytest.param('<!DOCTYPE a SYSTEM "http://127.0.0.1/x.dtd"><Document/>', id="a DTD"),
+        pytest.param("<Document><Other/></Document>", id="another message"),
+        pytest.param("<Document", id="cut off"),
+        pytest.param('<?xml version="1.0" encoding="x-none"?><Document/>', id="no such encoding"),
+    ],
+)
+def test_hostile_xml_gets_nothing(content: str) -> None:
+    with pytest.raises(StatementUnreadable):
+        read_camt(content.encode())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"just a text", id="no table"),
+        pytest.param(b"a,b\n", id="no rows"),
+        pytest.param(b"\x89PNG\0\0,\n\0,\0", id="a picture"),
+        pytest.param(b"\xff\xfe\x00\xd8", id="half a character"),
+    ],
+)
+def test_what_is_no_csv_is_refused(content: bytes) -> None:
+    with pytest.raises(StatementUnreadable):
+        read_table(content)
+
+
+@pytest.fixture
+def invoice() -> Invoice:
+    return make.issued(make.customer("ada", legal_name="Ada GmbH"), "100")
+
+
+def upload(content: str) -> BankImport:
+    return importing.upload_statement(
+        name="bank", content=content.encode(), at=NOV_20, actor=SYSTEM
+    )
+
+
+def take(statement: BankImport, **chosen: str) -> importing.Outcome:
+    lines = importing.read_statement(statement).lines
+    return importing.take_lines(
+        import_id=statement.pk,
+        numbers=[one.number for one in lines],
+        chosen={int(number[1:]): key for number, key in chosen.items()},
+        at=NOV_20,
+        actor=SYSTEM,
+    )
+
+
+@pytest.mark.django_db
+class TestTaking:
+    def test_a_line_pays_the_invoice_it_names_once(self, invoice: Invoice) -> None:
+        outcome = take(upload(CAMT))
+        assert outcome.taken == 1
+        assert [why for _, why in outcome.refused] == ["Say whom it is from."] * 2
+        assert Invoice.objects.in_payment_status("paid").get() == invoice
+        assert take(upload(CAMT)).taken == 0
+        assert Payment.objects.count() == 1
+
+    def test_who_paid_can_be_said(self, invoice: Invoice) -> None:
+        make.customer("bob")
+        outcome = take(upload(CAMT), n2="bob")
+        assert outcome.taken == 3
+        assert Payment.objects.filter(customer__key="bob", available__gt=0).count() == 2
+
+    def test_two_lines_are_not_proposed_the_same_invoice(self, invoice: Invoice) -> None:
+        text = (
+            "date,amount,currency,payer\n2026-11-03,100,EUR,Ada GmbH\n2026-11-04,100,EUR,Ada GmbH\n"
+        )
+        statement = upload(text)
+        importing.map_columns(import_id=statement.pk, mapped=guess(read_table(text.encode())))
+        statement.refresh_from_db()
+        first, second = importing.match(importing.read_statement(statement).lines)
+        assert (first.proposal.portions, second.proposal.portions) == ({invoice.pk: D(100)}, {})
+        assert take(statement).taken == 2
+
+    def test_a_payer_with_anothers_name_is_doubtful(self, invoice: Invoice) -> None:
+        make.customer("bob", legal_name="Bob Ltd")
+        [line, *_] = importing.match(read_camt(CAMT.replace("Ada GmbH", "Bob Ltd").encode()).lines)
+        assert (line.customer, line.is_doubtful) == (invoice.customer, True)
+
+    def test_columns_are_remembered_for_the_next_file(self, invoice: Invoice) -> None:
+        first = upload(GERMAN)
+        assert first.mapping is None
+        table, mapped = importing.table_of(first)
+        importing.map_columns(import_id=first.pk, mapped=mapped._replace(currency="EUR"))
+        assert importing.table_of(upload(GERMAN))[1].currency == "EUR"
+
+    def test_too_large_a_file_is_refused(self) -> None:
+        with pytest.raises(Invalid):
+            upload("x" * (importing.LARGEST + 1))
+
+
+@pytest.mark.django_db
+class TestThePages:
+    def send(self, client: Any, content: str) -> Any:
+        file = SimpleUploadedFile("bank.csv", content.encode())
+        return client.post(reverse("admin:billing_bankimport_add"), {"file": file}, follow=True)
+
+    def test_from_a_file_to_a_payment(self, invoice: Invoice) -> None:
+        client = anna()
+        page = self.send(client, GERMAN.replace("1.234,50", "100,00"))
+        assert "Which column is what?" in said(page)
+        fields = page.context["form"]
+        entered = {name: fields[name].initial or "" for name in fields.fields}
+        page = client.post(page.request["PATH_INFO"], entered, follow=True)
+        assert "INV-2026-000001: 100.00 named in the reference" in said(page)
+        body = {"take": "1", "t1": "on", "c1": "ada"}
+        page = client.post(page.request["PATH_INFO"], body, follow=True)
+        assert "Recorded 1 payment." in said(page)
+        assert Invoice.objects.in_payment_status("paid").get() == invoice
+
+    def test_a_hostile_file_is_refused_by_name(self) -> None:
+        page = self.send(anna(), '<!DOCTYPE a SYSTEM "http://127.0.0.1/x"><Document/>')
+        assert "not an XML file that can be read safely" in said(page)
+        assert not BankImport.objects.exists()
+
+    def test_support_may_look_but_import_nothing(self) -> None:
+        assert self.send(sam(), GERMAN).status_code == 403
