@@ -49,7 +49,7 @@ subscriptions = st.lists(
         | st.builds(lambda percent: {"percent": percent}, st.decimals("0.5", 100, places=1))
         | st.builds(lambda amount: {"amount": amount}, st.decimals("0.01", 50, places=2)),
         least=st.none() | st.decimals(1, 60, places=0),
-        add_on=st.none() | cents,
+        add_on=st.none() | st.decimals("0.01", 90, places=2),
     ),
     min_size=1,
     max_size=4,
