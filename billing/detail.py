@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from functools import reduce
 from typing import Any
 
@@ -14,7 +15,7 @@ from billing.models import Invoice, InvoiceLine, LineKind, UsageSnapshot
 from billing.usage import Wanted, span_of
 from catalog.metrics import rounded
 from catalog.models import Aggregation, ValueMetric
-from catalog.money import EXACT, ZERO, plain
+from catalog.money import EXACT, ZERO, Exact, plain, split
 from customers.models import Subscription
 from metering.properties import canonical
 from metering.querysets import MonthArchived, billable, measure_by
@@ -147,14 +148,26 @@ def _values(billed: _Billed, name: str, whole: Decimal) -> dict[str, Any]:
     """Return the greatest values of a dimension, and what of the whole is none of them."""
     metric = billed.metric
     [groups] = measure_by(metric, [span_of(billed.wanted, metric.pk)], (name,))
-    used = [(group[0], billable(metric, measured.quantity)) for group, measured in groups.items()]
-    used.sort(key=lambda one: (-one[1], str(one[0])))
+    values = [group[0] for group in groups]
+    shares = _shares(metric, whole, [measured.quantity for measured in groups.values()])
+    used = sorted(zip(values, shares, strict=True), key=lambda one: (-one[1], str(one[0])))
     top = [(value, quantity) for value, quantity in used[:MOST_VALUES] if value is not None]
     return {
         "name": name,
         "values": [[_text(value), plain(quantity)] for value, quantity in top],
         "other": plain(EXACT.subtract(whole, _sum([quantity for _, quantity in top]))),
     }
+
+
+def _shares(metric: ValueMetric, whole: Decimal, measured: Sequence[Exact]) -> list[Decimal]:
+    """Round what each value used, so that the rounded parts add up to the rounded whole.
+
+    Where they can't, each is rounded by itself, and "other" makes up for it.
+    """
+    together = sum((Fraction(one) for one in measured), Fraction(0))
+    if all(quantity >= 0 for quantity in measured) and billable(metric, together) == whole:
+        return split(whole, measured, metric.rounding_scale)
+    return [billable(metric, quantity) for quantity in measured]
 
 
 def _text(value: object) -> str:

@@ -144,5 +144,5 @@ def _exchange_rate(cells: Mapping[str, str]) -> tuple[ExchangeRate | None, str]:
 
 
 def packaged() -> str:
-    """Return the table of the EU's rates that comes with Plainbill."""
+    """Return the starting table for the EU that comes with Plainbill."""
     return (Path(__file__).with_name("tax_data") / "eu.csv").read_text(encoding="utf-8")

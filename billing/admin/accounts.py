@@ -207,9 +207,10 @@ class WriteOffAdmin(ReadOnlyAdmin[WriteOff]):
             currencies[currency].append((pk, position))
         context = {
             **self.page_context(request, "What customers owe", None),
+            "opts": None,  # of all that is open, not of what is written off
             "form": form if form.is_bound else DayForm(initial={"as_of": day}),
             "day": words.day(day),
-            "buckets": BUCKETS,
+            "heads": [*(name.capitalize() for name in BUCKETS), "Open", "With us", "Owes"],
             "tables": [
                 {
                     "currency": currency,
@@ -237,6 +238,8 @@ class WriteOffAdmin(ReadOnlyAdmin[WriteOff]):
         form = DayForm(request.GET or None)
         context = {
             **self.page_context(request, f"Account of {asked.customer}", None),
+            "opts": asked.customer._meta,
+            "original": asked.customer,
             "customer": str(asked.customer),
             "customer_url": words.page("customers_customer", pk),
             "form": form if form.is_bound else DayForm(initial={"as_of": asked.day}),

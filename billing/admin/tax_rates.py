@@ -69,7 +69,10 @@ class TaxRateAdmin(ImportingAdmin[TaxRate]):
     fields = ("country", "category", "percent", ("valid_from", "valid_until"), "source")
     what = "tax rates"
     columns = "country,category,percent,valid_from,valid_until,source\n"
-    ready_made_name = ("eu", "the rates of the EU’s member states, as of January 2026")
+    ready_made_name = (
+        "eu",
+        "a starting table for the EU’s member states, to compare with an official source",
+    )
 
     def read(self, text: str) -> Iterable[tuple[int, str, str, str]]:
         for row in tax_rates.preview_tax_rates(text):

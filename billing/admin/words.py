@@ -51,8 +51,8 @@ TAGS = {
 
 
 def amount(value: Decimal, currency: str) -> str:
-    """Write "1,234.50"."""
-    return wording.amount(value, exponent(currency), LOCALE)
+    """Write "1,234.50" or "−1,234.50"."""
+    return wording.amount(value, exponent(currency), LOCALE).replace("-", "−")
 
 
 def money(value: Decimal, currency: str) -> str:

@@ -30,8 +30,10 @@ from billing.rate_tables import packaged
 from billing.services import life, runs
 from billing.services.add_ons import sell_add_on
 from billing.services.closing import to_close
+from billing.services.estimating import month_to_close, start_estimate, take_step
 from billing.services.issuing import hold_for_review, issue_invoices
 from billing.services.lateness import settle_late_usage
+from billing.services.reviewing import look_over
 from billing.services.tax_rates import import_tax_rates
 from catalog import services as catalog
 from catalog.add_ons import create_add_on
@@ -90,6 +92,8 @@ def build(*, now: datetime, among_others: bool = False, tell: Tell = lambda _: N
     told = _begun() or _found(now=now, among_others=among_others, tell=tell)
     if not AuditEntry.objects.filter(action=COMPLETE, subject_id=told.issuer_id).exists():
         _live(told, tell=tell)
+        if _is_alone():
+            _look_ahead(told)
         issuer = Issuer.objects.get(pk=told.issuer_id)
         audit.record(actor=SYSTEM, action=COMPLETE, subject=issuer)
     return told
@@ -240,7 +244,7 @@ def _live_through(day: date, told: Told) -> int:
 def _settle(day: date, at: datetime, told: Told) -> None:
     """Look for late usage after a day that had some, as the worker does every day."""
     late = any(usage.came_late(day, buyer, reference=told.day) for buyer in BUYERS)
-    if late and Customer.objects.count() == len(BUYERS):
+    if late and _is_alone():
         settle_late_usage(as_of=at)
 
 
@@ -367,7 +371,7 @@ def _due(as_of: datetime) -> list[Customer | None]:
     """Return whom to run for: nobody, everybody (None), or among others each of the demo's own."""
     due = set(to_close(as_of=as_of).values_list("customer_id", flat=True))
     due |= set(Invoice.objects.to_issue(at=as_of).values_list("customer_id", flat=True))
-    if due and Customer.objects.count() == len(BUYERS):
+    if due and _is_alone():
         return [None]
     own = Customer.objects.filter(key__in=[buyer.key for buyer in BUYERS], pk__in=due)
     return list(own.order_by("pk"))
@@ -390,6 +394,22 @@ def _approve(at: datetime, told: Told) -> None:
         is_last = month_after(drawn, 1) >= told.day
         if at.date() >= drawn + timedelta(days=REVIEW_DAYS) and not is_last:
             issue_invoices(invoice_ids=[invoice.pk], as_of=at, actor=PERSON)
+
+
+def _look_ahead(told: Told) -> None:
+    """Look over what waits to be issued, and estimate the next close, so that both can be seen."""
+    while look_over(at=told.reference):
+        pass
+    estimate = start_estimate(
+        month=month_to_close(at=told.reference), customer=None, at=told.reference, actor=PERSON
+    )
+    while take_step(estimate_id=estimate.pk, now=told.reference):
+        pass
+
+
+def _is_alone() -> bool:
+    """Whether the database has no customers but the demo's."""
+    return Customer.objects.count() == len(BUYERS)
 
 
 def _drawn_on(invoice: Invoice) -> date:

@@ -86,10 +86,10 @@ def _take(items: Sequence[OpenItem]) -> list[Allocation]:
 
 def _note_positions(items: Sequence[OpenItem], taken: Sequence[Allocation]) -> None:
     """Freeze on unsaved items what their accounts were before: document and copy say the same."""
-    deposits: dict[int, Decimal] = defaultdict(lambda: ZERO)  # by `id`: they are not saved yet
+    deposits: dict[int, Decimal] = defaultdict(lambda: ZERO)
     for one in taken:
         if one.payment.kind == PaymentKind.DEPOSIT:
-            deposits[id(one.item)] = EXACT.add(deposits[id(one.item)], one.amount)
+            deposits[one.item_id] = EXACT.add(deposits[one.item_id], one.amount)
     customers = {item.invoice.customer_id for item in items}
     before = OpenItem.objects.filter(invoice__customer__in=customers).order_by()
     accounts = before.values_list("invoice__customer", "invoice__currency").annotate(
@@ -111,7 +111,7 @@ def _note_positions(items: Sequence[OpenItem], taken: Sequence[Allocation]) -> N
         account = (item.invoice.customer_id, item.invoice.currency)
         item.received_before = received.pop(account, ZERO)
         item.balance_before = EXACT.add(owed[account], item.received_before)
-        to_pay = EXACT.subtract(item.total, deposits[id(item)])
+        to_pay = EXACT.subtract(item.total, deposits[item.pk])
         owed[account] = EXACT.add(owed[account], to_pay)
 
 

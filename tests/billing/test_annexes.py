@@ -182,6 +182,28 @@ class TestUsageInDetail:
         assert [value for value, _ in by["values"]] == ["r8", "r7", "r6", "r5", "r4"]
         assert by["other"] == "6"
 
+    def test_values_are_rounded_so_that_they_add_up_to_the_rounded_whole(self) -> None:
+        thousands = make.metric(
+            "tokens",
+            value_property="tokens",
+            unit_divisor=1000,
+            rounding_scale=2,
+            dimensions=["region"],
+        )
+        version = make.published(make.graduated(thousands, "rest @ 1", key="tokens"))
+        sold = make.subscription(make.customer("ada"), version, starts_on=date(2026, 9, 1))
+        for region in ("eu", "us", "ap"):  # each 1.006, all 3.018: 1.01 three times would be 3.03
+            use(sold, at(9, 3), tokens=1006, region=region)
+        [told] = annex_of(issued(10)).usage
+        assert told["used"] == "3.02"
+        assert told["by"] == [
+            {
+                "name": "region",
+                "values": [["ap", "1.01"], ["eu", "1.01"], ["us", "1"]],
+                "other": "0",
+            }
+        ]
+
     def test_what_came_in_after_the_count_is_said(self, ada: Subscription) -> None:
         invoice = self.months(ada)
         use(ada, at(9, 20), received_at=at(10, 1, 12), calls=5, region="eu")

@@ -16,13 +16,13 @@ from config.base.errors import Invalid
 class Command(BaseCommand):
     help = (
         "Import tax rates from a CSV file with the columns country, category, percent, valid_from "
-        "and, if you like, valid_until and source; or with --eu the EU's, as of January 2026. All "
-        "of it or nothing; what is there already stays, so that it can be run again."
+        "and, if you like, valid_until and source; or with --eu the starting table for the EU, which "
+        "you should compare with an official source. All of it or nothing; what is there already stays, so that it can be run again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, nargs="?")
-        parser.add_argument("--eu", action="store_true", help="the rates that are packaged")
+        parser.add_argument("--eu", action="store_true", help="the table that is packaged")
         parser.add_argument("--dry-run", action="store_true", help="say what each row would do")
 
     def handle(self, *args: Any, **options: Any) -> None:
