@@ -13,7 +13,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from billing.add_ons import Sales, claim
 from billing.calculation import Taxed
-from billing.changed_fees import change_charges, let_wait
+from billing.changed_fees import change_charges, charging_invoices, lasting, let_wait
 from billing.composition import Composed, compose, compose_one_off
 from billing.consolidation import Common, charged, filling_of, section, together
 from billing.coupons import Spending
@@ -179,7 +179,7 @@ def compose_all(
     subscriptions = {draft.subscription.pk: draft.subscription for draft in drafts}.values()
     first_parts = [draft.ended[0] for draft in drafts if draft.ended]
     parts = [part for draft in drafts for part in draft.ended]
-    due, until = begun_with_a_change(parts), billed_until(parts)
+    due, until = due_fees(parts), billed_until(parts)
     units = billed_units(first_parts)
     spending, unused = Spending(subscriptions), UnusedFees(subscriptions)
     beside: dict[str, list[Taxed]] = defaultdict(list)
@@ -198,7 +198,7 @@ def compose_all(
             subscription=draft.subscription,
             ended=[
                 part._replace(
-                    fee_is_due=part.fee_is_due or part.period.pk in due,
+                    fee_is_due=part.period.pk in due,
                     billed_units=units.get(part.period.pk, {}),
                     billed_until=until.get(part.period.pk, {}),
                 )
@@ -286,11 +286,18 @@ def _billed_since(committed: Mapping[int, Served]) -> Iterator[tuple[int, Decima
                 yield pk, row["net"]
 
 
+def due_fees(parts: Sequence[Served]) -> set[int]:
+    """Return the periods whose advance fee is due at their close, since no invoice charges it."""
+    waiting = {one.period.pk for one in parts if one.fee_is_due}
+    return waiting.difference(charging_invoices(waiting)) | begun_with_a_change(parts)
+
+
 def begun_with_a_change(served: Iterable[Served]) -> set[int]:
     """Return the periods whose advance fee no invoice before the one that closes them ever charged.
 
     That is so where the plan changed, or service was resumed, on a period's first day, after what
-    is in advance was billed: their fee is due at their end, like that of a part (R20).
+    is in advance was billed: their fee is due at their end, like that of a part (R20). What was
+    charged and credited since, before the plan came back, is charged anew.
     """
     begun = {
         one.period.pk
@@ -301,7 +308,7 @@ def begun_with_a_change(served: Iterable[Served]) -> set[int]:
     }
     if not begun:
         return set()
-    billed = _not_by_its_close(begun).filter(
+    billed = lasting(_not_by_its_close(begun)).filter(
         kind=LineKind.FEE,
         price__timing=Timing.ADVANCE,
         price__version=F("period__phase__plan_version"),
@@ -326,7 +333,7 @@ def billed_units(served: Iterable[Served]) -> dict[int, dict[str, Decimal]]:
     if not changed:
         return {}
     found: dict[int, dict[str, Decimal]] = defaultdict(dict)
-    lines = _billed_before(changed).filter(
+    lines = lasting(_billed_before(changed)).filter(
         kind=LineKind.FEE, price__timing=Timing.ADVANCE, service_start=F("period__start_date")
     )
     for period, key, quantity in lines.values_list("period", "price__key", "quantity"):
@@ -342,7 +349,7 @@ def billed_until(served: Iterable[Served]) -> dict[int, dict[str, date]]:
     """
     ended = {one.period.pk: one for one in served if one.period.pk}
     found: dict[int, dict[str, date]] = defaultdict(dict)
-    lines = _billed_before(ended).filter(
+    lines = lasting(_billed_before(ended)).filter(
         Q(service_end__lt=F("period__end_date")) | ~Q(price__interval=""),
         kind=LineKind.FEE,
         price__timing=Timing.ADVANCE,
@@ -403,12 +410,9 @@ def write_drafts(
         for draft, _ in some
         for period in draft.periods
     ]
-    charges += [
-        charge
-        for invoice, some in paired
-        for draft, _ in some
-        for charge in change_charges(invoice, draft.fees)
-    ]
+    charges += change_charges(
+        (invoice, draft.fees) for invoice, some in paired for draft, _ in some
+    )
     charges += [
         charge
         for invoice, some in paired

@@ -14,7 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, Min, OuterRef, Q
 
 from billing.calculation import Tax, Taxed, add_up, creditable
 from billing.models import (
@@ -145,7 +145,8 @@ def _credit(one: Unused, net: Decimal, exponent: int) -> InvoiceLine:
 def _unused(subscriptions: Iterable[Subscription]) -> dict[int, list[tuple[InvoiceLine, date]]]:
     """Return, by subscription, the issued fees that a phase's end left unused, and since when.
 
-    Also of periods that are under another plan by now, since it changed before they began.
+    Also of periods that are under another plan by now, since it changed before they began. What an
+    issued invoice credits of a fee it does not serve again, should its plan come back that day.
     """
     by_id = {one.pk: one for one in subscriptions if _has_ended_phase(one)}
     if not by_id:
@@ -167,13 +168,20 @@ def _unused(subscriptions: Iterable[Subscription]) -> dict[int, list[tuple[Invoi
             net__gt=0,
         )
         .select_related("invoice", "price__version", "period")
+        .annotate(
+            credited_since=Min(
+                "credits__service_start",
+                filter=Q(credits__invoice__status=InvoiceStatus.ISSUED),
+            )
+        )
         .prefetch_related("invoice__taxes")
         .order_by("pk")
     )
     found: dict[int, list[tuple[InvoiceLine, date]]] = defaultdict(list)
     for line in lines:
-        since = _served_until(line, by_id[line.subscription_id])
-        if since is not None and since < line.service_end:
+        ends = (_served_until(line, by_id[line.subscription_id]), line.credited_since)
+        since = min((day for day in ends if day), default=line.service_end)
+        if since < line.service_end:
             found[line.subscription_id].append((line, since))
     return found
 

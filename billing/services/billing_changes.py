@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 from billing.changed_fees import waiting_fees
 from billing.chunk import Chunk
-from billing.drafting import begun_with_a_change
+from billing.drafting import due_fees
 from billing.late_usage.finding import find_late, policy
 from billing.models import BillingPeriod, PeriodStatus
 from billing.offers import Served
@@ -54,5 +54,5 @@ def _running(chunk: Chunk, subscription: Subscription, *, today: date) -> Iterat
     begun = [part for part in parts if part.start_date <= today]
     BillingPeriod.objects.bulk_create(part for part in begun if not part.pk)
     served = [Served(part, chunk.offer(part)) for part in begun]
-    changed = begun_with_a_change(served)
-    yield from (one for one in served if one.period.fee_is_due or one.period.pk in changed)
+    due = due_fees([one._replace(fee_is_due=one.period.fee_is_due) for one in served])
+    yield from (one for one in served if one.period.pk in due)

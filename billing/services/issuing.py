@@ -14,7 +14,13 @@ from django.db.models import Q, QuerySet
 
 from billing.add_ons import give_back
 from billing.calculation import Tax
-from billing.changed_fees import change_charges, claimed_fees, let_wait, waiting_fees
+from billing.changed_fees import (
+    change_charges,
+    charging_invoices,
+    claimed_fees,
+    let_wait,
+    waiting_fees,
+)
 from billing.chunk import Chunk
 from billing.composition import Composed
 from billing.consolidation import together
@@ -239,7 +245,8 @@ def recalculate_invoices(
 
     Writes the next snapshot revision; nothing is lost of the earlier ones. With
     `only_if_changed`, an invoice stays as it is if its usage, past, parties, tax and coupons do.
-    Returns those that were redrawn.
+    One over nothing but a change of plan that was taken back is discarded. Returns those that were
+    redrawn.
 
     :raises InvoiceNotDraft: if one is issued, void or discarded.
     """
@@ -272,8 +279,22 @@ def recalculate_invoices(
         if drawn := _redraw(invoice, drafts, at=at, actor=actor):
             redrawn += drawn
             subscriptions |= theirs
+    _discard_taken_back(invoices, redrafts, at=at, actor=actor)
     hold_unusual(redrawn)
     return redrawn
+
+
+def _discard_taken_back(
+    invoices: Iterable[Invoice], redrafts: Iterable[Redraft], *, at: datetime, actor: Actor
+) -> None:
+    """Discard invoices over a change of plan alone that was taken back the same day (R30)."""
+    without = {one.pk for one in invoices} - {one.invoice.pk for one in redrafts}
+    if not without:
+        return
+    changes = PeriodCharge.objects.filter(purpose=Purpose.CHANGE, is_live=True, invoice__in=without)
+    for pk in sorted(set(changes.values_list("invoice", flat=True))):
+        reason = "The plan changed back, so that nothing is left to charge."
+        discard_invoice(invoice_id=pk, reason=reason, reopen=False, at=at, actor=actor)
 
 
 def redrawing(invoices: Sequence[Invoice], *, at: datetime) -> list[tuple[Invoice, Composed]]:
@@ -494,7 +515,7 @@ def _redraw(
         claim
         for draft, one in staying
         for claim in (
-            *change_charges(invoice, draft.fees),
+            *change_charges([(invoice, draft.fees)]),
             *late_charges(invoice, draft.late, one.lines),
         )
     )
@@ -677,7 +698,7 @@ def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
     """Draft open invoices again from what is measured now; say which metrics differ.
 
     Without an invoice over nothing but late usage of which nothing is late any more: the next
-    difference takes it back.
+    difference takes it back; or a change of plan that was taken back.
     """
     charges: dict[int, list[PeriodCharge]] = defaultdict(list)
     live = PeriodCharge.objects.filter(invoice__in=invoices, is_live=True)
@@ -704,6 +725,8 @@ def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
     carriers = _carriers(invoices, charges)
     late = _late_now(chunk, invoices, carriers, at=at)
     fees = {(carriers[pk], pk): due for pk, due in waiting_fees(chunk).items() if pk in carriers}
+    claims = (one for one in chain(*charges.values()) if one.purpose == Purpose.CHANGE)
+    elsewhere = charging_invoices(one.period_id for one in claims)
     found = []
     for invoice in invoices:
         if sold := one_offs.get(invoice.pk):
@@ -713,7 +736,7 @@ def _redrafted(invoices: Sequence[Invoice], *, at: datetime) -> list[Redraft]:
         drafts = []
         for mine in _by_subscription(charges[invoice.pk]):
             place = (invoice.pk, mine[0].subscription_id)
-            due = [*claimed_fees(chunk, mine), *fees.get(place, ())]
+            due = [*claimed_fees(chunk, mine, elsewhere=elsewhere), *fees.get(place, ())]
             again = _redraft_of(chunk, mine, following, now, late.get(place, ()), due, at=at)
             if again:
                 drafts.append(replace(again, group=_staying_with(again)))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from decimal import Decimal
+from itertools import product
 
 import pytest
+from django.db.models import Sum
 
 from billing.models import BillingPeriod, Invoice, PeriodCharge
 from billing.services import issuing, life
@@ -166,3 +169,82 @@ def test_no_day_before_one_that_is_billed_at_once(
     with pytest.raises(life.PeriodBilled, match="2026-04-15"):
         change(ada, large, at(4, 20), date(2026, 4, 10))
     assert BillingPeriod.objects.count() == 2
+
+
+class TestBackToAPlanThatWasBilledThatDay:
+    """On 15 April: to another plan, to a third, and back to the other; each billed at once or not."""
+
+    @pytest.fixture
+    def third(self, calls: ValueMetric) -> PlanVersion:
+        return priced(calls, "300", 3000, "0.1")
+
+    def test_its_fee_is_charged_anew(
+        self, ada: Subscription, large: PlanVersion, third: PlanVersion
+    ) -> None:
+        billed = []
+        for version in (large, third, large):
+            drawn = change_now(ada, version, at(4, 15), life.When.IMMEDIATE)
+            assert drawn is not None
+            billed.append(lines(drawn))
+            issue(at(4, 15))
+        assert billed == [
+            [("Base", "106.67"), ("Base", "-53.33")],
+            [("Base", "160.00"), ("Base", "-106.67")],
+            [("Base", "106.67"), ("Base", "-106.67")],
+        ]
+        phase = ada.phases.all()[1]
+        third_invoice = Invoice.objects.order_by("pk")[2]
+        assert list(
+            PeriodCharge.objects.filter(purpose="change")
+            .order_by("pk")
+            .values_list("cause", flat=True)
+        ) == [
+            f"{phase.pk}:{large.pk}",
+            f"{phase.pk}:{third.pk}",
+            f"{phase.pk}:{large.pk}:{third_invoice.pk}",
+        ]
+        last = close(at(5, 1, 1))[-1]
+        assert lines(last) == [*AFTERWARDS, ("Base", "-53.33")]  # of 160, what the third left
+        audited()
+
+    def test_the_draft_over_what_is_taken_back_is_discarded(
+        self, ada: Subscription, large: PlanVersion, third: PlanVersion
+    ) -> None:
+        change_now(ada, large, at(4, 15))
+        issue(at(4, 15))
+        drawn = change_now(ada, third, at(4, 15))
+        assert drawn is not None
+        assert change_now(ada, large, at(4, 15), life.When.IMMEDIATE) is None
+        drawn.refresh_from_db()
+        assert drawn.status == "discarded"
+        assert "changed back" in drawn.reason
+        assert lines(close(at(5, 1, 1))[-1]) == AFTERWARDS
+        audited()
+
+    @pytest.mark.parametrize("issued", list(product([True, False], repeat=3)), ids=str)
+    @pytest.mark.parametrize("at_once", list(product([True, False], repeat=3)), ids=str)
+    def test_in_the_end_all_is_paid_once(
+        self,
+        ada: Subscription,
+        large: PlanVersion,
+        third: PlanVersion,
+        issued: tuple[bool, ...],
+        at_once: tuple[bool, ...],
+    ) -> None:
+        for version, is_issued, now in zip((large, third, large), issued, at_once, strict=True):
+            life.change_plan(
+                subscription_id=ada.pk,
+                version=version,
+                when=life.When.IMMEDIATE,
+                at=at(4, 15),
+                actor=SYSTEM,
+                bill_now=now,
+            )
+            if is_issued:
+                issue(at(4, 15))
+        close(at(5, 1, 1))
+        issue(at(5, 1, 2))
+        close(at(6, 1, 1))
+        paid = Invoice.objects.exclude(status="discarded").aggregate(net=Sum("net_total"))["net"]
+        assert paid == Decimal("553.34")  # 46.67 and 106.67 for April, then 200 twice
+        audited()
