@@ -240,7 +240,10 @@ class InvoiceLine(models.Model):
     kind = models.CharField(max_length=10, choices=LineKind)
     description = models.CharField(max_length=200)
     subscription = models.ForeignKey(
-        Subscription, on_delete=models.PROTECT, related_name="invoice_lines"
+        Subscription,
+        on_delete=models.PROTECT,
+        related_name="invoice_lines",
+        db_index=False,  # line_by_service begins with it
     )
     period = models.ForeignKey(
         BillingPeriod,
@@ -289,6 +292,7 @@ class InvoiceLine(models.Model):
 
     class Meta:
         ordering = ("invoice_id", "position")
+        indexes = (models.Index(fields=["subscription", "service_start"], name="line_by_service"),)
         constraints = (
             models.UniqueConstraint(
                 fields=["invoice", "position"], name="line_position_once_per_invoice"

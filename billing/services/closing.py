@@ -159,6 +159,9 @@ def _advance(
     due = _oldest(period for period in pending if period.is_due(at=as_of))
     if not begun and not opening and not due:
         return None
+    closing = {period.pk for period in due}
+    if opened_only := [period.pk for period in opening if period.pk not in closing]:
+        BillingPeriod.objects.filter(pk__in=opened_only).update(needs_opening=False)
     done = {period.pk for period in (*opening, *due)}
     step = opened + Closed(goes_on=any(period.pk not in done for period in pending))
     return step + _close(chunk, due, as_of=as_of, run_id=run_id) if due else step
@@ -167,13 +170,14 @@ def _advance(
 def _open(
     chunk: Chunk, opening: Sequence[BillingPeriod], *, as_of: datetime, run_id: int | None
 ) -> Closed:
-    """Bill the first advance fees of these periods (R21), so that they may be closed."""
+    """Bill the first advance fees of these periods (R21), so that they may be closed.
+
+    That they need it no longer is left to save.
+    """
     drafts = [draft_of(chunk, Purpose.OPENING, [], period, {}) for period in opening]
     written = draw_up(drafts, as_of=as_of, run_id=run_id)
     for period in opening:
         period.needs_opening = False
-    mine = BillingPeriod.objects.filter(pk__in=[period.pk for period in opening])
-    mine.update(needs_opening=False)
     return Closed(drafts=written)
 
 
@@ -203,7 +207,7 @@ def _close(
     ]
     written = draw_up(drafts, as_of=as_of, run_id=run_id)
     mine = BillingPeriod.objects.filter(pk__in=[period.pk for period in over])
-    mine.update(status=PeriodStatus.CLOSED, closed_at=as_of, run=run_id)
+    mine.update(status=PeriodStatus.CLOSED, closed_at=as_of, run=run_id, needs_opening=False)
     following = [starting for _, starting in ending if starting]
     goes_on = any(one.needs_opening or one.usage_cutoff <= as_of for one in following)
     return Closed(len(over), written, goes_on)

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 
 from billing.models import (
     BillingPeriod,
@@ -95,8 +96,8 @@ def close_chunk(*, run_id: int, subscription_ids: list[int], now: datetime) -> B
     closed = close_subscriptions(subscription_ids=subscription_ids, as_of=run.as_of, run_id=run.pk)
     theirs = PeriodCharge.objects.filter(subscription__in=subscription_ids, is_live=True)
     mine = Invoice.objects.filter(pk__in=theirs.values("invoice"))
-    _issue_all(run, _whole(mine, as_of=run.as_of), closed.drafts)
-    return _finish_with_those_beside(run, now=now)
+    issued = _issue_all(run, _whole(mine, as_of=run.as_of), closed.drafts)
+    return _finish_with_those_beside(run, now=now, issued=issued)
 
 
 def finish_if_done(*, run_id: int, now: datetime) -> BillingRun:
@@ -107,44 +108,49 @@ def finish_if_done(*, run_id: int, now: datetime) -> BillingRun:
     return _finish_with_those_beside(BillingRun.objects.get(pk=run_id), now=now)
 
 
-def _finish_with_those_beside(run: BillingRun, *, now: datetime) -> BillingRun:
-    _finish(run, now=now)
+def _finish_with_those_beside(run: BillingRun, *, now: datetime, issued: int = 0) -> BillingRun:
+    _finish(run, now=now, issued=issued)
     if run.status == RunStatus.FINISHED:
         for other in BillingRun.objects.filter(status=RunStatus.RUNNING).exclude(pk=run.pk):
             _finish(other, now=now)
     return run
 
 
-def _finish(run: BillingRun, *, now: datetime) -> None:
+def _finish(run: BillingRun, *, now: datetime, issued: int = 0) -> None:
     left = _left(run.as_of, run.customer_id)
-    BillingRun.objects.filter(pk=run.pk).update(
+    closed = run.periods.filter(status="closed").order_by().values("run")
+    mine = BillingRun.objects.filter(pk=run.pk)
+    mine.update(
         subscriptions_done=max(0, run.subscriptions_total - left),
-        periods_closed=run.periods.filter(status="closed").count(),
+        periods_closed=Coalesce(Subquery(closed.values(count=Count("pk"))), 0),
+        invoices_issued=F("invoices_issued") + issued,
     )
     if left == 0 and run.status == RunStatus.RUNNING:
         bill_one_offs(as_of=run.as_of, customer_id=run.customer_id, run_id=run.pk)
-        _issue_all(run, issuable(as_of=run.as_of, customer_id=run.customer_id))
+        if issued := _issue_all(run, issuable(as_of=run.as_of, customer_id=run.customer_id)):
+            mine.update(invoices_issued=F("invoices_issued") + issued)
         _end(run.pk, RunStatus.FINISHED, now=now)
     run.refresh_from_db()
 
 
-def _issue_all(run: BillingRun, invoices: InvoiceQuerySet, drawn: Sequence[int] = ()) -> None:
+def _issue_all(run: BillingRun, invoices: InvoiceQuerySet, drawn: Sequence[int] = ()) -> int:
     """Issue those of these whose time has come, redrawn once if usage came in since (R26).
 
     What was `drawn` just now is not looked at again, unless an older draft comes before it, which
     may be redrawn and become another past for it. One that can't be issued is held for review, with
-    its reason. Workers that share them out add their own count each.
+    its reason. Returns how many were issued.
     """
     issued, may_differ = 0, False
     due = invoices.to_issue(at=run.as_of).order_by("pk").values_list("pk", flat=True)
-    while ids := list(due[: at_once()]):
+    while ids := list(due[: at_once() + 1]):
+        more = len(ids) > at_once()
+        ids = ids[: at_once()]
         may_differ = may_differ or not set(ids) <= set(drawn)
         some = _issue(ids, as_of=run.as_of, may_differ=may_differ)
         issued += some
-        if some == len(ids) < at_once() and not may_differ:
+        if some == len(ids) and not more and not may_differ:
             break  # nothing was redrawn, which may make another to issue; so nothing is left
-    if issued:
-        BillingRun.objects.filter(pk=run.pk).update(invoices_issued=F("invoices_issued") + issued)
+    return issued
 
 
 def give_up(*, run_id: int, now: datetime) -> None:

@@ -85,8 +85,8 @@ def build(subscriptions: int, events: int) -> None:
         dataset.make_catalogue()
         make.metric("requests", event_type=dataset.EVENT_TYPE, aggregation="count", unit="request")
         dataset.build(timezone.now())
-        dataset.DAYS = (END - START).days
-        dataset.store(events, until=datetime(END.year, END.month, END.day, tzinfo=UTC))
+        end = datetime(END.year, END.month, END.day, tzinfo=UTC)
+        dataset.store(events, until=end, days=(END - START).days)
         dataset.rebuild()
         metrics = {metric.key: metric for metric in ValueMetric.objects.all()}
         make.published(

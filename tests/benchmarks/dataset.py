@@ -102,8 +102,11 @@ def make_catalogue() -> None:
     )
 
 
-def store(count: int, *, until: datetime) -> None:
-    """Store so many events before `until`, and their keys, beside what is stored."""
+def store(count: int, *, until: datetime, days: int = DAYS, only: str = "") -> None:
+    """Store so many events of the days before `until`, and their keys, beside what is stored.
+
+    Of all customers, or of `only` the one with that key.
+    """
     from django.db import connection, transaction  # noqa: PLC0415
 
     from metering.services.months import make_months  # noqa: PLC0415
@@ -111,8 +114,8 @@ def store(count: int, *, until: datetime) -> None:
 
     assert connection.vendor == "postgresql", "the large data set is for PostgreSQL"
     assert ROWS_PER_COPY <= IDS_PER_BLOCK
-    make_months(at=until - timedelta(days=DAYS))
-    rows: Iterator[Any] = _events(count, until=until)
+    make_months(at=until - timedelta(days=days))
+    rows: Iterator[Any] = _events(count, until=until, days=days, only=only)
     while batch := list(islice(rows, ROWS_PER_COPY)):
         with transaction.atomic():
             copy_keys(batch)
@@ -144,7 +147,7 @@ def rebuild() -> None:
             sum_up(rollup, [Target(pk, place, *EVER) for pk, place in chunk])
 
 
-def _events(count: int, *, until: datetime) -> Iterator[Any]:
+def _events(count: int, *, until: datetime, days: int, only: str) -> Iterator[Any]:
     from customers.models import Customer  # noqa: PLC0415
     from metering.events import make_event  # noqa: PLC0415
     from metering.services.memory import Holder  # noqa: PLC0415
@@ -159,14 +162,14 @@ def _events(count: int, *, until: datetime) -> Iterator[Any]:
     for n in range(count):
         if n % ROWS_PER_COPY == 0:
             block = iter(reserve_ids(ROWS_PER_COPY))
-        key = customer_key(chance.randrange(CUSTOMERS))
+        key = only or customer_key(chance.randrange(CUSTOMERS))
         event = make_event(
-            source=SOURCE,
+            source=f"{SOURCE}-{only}" if only else SOURCE,
             id=str(n),
             type=EVENT_TYPE,
             subject=key,
             subscription=None,
-            time=until - timedelta(seconds=chance.randrange(DAYS * 86_400)),
+            time=until - timedelta(seconds=chance.randrange(days * 86_400)),
             data={
                 "input_tokens": chance.randrange(5000),
                 "model": "m-large" if chance.random() < 0.3 else "m-small",
