@@ -14,6 +14,7 @@ class BillingConfig(AppConfig):
             add_ons,
             coupons_panel,
             customer_panels,
+            electronic_panel,
             finders,
             for_customers,
             life,
@@ -64,7 +65,7 @@ class BillingConfig(AppConfig):
             customer_panels.invoices_panel,
             customer_panels.tax_panel,
         ]
-        ISSUER_PANELS.append(preview.preview_panel)
+        ISSUER_PANELS += [electronic_panel.electronic_panel, preview.preview_panel]
         SUBSCRIPTION_PANELS.insert(1, customer_panels.subscription_running_panel)
         SUBSCRIPTION_PANELS.insert(1, life.life_panel)
         SUBSCRIPTION_PANELS.insert(3, life.waiting_panel)

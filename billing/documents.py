@@ -1,7 +1,8 @@
 """Invoices as PDF, kept under their own hash, and terms; the only importer of WeasyPrint.
 
 The same view gives the same bytes, on any day (R28). Nothing is fetched while rendering but the
-packaged fonts and the seller's kept logo.
+packaged fonts and the seller's kept logo. A PDF that carries its invoice as XML is made for archives,
+too: Factur-X in PDF/A-3b.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from django.conf import settings
 from django.template.loader import render_to_string
 
 from billing.annexes import Annex, annex_of, keep_annex
+from billing.electronic.carrying import Carried, carry, name_each_file_once
+from billing.electronic.demands import has_xml
+from billing.electronic.writing import electronic_invoice
 from billing.glyphs import FONTS, Printable, described, printable
 from billing.models import Invoice, InvoiceDocument, InvoiceStatus
 from billing.presentation import InvoiceView, present
@@ -71,19 +75,22 @@ class FetchRefused(Exception):
     """Something on an invoice asked for a file or an address; nothing there may."""
 
 
-def render(view: InvoiceView) -> bytes:
-    """Lay an invoice out as a tagged PDF; the same view always gives the same bytes.
+def render(view: InvoiceView, xml: bytes | None = None) -> bytes:
+    """Lay an invoice out as a tagged PDF, which carries its XML if one is given.
+
+    The same view always gives the same bytes.
 
     :raises PdfEngineMissing: if Pango or HarfBuzz is not installed.
     """
     _engine()  # says first what this machine lacks
-    return _printed(view, printable(html_of(view)))
+    return _printed(view, printable(html_of(view)), xml)
 
 
-def _printed(view: InvoiceView, said: Printable) -> bytes:
+def _printed(view: InvoiceView, said: Printable, xml: bytes | None) -> bytes:
     if said.missing:
         logger.warning("%s: no font has %s", view.title, described(said.missing))
-    return _laid_out(_engine(), said.text, bytes.fromhex(view.identifier))
+    carried = Carried(xml, view.dated) if xml else None
+    return _laid_out(_engine(), said.text, bytes.fromhex(view.identifier), carried)
 
 
 def html_of(view: InvoiceView) -> str:
@@ -132,15 +139,19 @@ def render_statement(view: StatementView, *, until: date) -> bytes:
     return _laid_out(engine, html, hashlib.md5(html.encode(), usedforsecurity=False).digest())
 
 
-def _laid_out(engine: _Engine, html: str, identifier: bytes) -> bytes:
+def _laid_out(
+    engine: _Engine, html: str, identifier: bytes, carried: Carried | None = None
+) -> bytes:
+    variant = {"pdf_variant": "pdf/a-3b" if carried else "pdf/ua-1", "pdf_tags": True}
     with _rendering, _undisturbed():
         try:
-            document = engine.html(string=html, url_fetcher=engine.fetcher)
+            document = engine.html(string=html, url_fetcher=engine.fetcher).render(
+                font_config=engine.fonts, stylesheets=[engine.stylesheet], **variant
+            )
+            if carried:
+                carry(document.metadata, carried, attachment=engine.attachment)
             pdf: bytes = document.write_pdf(
-                stylesheets=[engine.stylesheet],
-                font_config=engine.fonts,
-                pdf_identifier=identifier,
-                pdf_variant="pdf/ua-1",
+                finisher=name_each_file_once, pdf_identifier=identifier, **variant
             )
         except engine.fatal as error:  # a BaseException, which nobody above would catch
             raise FetchRefused(str(error)) from error
@@ -241,7 +252,7 @@ def store_document(invoice_id: int) -> InvoiceDocument:
     view = _view(invoice, keep_annex(invoice))
     _engine()  # says first what this machine lacks
     said = printable(html_of(view))
-    pdf = _printed(view, said)
+    pdf = _printed(view, said, xml_of(invoice))
     sha256 = hashlib.sha256(pdf).hexdigest()
     _write(document_path(sha256), pdf)
     document, is_new = InvoiceDocument.objects.get_or_create(
@@ -251,6 +262,11 @@ def store_document(invoice_id: int) -> InvoiceDocument:
         note = f"No font has {described(said.missing)}: left out, or printed as “?”."
         audit.record(actor=SYSTEM, action="printed incompletely", subject=invoice, note=note)
     return document
+
+
+def xml_of(invoice: Invoice) -> bytes | None:
+    """Write the XML that the PDF of an issued invoice is to carry; None if it carries none."""
+    return electronic_invoice(invoice) if has_xml(invoice) else None
 
 
 def _view(invoice: Invoice, annex: Annex) -> InvoiceView:
@@ -264,7 +280,7 @@ def _kept(document: InvoiceDocument) -> bytes:
     if hashlib.sha256(pdf).hexdigest() == document.sha256:
         return pdf
     invoice = Invoice.objects.with_lines().get(pk=document.invoice_id)
-    again = render(_view(invoice, keep_annex(invoice)))
+    again = render(_view(invoice, keep_annex(invoice)), xml_of(invoice))
     if hashlib.sha256(again).hexdigest() != document.sha256:
         raise DocumentDamaged(f"{path} is missing or changed: restore it from a backup.")
     _write(path, again)
@@ -305,6 +321,7 @@ class _Engine(NamedTuple):
     """WeasyPrint, with what one process makes once: fonts, style sheet, fetcher."""
 
     html: Any
+    attachment: Any
     fatal: type[BaseException]
     fetcher: Any
     fonts: Any
@@ -351,7 +368,9 @@ def _engine() -> _Engine:
     atexit.register(
         _engine.cache_clear
     )  # lets the fonts' temporary folder go while that still works
-    return _Engine(weasyprint.HTML, FatalURLFetchingError, fetcher, fonts, stylesheet)
+    return _Engine(
+        weasyprint.HTML, weasyprint.Attachment, FatalURLFetchingError, fetcher, fonts, stylesheet
+    )
 
 
 @lru_cache(maxsize=32)

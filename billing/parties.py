@@ -38,7 +38,7 @@ def seller_of(issuer: Issuer) -> dict[str, Any]:
     """Return what an invoice says of its issuer."""
     own = (
         *("name", "time_zone", "accent_colour", "bank_name", "iban", "bic", "register_entry"),
-        *("logo_id", "legal_text", "footer_text"),
+        *("logo_id", "legal_text", "footer_text", "electronic_invoices"),
     )
     return _details(issuer, own)
 

@@ -183,6 +183,11 @@ class Issuer(Party):
         ],
         help_text="Stands in invoice numbers: EU gives INV-EU-2026-000001. A new one counts from 1.",
     )
+    electronic_invoices = models.BooleanField(
+        default=False,
+        help_text="The PDF carries the invoice as XML, too, for your customers’ accounting: "
+        "Factur-X, also called ZUGFeRD, by EN 16931.",
+    )
 
     class Meta:
         ordering = ("name",)
@@ -190,6 +195,17 @@ class Issuer(Party):
             one_of("tax_status", SellerTaxStatus, name="issuer_tax_status_is_known"),
             *within_bounds("issuer"),
             one_of("consolidation", Consolidation, name="issuer_consolidation_is_known"),
+            models.CheckConstraint(
+                name="issuer_of_electronic_invoices_is_complete",
+                condition=Q(electronic_invoices=False)
+                | ~Q(legal_name="")
+                & ~Q(line1="")
+                & ~Q(city="")
+                & ~Q(country="")
+                & (~Q(vat_id="") | ~Q(register_entry="") & Q(tax_status="out_of_scope")),
+                violation_error_message="An electronic invoice names its seller’s registered "
+                "name, address, country and VAT ID.",
+            ),
             models.CheckConstraint(
                 name="issuer_tax_rate_from_0_to_100_percent",
                 condition=Q(standard_tax_rate__gte=0, standard_tax_rate__lte=100),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -22,6 +22,8 @@ from billing.admin.reading import reading
 from billing.admin.review import ReviewPages
 from billing.admin.steps import STEPS, Answers, Refused, Step, each, sift
 from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing
+from billing.electronic.carrying import xml_in
+from billing.electronic.demands import why_none
 from billing.models import Invoice, InvoiceStatus, PaymentStatus
 from billing.querysets import InvoiceQuerySet
 from config.base.admin.audited import ReadOnlyAdmin
@@ -189,6 +191,7 @@ class InvoiceAdmin(ReviewPages, ReadOnlyAdmin[Invoice]):
         wrap = self.admin_site.admin_view
         return [
             path("<int:pk>/pdf/", wrap(self.pdf), name="billing_invoice_pdf"),
+            path("<int:pk>/xml/", wrap(self.xml), name="billing_invoice_xml"),
             path("preview/<int:issuer_id>/", wrap(preview), name="billing_invoice_preview"),
             path("step/<slug:name>/", wrap(self.step), name="billing_invoice_step"),
             *super().get_urls(),
@@ -199,9 +202,21 @@ class InvoiceAdmin(ReviewPages, ReadOnlyAdmin[Invoice]):
 
         Where workers make it, say so until it is there.
         """
+        return self._document(request, pk, "pdf", lambda content: content)
+
+    def xml(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Hand out the XML that the document of an electronic invoice carries."""
+        return self._document(request, pk, "xml", xml_in)
+
+    def _document(
+        self, request: HttpRequest, pk: int, kind: str, of_pdf: Callable[[bytes], bytes]
+    ) -> HttpResponse:
         invoice = self.visible_row(request, str(pk))
         if invoice is None:
             return self._missing_or_forbidden(request, str(pk))
+        if kind == "xml" and (why := why_none(invoice)):
+            self.message_user(request, f"No XML. {why}", messages.WARNING)
+            return HttpResponseRedirect(self.url("change", pk))
         try:
             content = tasks.printed(invoice)
         except (PdfEngineMissing, DocumentDamaged) as trouble:
@@ -210,11 +225,12 @@ class InvoiceAdmin(ReviewPages, ReadOnlyAdmin[Invoice]):
         if content is None:
             return self._being_made(request, invoice)
         filename = words.name_of(invoice).replace(" ", "-").lower()
+        shown = "inline" if kind == "pdf" else "attachment"
         return HttpResponse(
-            content,
-            content_type="application/pdf",
+            of_pdf(content),
+            content_type=f"application/{kind}",
             headers={
-                "Content-Disposition": f'inline; filename="{filename}.pdf"',
+                "Content-Disposition": f'{shown}; filename="{filename}.{kind}"',
                 "Content-Security-Policy": PDF_POLICY,
                 "Cache-Control": "private, no-store",
             },

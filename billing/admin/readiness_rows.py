@@ -162,6 +162,14 @@ def _issuers(found: Readiness) -> Iterator[Check]:
         )
     if not found.unfinished:
         yield clear("Who sells is complete.")
+    if count := found.buyers_without_country:
+        has, whose = ("has", "its") if count == 1 else ("have", "their")
+        yield left_out(
+            f"{words.counted(count, 'customer')} {has} no country, which electronic invoices name: "
+            f"{whose} invoices can’t be issued.",
+            f"{reverse('admin:customers_customer_changelist')}?country__exact=",
+            "Enter it",
+        )
 
 
 def _periods(**filters: object) -> str:

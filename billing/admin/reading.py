@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from billing.admin import words
 from billing.annexes import told_change
+from billing.electronic.demands import has_xml, lacking, too_fine, why_none
 from billing.models import Invoice, UsageSnapshot
 from billing.presentation import present
 from billing.services.add_ons import sale_in_words
@@ -45,6 +46,9 @@ def reading(
             "tax": words.money(invoice.tax_total, invoice.currency),
             "reason": invoice.reason,
             "pdf_url": reverse("admin:billing_invoice_pdf", args=(invoice.pk,)),
+            "xml_url": reverse("admin:billing_invoice_xml", args=(invoice.pk,))
+            if has_xml(invoice)
+            else "",
             "history_url": reverse("admin:billing_invoice_history", args=(invoice.pk,)),
             "is_open": invoice.is_open,
         },
@@ -98,8 +102,20 @@ def _facts(invoice: Invoice) -> Iterator[tuple[str, str, str]]:
         yield "Voided", words.moment(invoice.voided_at), ""
     if invoice.discarded_at:
         yield "Discarded", words.moment(invoice.discarded_at), ""
+    if invoice.issuer.electronic_invoices or has_xml(invoice):
+        yield "Electronic invoice", _electronic(invoice), ""
     for document in invoice.documents.all():
         yield "Document", f"{document.size_bytes // 1024} kB, SHA-256 {document.sha256}", ""
+
+
+def _electronic(invoice: Invoice) -> str:
+    """Say whether a machine can read it, or, before it is issued, what is missing."""
+    if not invoice.is_open:
+        return why_none(invoice) or "the PDF carries it as XML (EN 16931, Factur-X)"
+    if why := too_fine(invoice.currency):
+        return why
+    found = lacking([invoice], {invoice.issuer_id: invoice.issuer})
+    return found.get(invoice.pk, "the PDF will carry it as XML (EN 16931, Factur-X)")
 
 
 def _when_issued(invoice: Invoice) -> str:

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from billing.admin import words
 from billing.admin.words import counted, money, name_of
+from billing.electronic.demands import lacking
 from billing.models import Invoice, InvoiceStatus
 from billing.services import issuing
 from config.base.admin.complaints import REFUSED, complaints
@@ -91,7 +92,8 @@ class Issue(Step):
     def meaning(self, foreseen: Sequence[Foreseen], *, at: datetime) -> list[str]:
         invoices = [one.invoice for one in foreseen]
         said = []
-        for block in issuing.numbers_ahead(invoices, as_of=at):
+        blocks = issuing.numbers_ahead(invoices, as_of=at)
+        for block in blocks:
             count = sum(invoice.issuer_id == block.issuer.pk for invoice in invoices)
             which = (
                 f"{block.first}" if block.first == block.last else f"{block.first} to {block.last}"
@@ -107,6 +109,8 @@ class Issue(Step):
                     f"{block.issuer} is unfinished: the invoices will lack its "
                     f"{', '.join(block.issuer.missing)}."
                 )
+        issuers = {block.issuer.pk: block.issuer for block in blocks}
+        said += dict.fromkeys(lacking(invoices, issuers).values())
         return [
             *said,
             f"In all {sum_of(invoices)}, tax included.",

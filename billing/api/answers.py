@@ -18,6 +18,7 @@ from django.utils.translation.trans_real import (
 from rest_framework.request import Request
 
 from billing.api.periods import written
+from billing.electronic.demands import has_xml
 from billing.models import (
     Invoice,
     InvoiceAllowance,
@@ -113,6 +114,7 @@ def invoice_answer(shown: Shown, *, locale: str) -> dict[str, Any]:
         "amount_due": _amount(_due(invoice), places),
         "taxes": [_tax(tax, places) for tax in shown.taxes],
         "tax_in_books": invoice.tax_in_books or None,
+        "has_xml": shown.is_saved and has_xml(invoice),
         "seller": _party(invoice.seller) if is_numbered else None,
         "buyer": _party(invoice.buyer) if is_numbered else None,
         "run": invoice.run.uuid if invoice.run else None,

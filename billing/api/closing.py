@@ -78,6 +78,9 @@ class ReadinessSerializer(serializers.Serializer[Any]):
     parked = serializers.IntegerField(help_text="Periods that could not be closed.")
     late_usage = LateSumSerializer(many=True)
     unfinished_issuers = serializers.ListField(child=serializers.CharField())
+    buyers_without_country = serializers.IntegerField(
+        help_text="Of issuers that make electronic invoices, which name it: none is issued without."
+    )
     estimated_at = serializers.DateTimeField(
         allow_null=True, help_text="Usage of the figures below counts up to here; null: not known."
     )
@@ -158,6 +161,7 @@ class ReadinessView(MonthView):
                     for one in found.late
                 ],
                 "unfinished_issuers": [issuer.name for issuer in found.unfinished],
+                "buyers_without_country": found.buyers_without_country,
                 "estimated_at": estimate.as_of if estimate else None,
                 "would_be_parked": bills.get("failed", 0) if estimate else None,
                 "unusual_usage": far if estimate else None,

@@ -27,6 +27,8 @@ from billing.api.shapes import (
     InvoiceDetailSerializer,
     InvoiceSerializer,
 )
+from billing.electronic.carrying import xml_in
+from billing.electronic.demands import check_has_xml
 from billing.models import Invoice, InvoiceStatus, PaymentStatus
 from billing.parties import IssuerUndecided
 from billing.querysets import InvoiceQuerySet
@@ -155,17 +157,34 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
         pdf = tasks.printed(invoice)
         if pdf is None:
             return HttpResponse(status=202, headers={"Retry-After": "2"})
-        name = invoice.number or f"{invoice.status}-{invoice.uuid}"
-        headers = {"Content-Disposition": f'inline; filename="{name}.pdf"'}
-        if invoice.status != InvoiceStatus.ISSUED:
-            headers["Cache-Control"] = "no-store"
-            return HttpResponse(pdf, content_type="application/pdf", headers=headers)
-        etag = f'"{hashlib.sha256(pdf).hexdigest()}"'
-        response = HttpResponse(
-            pdf, content_type="application/pdf", headers={**headers, "ETag": etag}
-        )
-        matched = get_conditional_response(request._request, etag=etag, response=response)
-        return cast(HttpResponse, matched)
+        name = f"{invoice.number or f'{invoice.status}-{invoice.uuid}'}.pdf"
+        if invoice.status == InvoiceStatus.ISSUED:
+            return _unchanging(request, pdf, "application/pdf", name)
+        headers = {**_named(name), "Cache-Control": "no-store"}
+        return HttpResponse(pdf, content_type="application/pdf", headers=headers)
+
+    @extend_schema(
+        responses={
+            (200, "application/xml"): OpenApiTypes.BINARY,
+            202: OpenApiResponse(
+                description="A worker is making it: ask again after `Retry-After`."
+            ),
+            304: None,
+        }
+    )
+    @action(detail=True)
+    def xml(self, request: Request, uuid: str) -> HttpResponse:
+        """Read the XML that an electronic invoice's PDF carries (EN 16931, Factur-X).
+
+        Always the same bytes, whose SHA-256 is the `ETag`. 409 `no_electronic_invoice`, saying why,
+        for one that is not issued, or whose `has_xml` is false.
+        """
+        invoice = self.get_object()
+        check_has_xml(invoice)
+        pdf = tasks.printed(invoice)
+        if pdf is None:
+            return HttpResponse(status=202, headers={"Retry-After": "2"})
+        return _unchanging(request, xml_in(pdf), "application/xml", f"{invoice.number}.xml")
 
     @extend_schema(request=NoFieldsSerializer)
     @action(detail=True, methods=["post"])
@@ -232,6 +251,19 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
 
     def _written(self, invoice: Invoice) -> dict[str, Any]:
         return invoice_answer(shown(invoice), locale=readers_locale(self.request, invoice))
+
+
+def _named(filename: str) -> dict[str, str]:
+    return {"Content-Disposition": f'inline; filename="{filename}"'}
+
+
+def _unchanging(request: Request, content: bytes, content_type: str, filename: str) -> HttpResponse:
+    """Answer with bytes that stay the same for ever; 304 for who has them."""
+    etag = f'"{hashlib.sha256(content).hexdigest()}"'
+    headers = {**_named(filename), "ETag": etag}
+    response = HttpResponse(content, content_type=content_type, headers=headers)
+    matched = get_conditional_response(request._request, etag=etag, response=response)
+    return cast(HttpResponse, matched)
 
 
 def _later_usage(invoice: Invoice) -> list[dict[str, str]] | None:

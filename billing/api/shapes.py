@@ -275,6 +275,9 @@ class InvoiceSerializer(serializers.Serializer[Any]):
         allow_null=True,
         help_text="`tax_total` in the issuer's currency; null in the same one, and until issued.",
     )
+    has_xml = serializers.BooleanField(
+        help_text="Whether its PDF carries it as XML, too (EN 16931), which `…/xml` answers."
+    )
     seller = PartySerializer(allow_null=True, help_text="null until it is issued.")
     buyer = PartySerializer(allow_null=True, help_text="null until it is issued.")
     run = serializers.UUIDField(allow_null=True, help_text="The billing run that drafted it.")

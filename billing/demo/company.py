@@ -29,6 +29,7 @@ ISSUER: dict[str, Any] = {
     "iban": "DE02120300000000202051",
     "bic": "BYLADEM1001",
     "register_entry": "Amtsgericht Berlin HRB 000000",
+    "electronic_invoices": True,
 }
 
 METRICS: dict[str, dict[str, Any]] = {

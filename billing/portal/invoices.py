@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,8 @@ from django.views.decorators.http import require_safe
 from billing import tasks
 from billing.annexes import told_change
 from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing
+from billing.electronic.carrying import xml_in
+from billing.electronic.demands import has_xml
 from billing.models import Invoice, InvoiceStatus, Purpose
 from billing.models.invoices import NUMBERED
 from billing.portal import words
@@ -80,6 +83,7 @@ def invoice(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
         "since": _since_issue(found, reader),
         "title": f"{view.heading} {view.number}",
         "pdf_url": reverse("portal:pdf", args=(found.uuid,)),
+        "xml_url": reverse("portal:xml", args=(found.uuid,)) if has_xml(found) else "",
     }
     return page(request, "invoice.html", context, visitor=visitor, current="invoices")
 
@@ -92,25 +96,45 @@ def pdf(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
     Whoever waited first sees that it is ready, and from there the download begins.
     """
     found = _issued(visitor, uuid)
+    return _download(request, visitor, found, "pdf", lambda content: content)
+
+
+@require_safe
+@signed_in
+def xml(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
+    """Download the XML that the document of an electronic invoice carries."""
+    found = _issued(visitor, uuid)
+    if not has_xml(found):
+        raise Http404
+    return _download(request, visitor, found, "xml", xml_in)
+
+
+def _download(
+    request: HttpRequest,
+    visitor: Visitor,
+    invoice: Invoice,
+    kind: str,
+    of_pdf: Callable[[bytes], bytes],
+) -> HttpResponse:
     is_queued = not current_app.conf.task_always_eager
-    if is_queued and found.status == InvoiceStatus.ISSUED and not found.documents.all():
+    if is_queued and invoice.status == InvoiceStatus.ISSUED and not invoice.documents.all():
         tasks.nudge_outbox()
-        return _wait(request, visitor, found)
+        return _wait(request, visitor, invoice)
     try:
-        content = tasks.printed(found)
+        content = tasks.printed(invoice)
     except (PdfEngineMissing, DocumentDamaged):
-        return _about_pdf(request, visitor, found, "pdf_none", status=503)
+        return _about_pdf(request, visitor, invoice, "pdf_none", status=503)
     if content is None:
-        return _wait(request, visitor, found)
+        return _wait(request, visitor, invoice)
     if _WAITED in request.GET:  # a download leaves the page that it began on as it was
-        response = _about_pdf(request, visitor, found, "pdf_ready", status=200)
+        response = _about_pdf(request, visitor, invoice, "pdf_ready", status=200)
         response.headers["Refresh"] = f"0; url={request.path}"
         return response
     return HttpResponse(
-        content,
-        content_type="application/pdf",
+        of_pdf(content),
+        content_type=f"application/{kind}",
         headers={
-            "Content-Disposition": f'attachment; filename="{found.number}.pdf"',
+            "Content-Disposition": f'attachment; filename="{invoice.number}.{kind}"',
             "Content-Security-Policy": PDF_POLICY,
         },
     )

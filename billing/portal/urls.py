@@ -38,6 +38,7 @@ urlpatterns = [
     path("invoices/", invoices.invoices, name="invoices"),
     path("invoices/<uuid:uuid>/", invoices.invoice, name="invoice"),
     path("invoices/<uuid:uuid>/pdf/", invoices.pdf, name="pdf"),
+    path("invoices/<uuid:uuid>/xml/", invoices.xml, name="xml"),
     path("statement/", statement.statement, name="statement"),
     path("statement/pdf/", statement.statement_pdf, name="statement_pdf"),
     path("plan/", plan.plan, name="plan"),

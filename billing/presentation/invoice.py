@@ -105,7 +105,10 @@ def present(
         totals=tuple(_totals(invoice, allowances, taxes, names, reader)),
         taxes=tuple(_tax(tax, seller, reader) for tax in taxes),
         tax_sum=_tax_sum(invoice, reader) if len(taxes) > 1 else None,
-        tax_notes=(*_tax_notes(taxes, reader), *_tax_in_books(invoice, reader)),
+        tax_notes=(
+            *(tax_note(tax, reader) for tax in taxes if tax.category != "S"),
+            *tax_in_books(invoice, reader),
+        ),
         account=tuple(account_rows(invoice, reader)),
         questions=tuple(_questions(invoice, seller, reader)),
         legal=paragraphs(seller.get("legal_text")),
@@ -364,7 +367,7 @@ def _tax_sum(invoice: Invoice, reader: Reader) -> TaxView:
     )
 
 
-def _tax_in_books(invoice: Invoice, reader: Reader) -> Iterator[str]:
+def tax_in_books(invoice: Invoice, reader: Reader) -> Iterator[str]:
     """Say what the tax is in the currency of the seller's books, and by which rate."""
     if said := invoice.tax_in_books:
         books = Reader(reader.tag, said["currency"])
@@ -380,14 +383,11 @@ def _tax_in_books(invoice: Invoice, reader: Reader) -> Iterator[str]:
         )
 
 
-def _tax_notes(taxes: Iterable[TaxSubtotal], reader: Reader) -> Iterator[str]:
+def tax_note(tax: TaxSubtotal, reader: Reader) -> str:
     """Say why no tax is charged: in the reader's words, and the reason given if it says more."""
-    for tax in taxes:
-        if tax.category == "S":
-            continue
-        note = reader.say(f"{tax.category}_note")
-        reason = "" if tax.reason in _PLAIN_REASONS else clean(tax.reason)
-        yield f"{note} {reason}".rstrip()
+    note = reader.say(f"{tax.category}_note")
+    reason = "" if tax.reason in _PLAIN_REASONS else clean(tax.reason)
+    return f"{note} {reason}".rstrip()
 
 
 def _questions(invoice: Invoice, seller: Party, reader: Reader) -> Iterator[str]:

@@ -32,6 +32,7 @@ from billing.drafting import (
     late_charges,
     write_drafts,
 )
+from billing.electronic.demands import check_complete
 from billing.exchange import keep_tax_in_books
 from billing.history import earlier_usage, period_key
 from billing.late_usage.finding import Late, find_late, policy, told
@@ -162,6 +163,7 @@ def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor)
     :raises InvoiceNotDraft: if one is issued, void or discarded; then none is issued.
     :raises DraftOutdated: if the tax of one is no longer that of its parties; then none is issued.
     :raises VatIdMissing: if a reverse charge can't name both parties' VAT IDs; then none is issued.
+    :raises ElectronicInvoiceIncomplete: if one can't be written as XML; then none is issued.
     :raises ExchangeRateMissing: if tax can't be told in an issuer's currency; then none is issued.
     """
     invoices = _locked(invoice_ids)
@@ -171,6 +173,7 @@ def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor)
     by_issuer = _by_issuer(invoices)
     issuers = Issuer.objects.in_bulk(by_issuer)
     _check_taxes(invoices, issuers)
+    check_complete(invoices, issuers)
     for issuer_id in sorted(by_issuer):
         _number(issuers[issuer_id], by_issuer[issuer_id], as_of=as_of)
     keep_tax_in_books(invoices, issuers)

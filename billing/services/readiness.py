@@ -61,6 +61,8 @@ class Readiness(NamedTuple):
     """When the last of those may be closed."""
     late: Sequence[LateSum]
     unfinished: Sequence[Issuer]
+    buyers_without_country: int
+    """Payers of these subscriptions whom an electronic invoice can't address, so that none is issued."""
     estimate: CloseEstimate | None
 
 
@@ -83,6 +85,7 @@ def readiness(*, month: date, as_of: datetime, customer_id: int | None) -> Readi
         closable_at=too_early["last"],
         late=late_sums(customer_id=customer_id),
         unfinished=unfinished_issuers(closing),
+        buyers_without_country=buyers_without_country(closing).count(),
         estimate=estimate_of(month=month, customer_id=customer_id),
     )
 
@@ -117,3 +120,18 @@ def unfinished_issuers(closing: SubscriptionQuerySet) -> list[Issuer]:
     unnamed = closing.filter(issuer=None, customer__issuer=None)
     sellers = Issuer.objects.filter(Exists(closing.filter(named)) | Exists(unnamed))
     return [issuer for issuer in sellers.order_by("pk") if issuer.missing]
+
+
+def buyers_without_country(closing: SubscriptionQuerySet) -> QuerySet[Customer]:
+    """Return who pays for these subscriptions to a seller of electronic invoices, and is nowhere.
+
+    Where nobody is named as a customer's seller, it is the only one there is.
+    """
+    named = Q(issuer__electronic_invoices=True)
+    known = Q(issuer=None, customer__issuer__electronic_invoices=True)
+    only = Q(issuer=None, customer__issuer=None) & Exists(
+        Issuer.objects.filter(electronic_invoices=True)
+    )
+    theirs = Q(payer=OuterRef("pk")) | Q(payer=None, customer=OuterRef("pk"))
+    sold = closing.filter(named | known | only).filter(theirs)
+    return Customer.objects.filter(Exists(sold), country="")

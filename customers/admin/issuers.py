@@ -21,6 +21,7 @@ from config.base.admin.theme import display, number_input
 from config.base.audit import Actor
 from customers import services
 from customers.admin.party import PartyForm
+from customers.electronic import seller_faults
 from customers.logos import MOST_BYTES, LogoPicture, LogoRefused, read_logo
 from customers.models import Issuer
 
@@ -53,6 +54,7 @@ class IssuerForm(PartyForm):
             "tax_status": "Tax on your invoices",
             "register_entry": "Register entry",
             "consolidation": "Several subscriptions",
+            "electronic_invoices": "Electronic invoices",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -60,6 +62,15 @@ class IssuerForm(PartyForm):
         rate = self.initial.get("standard_tax_rate")
         if rate is not None:
             self.initial["standard_tax_rate"] = plain(rate)
+
+    def clean(self) -> dict[str, Any] | None:
+        """Say beside each field what electronic invoices lack of it."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if cleaned.get("electronic_invoices"):
+            for (name, *_), _, message in seller_faults(cleaned):
+                if name not in self.errors:
+                    self.add_error(str(name), message)
+        return cleaned
 
     def clean_logo_file(self) -> LogoPicture | None:
         """Read the upload, up to a byte more than is allowed of it.
@@ -104,6 +115,7 @@ class IssuerAdmin(AuditedAdmin[Issuer]):
                     "legal_text",
                     "footer_text",
                     "series",
+                    "electronic_invoices",
                 )
             },
         ),

@@ -17,6 +17,7 @@ from config.base import audit, records
 from config.base.audit import Actor
 from config.base.errors import Fault, Invalid, Refusal
 from config.base.fields import validate_key
+from customers.electronic import seller_faults
 from customers.logos import LogoPicture
 from customers.models import (
     Contact,
@@ -93,10 +94,11 @@ def create_issuer(*, issuer: Issuer, actor: Actor) -> Issuer:
     """Save another legal seller.
 
     :raises ValidationError: for a faulty field, or a name that another issuer has.
-    :raises Invalid: for a VAT ID that can't be one.
+    :raises Invalid: for a VAT ID that can't be one, or electronic invoices without what they name.
     """
     issuer.full_clean()
     _check_vat_id(audit.state(issuer))
+    _check_electronic(audit.state(issuer))
     issuer.save(force_insert=True)
     changes = audit.changes({}, audit.state(issuer))
     audit.record(actor=actor, action="created", subject=issuer, changes=changes)
@@ -107,11 +109,13 @@ def create_issuer(*, issuer: Issuer, actor: Actor) -> Issuer:
 def change_issuer(*, issuer_id: int, fields: Mapping[str, Any], actor: Actor) -> Issuer:
     """Change who sells; invoices issued before keep what they say.
 
-    :raises Invalid: for a VAT ID that can't be one.
+    :raises Invalid: for a VAT ID that can't be one, or electronic invoices without what they name.
     """
     issuer = Issuer.objects.select_for_update().get(pk=issuer_id)
+    after = {**audit.state(issuer), **fields}
     if not fields.keys().isdisjoint(("vat_id", "country")):
-        _check_vat_id({**audit.state(issuer), **fields})
+        _check_vat_id(after)
+    _check_electronic(after)
     records.change(issuer, fields=fields, actor=actor)
     return issuer
 
@@ -271,6 +275,11 @@ def _check(fields: Mapping[str, Any], before: Mapping[str, Any] | None = None) -
 def _check_vat_id(issuer: Mapping[str, Any]) -> None:
     if fault := vat_id_fault(issuer["vat_id"], country=issuer["country"]):
         raise Invalid([Fault(("vat_id",), *fault)])
+
+
+def _check_electronic(issuer: Mapping[str, Any]) -> None:
+    if issuer["electronic_invoices"] and (lacking := list(seller_faults(issuer))):
+        raise Invalid(lacking)
 
 
 def _check_currency(customer: Customer, currency: str) -> None:

@@ -99,6 +99,7 @@ NEEDED = {
     "metering/quarantinedevent/*/dismiss/": "metering.change_quarantinedevent",
     "billing/soldaddon/*/withdraw/": "billing.change_soldaddon",
     "billing/invoice/*/pdf/": "billing.view_invoice",
+    "billing/invoice/*/xml/": "billing.view_invoice",
     "billing/invoice/preview/*/": "customers.view_issuer",
     "billing/invoice/review/": "billing.view_invoice",
     "billing/invoice/decide/": "billing.view_invoice",

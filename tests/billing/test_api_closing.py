@@ -51,6 +51,7 @@ def test_readiness_counts(ada: Subscription, caller: Caller) -> None:
         "parked": 0,
         "late_usage": [],
         "unfinished_issuers": ["Your company"],
+        "buyers_without_country": 0,
         "estimated_at": None,
         "would_be_parked": None,
         "unusual_usage": None,

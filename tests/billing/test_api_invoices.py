@@ -126,6 +126,7 @@ class TestRead:
                 }
             ],
             "tax_in_books": None,
+            "has_xml": False,
             "seller": None,
             "buyer": None,
             "run": str(run.uuid),

@@ -548,7 +548,7 @@ def test_a_lost_document_that_would_differ_is_reported(
     pdf_of(issued)
     [path] = data_dir.rglob("*.pdf")
     path.unlink()
-    monkeypatch.setattr(documents, "render", lambda _: b"another layout")
+    monkeypatch.setattr(documents, "render", lambda *_: b"another layout")
     with pytest.raises(DocumentDamaged):
         pdf_of(loaded(issued))
     assert not path.exists()

@@ -30,6 +30,7 @@ from metering.models import UsageEvent
 from metering.services import adjustments
 from metering.services.behind import Page
 from tests import factories as make
+from tests.billing.machine import ON
 from tests.billing.months import close, use
 from tests.customers import door
 from tests.staff import said
@@ -103,6 +104,13 @@ def issued(subscription: Subscription, *, at: datetime = DECEMBER) -> Invoice:
     with time_machine.travel(at, tick=False):
         close(at)
     return Invoice.objects.filter(customer=subscription.payer or subscription.customer).latest("pk")
+
+
+def electronic(subscription: Subscription) -> Invoice:
+    """Issue what is over as an electronic invoice."""
+    Issuer.objects.update(**ON)
+    Customer.objects.filter(pk=subscription.customer_id).update(country="DE")
+    return issued(subscription)
 
 
 class TestTheFirstPage:
@@ -285,7 +293,7 @@ class TestAnInvoice:
 
     def test_a_draft_is_nobodys_business(self, ada: Client, fernwood: Subscription) -> None:
         [draft] = [one for one in close(FIRST_HOURS) if one.is_open]
-        for name in ("invoice", "pdf"):
+        for name in ("invoice", "pdf", "xml"):
             assert ada.get(reverse(f"portal:{name}", args=(draft.uuid,))).status_code == 404
         assert "Oct" not in said(ada.get("/portal/invoices/"))
 
@@ -678,6 +686,7 @@ OF_A_CUSTOMER: dict[str, Address] = {
     "upcoming": lambda subscription: [subscription.key],
     "invoice": lambda subscription: [issued(subscription).uuid],
     "pdf": lambda subscription: [issued(subscription).uuid],
+    "xml": lambda subscription: [electronic(subscription).uuid],
 }
 MISSING = {
     "metric": ["nothing"],
@@ -685,6 +694,7 @@ MISSING = {
     "upcoming": ["nothing"],
     "invoice": ["00000000-0000-0000-0000-000000000000"],
     "pdf": ["00000000-0000-0000-0000-000000000000"],
+    "xml": ["00000000-0000-0000-0000-000000000000"],
 }
 ANY_TIME = {"from": "2026-11-01", "to": "2026-11-30"}
 PLAIN = {
@@ -745,7 +755,7 @@ def pages(ada: Client, fernwood: Subscription) -> list[Any]:
     """Return every page that is read, and the door's."""
     names = sorted(
         (PLAIN | set(OF_A_CUSTOMER) | PUBLIC)
-        - {"language", "sign_out", "pdf", "terms_pdf", "statement_pdf"}
+        - {"language", "sign_out", "pdf", "xml", "terms_pdf", "statement_pdf"}
     )
     version = fernwood.phases.get().plan_version
     args = {

@@ -149,6 +149,16 @@ RULES: dict[str, Callable[[], Any]] = {
     "issuer_tax_rate_from_0_to_100_percent": lambda: Issuer.objects.create(
         name="We", standard_tax_rate=101
     ),
+    "issuer_of_electronic_invoices_is_complete": lambda: Issuer.objects.create(
+        name="We",
+        legal_name="We",
+        electronic_invoices=True,
+        line1="1 Road",
+        city="Leipzig",
+        country="DE",
+        tax_status="standard",
+        register_entry="HRB 1",  # which identifies only who is out of scope of tax
+    ),
     "issuer_consolidation_is_known": lambda: Issuer.objects.create(name="We", consolidation=""),
     "customer_consolidation_is_known": lambda: make.customer(consolidation="x"),
     "customer_tax_status_is_known": lambda: make.customer(tax_status="x"),

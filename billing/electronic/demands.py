@@ -1,0 +1,133 @@
+"""What an invoice must be able to say before it is issued with an XML; none is made silently invalid."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from billing.models import Invoice, InvoiceStatus, TaxCategory, TaxSubtotal
+from catalog.money import exponent
+from config.base.errors import Refusal
+from customers.electronic import names_country, seller_faults
+from customers.models import Customer, Issuer
+
+
+class NoElectronicInvoice(Refusal):
+    """The invoice has no XML."""
+
+    code = "no_electronic_invoice"
+
+
+MOST_DECIMALS = 2  # of an amount (BR-DEC-01 and those after it)
+
+
+class ElectronicInvoiceIncomplete(Refusal):
+    """EN 16931 demands something that the invoice can't say; it would be invalid as XML."""
+
+    code = "electronic_invoice_incomplete"
+
+
+def too_fine(*currencies: str) -> str:
+    """Say why an invoice in these currencies has no XML; empty if it may have one."""
+    for currency in currencies:
+        if exponent(currency) > MOST_DECIMALS:
+            return (
+                f"{currency} has {exponent(currency)} decimals, and EN 16931 writes amounts with "
+                f"{MOST_DECIMALS} at most: the invoice is a PDF alone."
+            )
+    return ""
+
+
+def has_xml(invoice: Invoice) -> bool:
+    """Say whether an invoice is issued, and carries an XML."""
+    return not why_none(invoice)
+
+
+def why_none(invoice: Invoice) -> str:
+    """Say why an invoice has no XML; empty if it has one."""
+    if invoice.status != InvoiceStatus.ISSUED:
+        state = invoice.get_status_display().lower()
+        return f"The invoice is {state}: only an issued one has an XML."
+    if not invoice.seller.get("electronic_invoices"):
+        return f"{invoice} was issued without an XML: its issuer had not switched them on."
+    books = [invoice.tax_in_books["currency"]] if invoice.tax_in_books else []
+    return too_fine(invoice.currency, *books)
+
+
+def check_has_xml(invoice: Invoice) -> None:
+    """:raises NoElectronicInvoice: if an invoice has no XML, saying why."""
+    if why := why_none(invoice):
+        raise NoElectronicInvoice(why)
+
+
+def lacking(invoices: Sequence[Invoice], issuers: Mapping[int, Issuer]) -> dict[int, str]:
+    """Say, by invoice, what is missing of those to come that will have an XML and can't.
+
+    Their customers are loaded; one query, or none where nobody makes electronic invoices.
+    """
+    made = [
+        invoice
+        for invoice in invoices
+        if issuers[invoice.issuer_id].electronic_invoices and not too_fine(invoice.currency)
+    ]
+    categories: dict[int, set[str]] = defaultdict(set)
+    if made:
+        taxes = TaxSubtotal.objects.filter(invoice__in=made).order_by()
+        for invoice_id, category in taxes.values_list("invoice_id", "category"):
+            categories[invoice_id].add(category)
+    found = {}
+    for invoice in made:
+        wrong = what_lacks(issuers[invoice.issuer_id], invoice.customer, categories[invoice.pk])
+        if wrong:
+            found[invoice.pk] = wrong
+    return found
+
+
+def check_complete(invoices: Sequence[Invoice], issuers: Mapping[int, Issuer]) -> None:
+    """Refuse to issue what would be no valid electronic invoice.
+
+    :raises ElectronicInvoiceIncomplete: with what is missing, and where to enter it.
+    """
+    for sentence in lacking(invoices, issuers).values():
+        raise ElectronicInvoiceIncomplete(sentence)
+
+
+def what_lacks(issuer: Issuer, buyer: Customer, categories: Iterable[str]) -> str:
+    """Say what is missing of an invoice between these, taxed in these categories; empty if nothing."""
+    fields = {name: getattr(issuer, name) for name in _OF_SELLER}
+    for fault in seller_faults(fields):
+        return f"{issuer}: {fault.message}"
+    found = set(categories)
+    if not buyer.country:
+        return (
+            f"The electronic invoice names the country of {buyer} (BR-11): enter it on the "
+            "customer."
+        )
+    if TaxCategory.REVERSE_CHARGE in found and not names_country(buyer.vat_id):
+        return (
+            f"The electronic invoice names the VAT ID of {buyer}, who owes the tax (BR-AE-02): "
+            "enter it on the customer."
+        )
+    if TaxCategory.OUT_OF_SCOPE in found and len(found) > 1:
+        return (
+            "An electronic invoice has nothing out of scope of tax beside what is taxed "
+            "(BR-O-11), as this one has, since it settles what was taxed otherwise: discard the "
+            "draft, or switch electronic invoices off on the issuer for this one."
+        )
+    if found - {TaxCategory.OUT_OF_SCOPE} and not names_country(issuer.vat_id):
+        return (
+            f"The electronic invoice names the VAT ID of {issuer} (BR-S-02): enter it on the "
+            "issuer."
+        )
+    return ""
+
+
+_OF_SELLER = (
+    "legal_name",
+    "line1",
+    "city",
+    "country",
+    "vat_id",
+    "register_entry",
+    "tax_status",
+)
