@@ -1,58 +1,74 @@
-"""Arrays and rows as PostgreSQL keeps them, and the cursor that sends them; for the path of many events.
+"""Values, arrays and rows in binary, as PostgreSQL keeps them; for the path of many events.
 
-There, reading values from texts cost the database as much as storing the rows. A parameter made
-here needs a cast in the statement, such as `%s::uuid[]`, which tells the server what it is.
+There, reading values from texts cost the database as much as storing the rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import chain, repeat
-from struct import pack
+from struct import Struct, pack
 from typing import Any
 
-import psycopg
-from django.db import connection
-from psycopg.adapt import Dumper
-from psycopg.pq import Format
-
-_BYTEA, _BIGINT, _TIMESTAMPTZ, _UUID = 17, 20, 1184, 2950  # the types' numbers in every server
+_BYTEA, _BIGINT, _TEXT, _TIMESTAMPTZ, _UUID, _JSONB = 17, 20, 25, 1184, 2950, 3802
+"""The types' numbers, in every server."""
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # from which the server counts
 _MICROSECOND = timedelta(microseconds=1)
-_BEFORE_ROWS = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_AFTER_ROWS = b"\xff\xff"
 NULL = b"\xff\xff\xff\xff"
+_INTEGER = Struct(">q")
 
 
-class Array:
-    """An array of one dimension without NULLs, in binary."""
-
-    __slots__ = ("binary",)
-
-    def __init__(self, kind: int, count: int, elements: bytes) -> None:
-        self.binary = pack(">iiIii", 1, 0, kind, count, 1) + elements
+def bigint(number: int) -> bytes:
+    return _INTEGER.pack(number)
 
 
-def uuids(keys: Sequence[bytes]) -> Array:
+def read_bigint(binary: bytes) -> int:
+    [number] = _INTEGER.unpack(binary)
+    return int(number)
+
+
+def instant(time: datetime) -> bytes:
+    return _INTEGER.pack(microseconds(time))
+
+
+def read_instant(binary: bytes) -> datetime:
+    return _EPOCH + timedelta(microseconds=read_bigint(binary))
+
+
+def jsonb(text: bytes) -> bytes:
+    """Return JSON that is written in UTF-8."""
+    return b"\x01" + text
+
+
+def uuids(keys: Sequence[bytes]) -> bytes:
     """Return keys of 16 bytes as uuid[]."""
-    return Array(_UUID, len(keys), _of_sixteen(keys))
+    return _array(_UUID, len(keys), _of_sixteen(keys))
 
 
-def hashes(found: Sequence[bytes]) -> Array:
+def hashes(found: Sequence[bytes]) -> bytes:
     """Return texts of 16 bytes as bytea[]."""
-    return Array(_BYTEA, len(found), _of_sixteen(found))
+    return _array(_BYTEA, len(found), _of_sixteen(found))
 
 
-def bigints(numbers: Sequence[int]) -> Array:
-    return Array(_BIGINT, len(numbers), _of_eight(numbers))
+def bigints(numbers: Sequence[int]) -> bytes:
+    return _array(_BIGINT, len(numbers), _of_eight(numbers))
 
 
-def instants(times: Sequence[datetime | None]) -> Array:
+def instants(times: Sequence[datetime | None]) -> bytes:
     """Return instants as timestamptz[], with -infinity for None."""
-    return Array(_TIMESTAMPTZ, len(times), _of_eight(list(map(microseconds, times))))
+    return _array(_TIMESTAMPTZ, len(times), _of_eight(list(map(microseconds, times))))
+
+
+def words(found: Sequence[str]) -> bytes:
+    """Return texts as text[]."""
+    return _array(_TEXT, len(found), b"".join(map(field, (word.encode() for word in found))))
+
+
+def jsonbs(found: Sequence[str]) -> bytes:
+    """Return texts of JSON as jsonb[]."""
+    return _array(_JSONB, len(found), b"".join(field(jsonb(text.encode())) for text in found))
 
 
 @lru_cache(maxsize=20_000)
@@ -68,16 +84,14 @@ def texts(values: Sequence[Any]) -> str | None:
     return f"{{{','.join(['NULL' if value is None else str(value) for value in values])}}}"
 
 
-def copied(table: str, columns: str, rows: Iterable[bytes]) -> None:
-    """Write rows by COPY, in binary: how many fields it has, then each behind its length."""
-    statement = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
-    with server_cursor() as cursor, cursor.copy(statement) as sink:
-        sink.write(b"".join(chain((_BEFORE_ROWS,), rows, (_AFTER_ROWS,))))
+def field(binary: bytes) -> bytes:
+    """Return a value behind its length, as it stands in an array or a row."""
+    return pack(">i", len(binary)) + binary
 
 
-def jsonb(text: bytes) -> bytes:
-    """Return a field of JSON, in UTF-8."""
-    return pack(">ib", len(text) + 1, 1) + text
+def _array(kind: int, count: int, elements: bytes) -> bytes:
+    """Return an array of one dimension without NULLs."""
+    return pack(">iiIii", 1, 0, kind, count, 1) + elements
 
 
 def _of_sixteen(elements: Iterable[bytes]) -> bytes:
@@ -86,22 +100,3 @@ def _of_sixteen(elements: Iterable[bytes]) -> bytes:
 
 def _of_eight(numbers: Sequence[int]) -> bytes:
     return pack(f">{'iq' * len(numbers)}", *chain.from_iterable(zip(repeat(8), numbers)))
-
-
-class _ArrayDumper(Dumper):
-    format = Format.BINARY
-
-    def dump(self, obj: Array) -> bytes:
-        return obj.binary
-
-
-psycopg.adapters.register_dumper(Array, _ArrayDumper)
-
-
-@contextmanager
-def server_cursor() -> Iterator[psycopg.Cursor[Any]]:
-    """Give a cursor on PostgreSQL, in the current transaction, that sends parameters apart."""
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        yield cursor

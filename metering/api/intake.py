@@ -13,9 +13,10 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
+from django.utils import timezone, translation
 from rest_framework.exceptions import APIException, ParseError, UnsupportedMediaType
 
 from config.base.api.authentication import require_scope
@@ -48,6 +49,9 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 def take_in(request: HttpRequest, *, lago_batch: bool = False) -> HttpResponse:
     """Answer a POST of events; see the endpoint's description."""
+    translation.activate(
+        settings.LANGUAGE_CODE
+    )  # refusals would follow the browser's, or the last page's
     try:
         _trust_connection()
         require_scope(request, "events:write")

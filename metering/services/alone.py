@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from django.db import connection
 
@@ -14,12 +13,15 @@ from metering.events import Event
 from metering.pieces import pieces
 from metering.services.checking import Surroundings, Verdict
 from metering.services.memory import Memory, recall
+from metering.statements import Statement
 
-_STATEMENT = (
-    "SELECT metering_take_new_event(%s, %s::uuid, %s::bytea, %s, %s, %s, %s::bigint, %s::bigint, "
-    "%s::timestamptz, %s::timestamptz, %s::jsonb, %s::jsonb, %s::timestamptz, %s::timestamptz, "
-    "%s::bigint[], %s::jsonb[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[])"
+_take_new = Statement(
+    "SELECT metering_take_new_event($1::text, $2::uuid, $3::bytea, $4::text, $5::text, $6::text, "
+    "$7::bigint, $8::bigint, $9::timestamptz, $10::timestamptz, $11::jsonb, $12::jsonb, "
+    "$13::timestamptz, $14::timestamptz, $15::bigint[], $16::jsonb[], $17::numeric[], "
+    "$18::numeric[], $19::numeric[], $20::numeric[])"
 )
+_TAKEN = b"\x01"
 
 
 def take_alone(event: Event, *, received_at: datetime) -> bool:
@@ -52,16 +54,12 @@ def _take(
         if found.events
     ]
     rollups, keys, *amounts = zip(*kept, strict=True) if kept else [()] * 6
-    with wire.server_cursor() as cursor:
-        cursor.execute(
-            _STATEMENT,
-            (
-                memory.stamp, UUID(bytes=event.key), event.payload_hash, event.source, event.id, event.type,
-                customer_id, subscription_id, time, received_at, event.data_json.decode(),
-                None if extensions is None else properties.canonical(extensions),
-                start, end, wire.bigints(rollups), list(keys), *map(wire.texts, amounts),
-            ),
-            prepare=True,
-        )  # fmt: skip
-        [[taken]] = cursor.fetchall()
-    return bool(taken)
+    [[taken]] = _take_new.run(
+        memory.stamp, event.key, event.payload_hash, event.source, event.id, event.type,
+        wire.bigint(customer_id), None if subscription_id is None else wire.bigint(subscription_id),
+        wire.instant(time), wire.instant(received_at), wire.jsonb(event.data_json),
+        None if extensions is None else wire.jsonb(properties.canonical_bytes(extensions)),
+        wire.instant(start), wire.instant(end), wire.bigints(rollups), wire.jsonbs(keys),
+        *map(wire.texts, amounts),
+    )  # fmt: skip
+    return bool(taken == _TAKEN)

@@ -16,14 +16,15 @@ from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
 from metering.services.alone import take_alone
 from metering.services.checking import Surroundings, Verdict
 from metering.services.storage import (
-    TAKEN,
     Counted,
-    claim_keys,
+    Known,
+    Overtaken,
     known_keys,
     lead_to_event,
     replace_payload,
     reserve_ids,
     store_events,
+    store_keys,
 )
 
 RESENT = "Sent again, and counted."
@@ -31,6 +32,9 @@ DISMISSED = (
     "An event with this source, id and content was dismissed, so it is not counted. "
     "Sent with other content, it is tried anew."
 )
+
+_ATTEMPTS = 20
+"""So many times a batch is tried while others store the same events; then it is for its sender to."""
 
 _CHANGED = (
     "payload_hash",
@@ -107,6 +111,19 @@ def ingest(items: Sequence[Event | NotAnEvent], *, received_at: datetime) -> Rep
     only = items[0] if len(items) == 1 else None
     if isinstance(only, Event) and take_alone(only, received_at=received_at):
         return Report(accepted=1)
+    remember = not connection.in_atomic_block
+    attempts = _ATTEMPTS
+    while True:
+        attempts -= 1
+        try:
+            with transaction.atomic():
+                return _take(items, received_at, remember=remember)
+        except Overtaken:  # who was faster has committed, so the next attempt knows more
+            if not attempts:
+                raise
+
+
+def _take(items: Sequence[Event | NotAnEvent], received_at: datetime, *, remember: bool) -> Report:
     report = Report()
     first: dict[bytes, _Arrival] = {}
     repeated: list[_Arrival] = []
@@ -121,14 +138,12 @@ def ingest(items: Sequence[Event | NotAnEvent], *, received_at: datetime) -> Rep
         if first.setdefault(item.key, arrival) is not arrival:
             repeated.append(arrival)
     if first:
-        alone = not connection.in_atomic_block
-        with transaction.atomic():
-            _take(first, repeated, report, received_at, remember=alone)
+        _take_events(first, repeated, report, received_at, remember=remember)
     report.problems.sort(key=lambda problem: problem.index)
     return report
 
 
-def _take(
+def _take_events(
     first: dict[bytes, _Arrival],
     repeated: list[_Arrival],
     report: Report,
@@ -136,28 +151,17 @@ def _take(
     *,
     remember: bool,
 ) -> None:
-    arrivals = list(first.values())
     surroundings = Surroundings(
-        [arrival.event for arrival in arrivals + repeated], remember=remember
+        [arrival.event for arrival in [*first.values(), *repeated]], remember=remember
     )
-    verdicts = surroundings.check_all(arrivals, at)
-    claims = claim_keys(
-        [arrival.event.key for arrival in arrivals],
-        [arrival.event.payload_hash for arrival in arrivals],
-        [
-            None if verdict.code else arrival.time
-            for arrival, verdict in zip(arrivals, verdicts, strict=True)
-        ],
-    )
-    fresh, again = [], []
-    for arrival, verdict, claim in zip(arrivals, verdicts, claims, strict=True):
-        if claim == TAKEN:
-            again.append(arrival)
-        else:
-            fresh.append((arrival, verdict, claim))
-    again += repeated
+    known = known_keys(first)
+    fresh = [arrival for key, arrival in first.items() if key not in known]
+    again = [first[key] for key in known]
     _take_fresh(fresh, surroundings, report, at)
-    again = _without_duplicates(again, report)
+    if repeated:
+        again += repeated
+        known |= known_keys({arrival.event.key for arrival in repeated})
+    again = _without_duplicates(again, known, report)
     if again:
         held = _held({arrival.event.key for arrival in again})
         retried, repeats = _split(again, held, report)
@@ -166,28 +170,34 @@ def _take(
 
 
 def _take_fresh(
-    arrivals: Iterable[tuple[_Arrival, Verdict, int | None]],
-    surroundings: Surroundings,
-    report: Report,
-    at: datetime,
+    arrivals: Sequence[_Arrival], surroundings: Surroundings, report: Report, at: datetime
 ) -> None:
     """Store what can be counted, and put the rest in quarantine."""
+    verdicts = surroundings.check_all(arrivals, at)
+    ids = store_keys(
+        [arrival.event.key for arrival in arrivals],
+        [arrival.event.payload_hash for arrival in arrivals],
+        [
+            None if verdict.code else arrival.time
+            for arrival, verdict in zip(arrivals, verdicts, strict=True)
+        ],
+    )
     counted, refused = [], []
-    for arrival, verdict, stored_as in arrivals:
-        if stored_as is None:
+    for arrival, verdict, id_ in zip(arrivals, verdicts, ids, strict=True):
+        if id_ is None:
             refused.append(_quarantined(arrival.event, verdict.code, verdict.detail, at))
             _quarantine_noted(report, arrival, verdict)
         else:
-            holder, subscription_id, _, _ = verdict
-            counted.append(Counted(stored_as, arrival.event, holder, subscription_id, arrival.time))
+            counted.append(_counted(id_, arrival.event, verdict, arrival.time))
     store_events(counted, received_at=at, memory=surroundings.memory)
     report.accepted += len(counted)
     QuarantinedEvent.objects.bulk_create(refused, batch_size=1000)
 
 
-def _without_duplicates(arrivals: list[_Arrival], report: Report) -> list[_Arrival]:
+def _without_duplicates(
+    arrivals: list[_Arrival], known: dict[bytes, Known], report: Report
+) -> list[_Arrival]:
     """Leave out what came again as it was counted, which is nearly all that comes again."""
-    known = known_keys({arrival.event.key for arrival in arrivals})
     rest = []
     for arrival in arrivals:
         first = known[arrival.event.key]

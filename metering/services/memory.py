@@ -19,6 +19,7 @@ from customers.models import Subscription
 from metering import properties, wire
 from metering.definitions import Definition, definition_from
 from metering.models import ArchivedMonth, Rollup
+from metering.statements import Statement
 
 REMEMBERED_AT_MOST = 100_000  # keys of each kind; about 15 MB
 
@@ -76,19 +77,23 @@ class Memory:
         return known
 
 
+_HOLDERS = (
+    "SELECT c.key, c.id, c.time_zone, (SELECT COUNT(*) FROM customers_subscription s "
+    "WHERE s.customer_id = c.id) > 1 FROM customers_customer c WHERE c.key "
+)
+_ask_for_holders = Statement(f"{_HOLDERS} = ANY($1::text[])")
+
+
 def _holders(keys: Collection[str]) -> dict[str, Holder]:
     """Ask for customers by key; past the ORM, which takes longer for it than a call for its event."""
-    query = (
-        "SELECT c.key, c.id, c.time_zone, (SELECT COUNT(*) FROM customers_subscription s "
-        "WHERE s.customer_id = c.id) > 1 FROM customers_customer c WHERE c.key "
-    )
     if connection.vendor == "postgresql":
-        with wire.server_cursor() as cursor:
-            cursor.execute(f"{query} = ANY(%s::text[])", (list(keys),), prepare=True)
-            return {key: Holder(*held) for key, *held in cursor.fetchall()}
+        return {
+            key.decode(): Holder(wire.read_bigint(pk), zone.decode(), several == b"\x01")
+            for key, pk, zone, several in _ask_for_holders.run(wire.words(list(keys)))
+        }
     with connection.cursor() as cursor:
         listed = properties.canonical(list(keys))
-        cursor.execute(f"{query} IN (SELECT value FROM json_each(%s))", (listed,))
+        cursor.execute(f"{_HOLDERS} IN (SELECT value FROM json_each(%s))", (listed,))
         return {
             key: Holder(pk, zone, bool(several)) for key, pk, zone, several in cursor.fetchall()
         }
@@ -115,16 +120,13 @@ def current_stamp() -> str | None:
     deletes a customer can wait for the events on their way, and whoever changed a metric can wait
     until all that may have read the former stamp have ended.
     """
+    if connection.vendor == "postgresql":
+        [[stamp]] = _ask_for_stamp.run()
+        return stamp.decode() if stamp else None
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(
-                "LOCK TABLE metering_eventkey IN ROW EXCLUSIVE MODE; "
-                "SELECT pg_current_xact_id(); "
-                "SELECT stamp FROM metering_cataloguestamp"
-            )
-            while cursor.nextset():
-                pass
-        else:
-            cursor.execute("SELECT stamp FROM metering_cataloguestamp")
+        cursor.execute("SELECT stamp FROM metering_cataloguestamp")
         row = cursor.fetchone()
     return row[0] if row else None
+
+
+_ask_for_stamp = Statement("SELECT metering_current_stamp()")

@@ -13,7 +13,8 @@ from struct import Struct
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection
+from django.db import IntegrityError, OperationalError, connection
+from psycopg.errors import UniqueViolation
 
 from metering import properties, wire
 from metering.days import Day, local_day
@@ -23,11 +24,10 @@ from metering.pieces import Occurrence
 from metering.querysets import read_instant, sqlite_instant
 from metering.services.memory import Holder, Memory
 from metering.services.rollups import append_pieces
+from metering.statements import Statement, copy_in
 
 IDS_PER_BLOCK = 10_000
 """How many ids one value of the sequence stands for, on PostgreSQL; so many a batch may have."""
-
-ROWS_WORTH_A_COPY = 20
 
 _COLUMNS = (
     "id, key, source, event_id, type, customer_id, subscription_id, time, received_at, data, "
@@ -52,78 +52,8 @@ class Known(NamedTuple):
     time: datetime | None
 
 
-TAKEN = -1
-"""What a key gets for an id that somebody has claimed before."""
-
-
-def claim_keys(
-    keys: Sequence[bytes], hashes: Sequence[bytes], times: Sequence[datetime | None]
-) -> list[int | None]:
-    """Store the keys that are new, all different, and return the id reserved for each one's event (R7).
-
-    In the order of `keys`, which is that of the ids too: TAKEN for a key that was not new, None for
-    a new one without a time, whose event is not to be stored yet. Of two transactions that claim
-    the same key, the second waits for the first. Keys are taken in sorted order, so that no two
-    wait for each other.
-    """
-    assert len(keys) <= IDS_PER_BLOCK
-    if connection.vendor == "postgresql":
-        return _claim_on_postgresql(keys, hashes, times)
-    return _claim(keys, hashes, times)
-
-
-def _claim_on_postgresql(
-    keys: Sequence[bytes], hashes: Sequence[bytes], times: Sequence[datetime | None]
-) -> list[int | None]:
-    claimed: list[int | None] = [TAKEN] * len(keys)
-    with wire.server_cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO metering_eventkey (key, payload_hash, time, stored_as) "
-            "SELECT key, hash, NULLIF(time, '-infinity'), "
-            "CASE WHEN time > '-infinity' THEN block.first + place - 1 END "
-            "FROM (SELECT nextval('metering_usageevent_id_seq') AS first) block, "
-            "unnest(%s::uuid[], %s::bytea[], %s::timestamptz[]) WITH ORDINALITY "
-            "AS claim (key, hash, time, place) ORDER BY key "
-            "ON CONFLICT DO NOTHING "
-            "RETURNING stored_as, CASE WHEN stored_as IS NULL THEN key END",
-            (wire.uuids(keys), wire.hashes(hashes), wire.instants(times)),
-            prepare=True,
-        )
-        waiting = []
-        for stored_as, key in cursor.fetchall():
-            if stored_as is None:
-                waiting.append(key.bytes)
-            else:
-                claimed[(stored_as - 1) % IDS_PER_BLOCK] = (
-                    stored_as  # a block begins after a full one
-                )
-    if waiting:
-        places = {key: place for place, key in enumerate(keys)}
-        for key in waiting:
-            claimed[places[key]] = None
-    return claimed
-
-
-def _claim(
-    keys: Sequence[bytes], hashes: Sequence[bytes], times: Sequence[datetime | None]
-) -> list[int | None]:
-    known = known_keys(keys)  # one writer at a time: nobody comes between
-    first = reserve_ids(1)[0]
-    claimed = [
-        TAKEN if key in known else None if time is None else first + n
-        for n, (key, time) in enumerate(zip(keys, times, strict=True))
-    ]
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO metering_eventkey (key, payload_hash, time, stored_as) "
-            "VALUES (%s, %s, %s, %s)",
-            [
-                (key.hex(), hash_, time and sqlite_instant(time), stored_as)
-                for key, hash_, time, stored_as in zip(keys, hashes, times, claimed, strict=True)
-                if stored_as != TAKEN
-            ],
-        )
-    return claimed
+class Overtaken(OperationalError):
+    """Somebody else has stored one of the keys since they were asked for: ask again."""
 
 
 def known_keys(keys: Iterable[bytes]) -> dict[bytes, Known]:
@@ -131,20 +61,79 @@ def known_keys(keys: Iterable[bytes]) -> dict[bytes, Known]:
     wanted = list(keys)
     if not wanted:
         return {}
-    columns = "SELECT key, payload_hash, time FROM metering_eventkey WHERE key"
     if connection.vendor == "postgresql":
-        with wire.server_cursor() as cursor:
-            cursor.execute(f"{columns} = ANY(%s::uuid[])", (wire.uuids(wanted),), prepare=True)
-            return {key.bytes: Known(hash_, time) for key, hash_, time in cursor.fetchall()}
+        return {
+            key: Known(hash_, None if time is None else wire.read_instant(time))
+            for key, hash_, time in _ask_for_keys.run(wire.uuids(wanted))
+        }
     with connection.cursor() as cursor:
         cursor.execute(
-            f"{columns} IN (SELECT value FROM json_each(%s))",
+            "SELECT key, payload_hash, time FROM metering_eventkey "
+            "WHERE key IN (SELECT value FROM json_each(%s))",
             (properties.canonical([key.hex() for key in wanted]),),
         )
         return {
             bytes.fromhex(key): Known(bytes(hash_), read_instant(time))
             for key, hash_, time in cursor.fetchall()
         }
+
+
+_ask_for_keys = Statement("SELECT key, payload_hash, time FROM metering_known_keys($1::uuid[])")
+
+
+def store_keys(
+    keys: Sequence[bytes], hashes: Sequence[bytes], times: Sequence[datetime | None]
+) -> list[int | None]:
+    """Store keys that are new, all different, and return the id reserved for each one's event (R7).
+
+    In the order of `keys`, which is that of the ids too: None for a key without a time, whose event
+    is not to be stored yet. Of two transactions that store the same key, the second waits for the
+    first. Keys are stored in sorted order, so that no two wait for each other.
+
+    :raises Overtaken: if one of them is not new any more; nothing else can be done in the
+        transaction then.
+    """
+    assert len(keys) <= IDS_PER_BLOCK
+    if not keys:
+        return []
+    if connection.vendor == "postgresql":
+        first = _store_keys_on_postgresql(keys, hashes, times)
+        return [None if time is None else first + n for n, time in enumerate(times)]
+    first = reserve_ids(1)[0]  # one writer at a time: nobody comes between
+    ids = [None if time is None else first + n for n, time in enumerate(times)]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO metering_eventkey (key, payload_hash, time, stored_as) "
+            "VALUES (%s, %s, %s, %s)",
+            [
+                (key.hex(), hash_, time and sqlite_instant(time), id_)
+                for key, hash_, time, id_ in zip(keys, hashes, times, ids, strict=True)
+            ],
+        )
+    return ids
+
+
+def _store_keys_on_postgresql(
+    keys: Sequence[bytes], hashes: Sequence[bytes], times: Sequence[datetime | None]
+) -> int:
+    try:
+        [[first]] = _insert_keys.run(wire.uuids(keys), wire.hashes(hashes), wire.instants(times))
+    except IntegrityError as refused:
+        if isinstance(refused.__cause__, UniqueViolation):
+            raise Overtaken("Others are storing the same events.") from refused
+        raise
+    return wire.read_bigint(first)
+
+
+# Whether a key is new was asked before. To leave that to ON CONFLICT takes twice as long per key.
+_insert_keys = Statement(
+    "WITH block AS (SELECT nextval('metering_usageevent_id_seq') AS first), stored AS ("
+    "INSERT INTO metering_eventkey (key, payload_hash, time, stored_as) "
+    "SELECT key, hash, NULLIF(time, '-infinity'), "
+    "CASE WHEN time > '-infinity' THEN first + place - 1 END "
+    "FROM block, unnest($1::uuid[], $2::bytea[], $3::timestamptz[]) WITH ORDINALITY "
+    "AS claim (key, hash, time, place) ORDER BY key) SELECT first FROM block"
+)
 
 
 def reserve_ids(count: int) -> range:
@@ -172,7 +161,7 @@ def store_events(rows: Sequence[Counted], *, received_at: datetime, memory: Memo
     if not rows:
         return
     if connection.vendor == "postgresql":
-        _store_on_postgresql(rows, received_at)
+        copy_rows(rows, received_at=received_at)
     else:
         _store(rows, received_at)
     days: dict[str, dict[datetime, Day]] = defaultdict(dict)
@@ -186,27 +175,14 @@ def store_events(rows: Sequence[Counted], *, received_at: datetime, memory: Memo
     append_pieces(occurrences, rollups=memory.rollups, received_at=received_at)
 
 
-def _store_on_postgresql(rows: Sequence[Counted], received_at: datetime) -> None:
-    if len(rows) >= ROWS_WORTH_A_COPY:
-        copy_rows(rows, received_at=received_at)
-        return
-    marks = ", ".join([f"({', '.join(['%s'] * 11)})"] * len(rows))
-    with wire.server_cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO metering_usageevent ({_COLUMNS}) VALUES {marks}",
-            [value for row in rows for value in _row(row, received_at)],
-            prepare=len(rows) == 1,
-        )
-
-
 def copy_rows(rows: Sequence[Counted], *, received_at: datetime) -> None:
     """Write the rows of events on PostgreSQL, and nothing else; `store_events` is for events."""
-    wire.copied("metering_usageevent", _COLUMNS, _copied(rows, wire.microseconds(received_at)))
+    copy_in("metering_usageevent", _COLUMNS, _copied(rows, wire.microseconds(received_at)))
 
 
 def copy_keys(rows: Iterable[Counted]) -> None:
     """Write the keys of events on PostgreSQL, all of them new."""
-    wire.copied(
+    copy_in(
         "metering_eventkey",
         "key, payload_hash, stored_as, time",
         (
@@ -239,7 +215,7 @@ def _copied(rows: Iterable[Counted], arrived: int) -> Iterator[bytes]:
         yield (
             wire.NULL
             if event.extensions is None
-            else wire.jsonb(properties.canonical_bytes(event.extensions))
+            else wire.field(wire.jsonb(properties.canonical_bytes(event.extensions)))
         )
 
 
@@ -275,15 +251,15 @@ def lead_to_event(rows: Sequence[Counted]) -> None:
     if not rows:
         return
     if connection.vendor == "postgresql":
-        with wire.server_cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE metering_eventkey k SET stored_as = e.id, time = e.time "
                 "FROM unnest(%s::uuid[], %s::bigint[], %s::timestamptz[]) e (key, id, time) "
                 "WHERE k.key = e.key",
                 (
-                    wire.uuids([row.event.key for row in rows]),
-                    wire.bigints([row.id for row in rows]),
-                    wire.instants([row.time for row in rows]),
+                    [UUID(bytes=row.event.key) for row in rows],
+                    [row.id for row in rows],
+                    [row.time for row in rows],
                 ),
             )
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import psycopg
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
@@ -13,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from metering.api import intake
 from metering.models import EventKey, QuarantinedEvent, UsageEvent, UsagePiece
 from metering.services import alone, memory
+from metering.statements import Statement
 from tests import factories as make
 from tests.metering.usage import NOW, body, build, event, send
 
@@ -92,14 +92,14 @@ def test_alone_or_in_a_batch_is_the_same(
 
 def test_one_round_trip() -> None:
     asked = []
-    execute = psycopg.Cursor.execute
+    run = Statement.run
 
-    def counted(cursor: Any, query: Any, *rest: Any, **options: Any) -> Any:
-        asked.append(query)
-        return execute(cursor, query, *rest, **options)
+    def counted(statement: Statement, *values: Any) -> Any:
+        asked.append(statement)
+        return run(statement, *values)
 
     with pytest.MonkeyPatch.context() as patch, CaptureQueriesContext(connection) as others:
-        patch.setattr(psycopg.Cursor, "execute", counted)
+        patch.setattr(Statement, "run", counted)
         assert send(body(data={"calls": 1, "model": "l"})).accepted == 1
     assert (len(asked), len(others)) == (1, 0)
 

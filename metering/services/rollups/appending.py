@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from django.db import connection
@@ -13,6 +14,7 @@ from metering import wire
 from metering.definitions import Definition
 from metering.pieces import NO_KEY, Occurrence, Pieces, pieces
 from metering.querysets import sqlite_instant
+from metering.statements import Statement, Value
 
 WORTH_A_BATCH = 20
 """From so many pieces on, PostgreSQL keeps them in one row; see `PieceBatch`."""
@@ -36,37 +38,34 @@ def append_pieces(
     before.
     """
     few: list[tuple[Any, ...]] = []
-    many: list[tuple[Any, ...]] = []
+    many: list[Value] = []
     for type_, occurrences in events.items():
         counting = rollups.get(type_, ())
         arrays: _Arrays = {}
         found = pieces([definition for _, definition in counting], occurrences)
         for (rollup_id, _), columns in zip(counting, found, strict=True):
             if connection.vendor == "postgresql" and len(columns.events) >= WORTH_A_BATCH:
-                many.append((rollup_id, received_at, *_as_arrays(columns, arrays)))
+                many += (wire.bigint(rollup_id), wire.instant(received_at))
+                many += _as_arrays(columns, arrays)
             else:
                 few += ((rollup_id, *piece) for piece in zip(*columns, strict=True))
     if few:
         _insert(few, received_at)
     if many:
-        _insert_batches(many)
+        _insert_batches(len(many) // _PER_BATCH).run(*many)
 
 
-_Arrays = dict[int, tuple[Sequence[Any], Any]]
+_Arrays = dict[int, tuple[Sequence[Any], Value]]
 """Columns and their arrays, by the identity of the column, which several rollups may share."""
 
 
 def _insert(rows: Sequence[tuple[Any, ...]], received_at: datetime) -> None:
-    marks = f"({', '.join(['%s'] * 16)})"
     if connection.vendor == "postgresql":
-        with wire.server_cursor() as cursor:
-            cursor.execute(
-                f"INSERT INTO metering_usagepiece ({_COLUMNS}) "
-                f"VALUES {', '.join([marks] * len(rows))}",
-                [value for row in rows for value in (*row, received_at, False)],
-                prepare=len(rows) == 1,
-            )
+        rollup_ids, *columns = zip(*rows, strict=True)
+        arrays = _as_arrays(Pieces(*columns), {})
+        _insert_few.run(wire.instant(received_at), wire.bigints(rollup_ids), *arrays)
         return
+    marks = f"({', '.join(['%s'] * 16)})"
     arrived = sqlite_instant(received_at)
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -75,7 +74,7 @@ def _insert(rows: Sequence[tuple[Any, ...]], received_at: datetime) -> None:
         )
 
 
-def _as_arrays(found: Pieces, arrays: _Arrays) -> list[Any]:
+def _as_arrays(found: Pieces, arrays: _Arrays) -> list[Value]:
     values = []
     for column, made in zip(found, _MADE, strict=True):
         known = arrays.get(id(column))
@@ -85,27 +84,41 @@ def _as_arrays(found: Pieces, arrays: _Arrays) -> list[Any]:
     return values
 
 
-def _insert_batches(rows: Sequence[tuple[Any, ...]]) -> None:
-    marks = (
-        "(%s, %s, %s::bigint[], %s::bigint[], %s::jsonb[], %s::timestamptz[], %s::timestamptz[], "
-        "%s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], "
-        "%s::timestamptz[], %s::timestamptz[], %s::bigint[])"
+@lru_cache
+def _insert_batches(count: int) -> Statement:
+    """Return the statement that inserts so many rows, of _PER_BATCH parameters each."""
+    rows = (
+        ", ".join(f"${row * _PER_BATCH + n}::{type_}" for n, type_ in enumerate(_BATCH, 1))
+        for row in range(count)
     )
-    with wire.server_cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO metering_piecebatch (rollup_id, last_received_at, customer_ids, "
-            "subscription_ids, keys, starts, ends, events, totals, highests, areas, last_values, "
-            f"first_times, last_times, last_ids) VALUES {', '.join([marks] * len(rows))}",
-            [value for row in rows for value in row],
-            prepare=True,
-        )
+    return Statement(
+        "INSERT INTO metering_piecebatch (rollup_id, last_received_at, customer_ids, "
+        "subscription_ids, keys, starts, ends, events, totals, highests, areas, last_values, "
+        f"first_times, last_times, last_ids) VALUES ({'), ('.join(rows)})"
+    )
 
 
-def _keys(column: Sequence[str]) -> list[str] | None:
-    return None if column.count(NO_KEY) == len(column) else list(column)
+_ARRAYS = (
+    *("bigint[]", "bigint[]", "jsonb[]", "timestamptz[]", "timestamptz[]", "bigint[]"),
+    *("numeric[]", "numeric[]", "numeric[]", "numeric[]"),
+    *("timestamptz[]", "timestamptz[]", "bigint[]"),
+)
+_BATCH = ("bigint", "timestamptz", *_ARRAYS)
+_PER_BATCH = len(_BATCH)
+_insert_few = Statement(
+    f"INSERT INTO metering_usagepiece ({_COLUMNS}) SELECT rollup_id, customer_id, "
+    f"subscription_id, COALESCE(key, '{NO_KEY}'), starts_at, ends_at, events, total, highest, "
+    "area, last_value, first_time, last_time, last_id, $1::timestamptz, FALSE FROM unnest("
+    f"$2::bigint[], {', '.join(f'${n}::{type_}' for n, type_ in enumerate(_ARRAYS, 3))}) AS piece "
+    f"({_COLUMNS.removesuffix(', last_received_at, is_folded')})"
+)
 
 
-_MADE: Sequence[Callable[[Sequence[Any]], Any]] = (
+def _keys(column: Sequence[str]) -> bytes | None:
+    return None if column.count(NO_KEY) == len(column) else wire.jsonbs(column)
+
+
+_MADE: Sequence[Callable[[Sequence[Any]], Value]] = (
     *(wire.bigints, wire.texts, _keys, wire.instants, wire.instants, wire.bigints),
     *(wire.texts, wire.texts, wire.texts, wire.texts),
     *(wire.instants, wire.instants, wire.bigints),
