@@ -202,4 +202,4 @@ def _amount(bucket: Bucket) -> dict[str, Any]:
 
 
 def _told(quantity: Fraction) -> str:
-    return plain(round_half_up(quantity, QUANTITY_PLACES))
+    return plain(round_half_up(quantity, QUANTITY_PLACES)) if quantity else "0"

@@ -29,6 +29,7 @@ from metering.services.nominal import Stretch, nominal_periods
 
 MOST_BUCKETS = 1000
 MOST_GROUPED = 10_000
+_ZERO = Fraction(0)
 
 
 class TooManyBuckets(Refusal):
@@ -224,13 +225,15 @@ def _series(
 
 
 def _bucket(metric: ValueMetric, cut: _Cut, measured: Mapping[Span, Measured]) -> Bucket:
-    quantity, held, events = Fraction(0), Fraction(0), 0
+    quantity, held, events = _ZERO, _ZERO, 0
     for span, sign, nominal in cut.shares:
         found = measured[span]
+        if found is NOTHING:
+            continue  # most hours of most customers
         quantity += sign * in_units(metric, found.quantity, nominal=nominal)
         held += sign * Fraction(found.quantity)
         events += sign * found.events
     level = None
     if metric.time_unit == TimeUnit.PERIOD:
-        level = in_units(metric, held, nominal=cut.elapsed) if cut.elapsed else Fraction(0)
+        level = in_units(metric, held, nominal=cut.elapsed) if cut.elapsed else _ZERO
     return Bucket(cut.start, cut.end, quantity, events, level)
