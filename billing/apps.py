@@ -55,7 +55,7 @@ class BillingConfig(AppConfig):
         NEEDS.append(overview.billing_needs)
         COMING.append(overview.billing_coming)
         PANELS.append(overview.billed_panels)
-        WAITING["billing.invoice"] = overview.invoices_waiting
+        WAITING["billing.invoice.review"] = overview.drafts_to_review
         WAITING["billing.lateusage"] = overview.late_usage_held
         WAITING["billing.billingperiod"] = overview.periods_parked
         WAITING["billing.billingperiod.due"] = overview.periods_due

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, F, Max, Q, QuerySet, Sum, Window
+from django.db.models import Count, F, Max, QuerySet, Sum, Window
 from django.db.models.functions import RowNumber
 from django.urls import reverse
 from django.utils import timezone
@@ -26,6 +26,7 @@ from billing.models import (
     PeriodStatus,
     RunStatus,
 )
+from billing.services import reviewing
 from billing.services.issuing import RENDER
 from config.base.admin.audited import Panel
 from config.base.dashboard import Coming, Need, Step, Viewer, said, waiting
@@ -251,10 +252,9 @@ def _top_customers(month: date) -> Panel:
     )
 
 
-def invoices_waiting() -> int:
-    """Count the drafts that only a person issues, and those held for review."""
-    by_hand = Q(status=InvoiceStatus.DRAFT, auto_issue_at=None)
-    return waiting(Invoice.objects.filter(by_hand | Q(status=InvoiceStatus.REVIEW)))
+def drafts_to_review() -> int:
+    """Count the drafts that need eyes, as the page that reviews them does."""
+    return waiting(reviewing.with_reason(reviewing.open_drafts(), ""))
 
 
 def periods_parked() -> int:

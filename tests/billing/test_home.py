@@ -271,7 +271,7 @@ def test_the_sidebar_counts_what_waits() -> None:
     quarantined()
     client = sam()
     words = said(client.get(HOME))
-    assert "receipt_long Invoices , 2 waiting" in words
+    assert "rule Review drafts , 2 waiting" in words
     assert "report Quarantine , 2 waiting" in words
     assert "Close periods" not in words  # Sam only reads
     listed = client.get(page("billing_invoice", "changelist")).content.decode()
