@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -10,6 +11,9 @@ from typing import Any
 from django.db import connection
 
 from config.base.errors import KeyTaken, Refusal
+
+ROUNDS = int(os.environ.get("DEEP_ROUNDS") or 4)
+"""How often chance may decide who comes first."""
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as D
+from functools import partial
 from random import Random
 from threading import Event, Thread
 from typing import Any
@@ -25,7 +26,7 @@ from metering.events import event_key
 from metering.services import void_events
 from tests import factories as make
 from tests.billing.months import close, contradictions, use
-from tests.billing.side_by_side import at_once
+from tests.billing.side_by_side import ROUNDS, at_once
 
 pytestmark = [
     pytest.mark.postgresql,
@@ -53,15 +54,21 @@ def plan() -> PlanVersion:
 
 @pytest.fixture
 def ada(plan: PlanVersion) -> Subscription:
+    return opened(plan, "ada")
+
+
+def opened(plan: PlanVersion, key: str) -> Subscription:
     """From November, its first fee billed, with 5 calls."""
-    one = make.subscription(make.customer("ada"), plan, key="ada", starts_on=NOV)
+    one = make.subscription(make.customer(key), plan, key=key, starts_on=NOV)
     close(OPENED)
-    use(one, USED, id="on-time", calls=5)
+    use(one, USED, id=f"{key}-on-time", calls=5)
     return one
 
 
-def charged(what: str) -> list[D]:
+def charged(what: str, one: Subscription | None = None) -> list[D]:
     found = InvoiceLine.objects.filter(kind=what).order_by("pk")
+    if one:
+        found = found.filter(subscription=one)
     return list(found.values_list("net", flat=True))
 
 
@@ -115,16 +122,41 @@ def test_what_is_not_committed_when_the_period_closes_is_late_not_lost(ada: Subs
     assert charged("late") == [D(3)]
 
 
-@pytest.mark.parametrize("attempt", range(5))
-def test_a_void_during_the_close_is_billed_or_taken_back(ada: Subscription, attempt: int) -> None:
-    key = UUID(bytes=event_key("test", "on-time"))
-    at_once(closer(ada), lambda: void_events(keys=[key], reason="A test.", at=OVER, actor=SYSTEM))
+def test_usage_that_arrives_during_the_close_is_on_time_or_late_never_lost(
+    plan: PlanVersion,
+) -> None:
+    for attempt in range(ROUNDS):
+        one = opened(plan, f"used{attempt}")
+        arrives = [
+            partial(use, one, USED, id=f"{one.key}-{n}", received_at=OVER, calls=3)
+            for n in range(2)
+        ]
+        at_once(*arrives, closer(one))
+        settled(one)
+        assert sum(charged("usage", one) + charged("late", one)) == 11, one
+    assert contradictions(datetime(2027, 2, 1, 3, tzinfo=UTC)) == []
+
+
+def test_a_void_during_the_close_is_billed_or_taken_back(plan: PlanVersion) -> None:
+    for attempt in range(ROUNDS):
+        one = opened(plan, f"void{attempt}")
+        at_once(closer(one), partial(voided, f"{one.key}-on-time"))
+        settled(one)
+        assert sum(charged("usage", one) + charged("late", one)) == 0, one
+    assert contradictions(datetime(2027, 2, 1, 3, tzinfo=UTC)) == []
+
+
+def voided(event: str) -> None:
+    keys = [UUID(bytes=event_key("test", event))]
+    void_events(keys=keys, reason="A test.", at=OVER, actor=SYSTEM)
+
+
+def settled(one: Subscription) -> None:
+    """Issue what was drafted, and what the next two closes find late."""
     issue_all(OVER)
     for month in (1, 2):
-        closer(ada, as_of=datetime(2027, month, 1, 2, tzinfo=UTC))()
+        closer(one, as_of=datetime(2027, month, 1, 2, tzinfo=UTC))()
         issue_all(datetime(2027, month, 1, 3, tzinfo=UTC))
-    assert sum(charged("usage") + charged("late")) == 0
-    assert contradictions(datetime(2027, 2, 1, 3, tzinfo=UTC)) == []
 
 
 def test_late_usage_is_carried_once_whoever_finds_it(ada: Subscription) -> None:

@@ -19,7 +19,7 @@ from config.base.invariants import audit
 from customers.models import Subscription
 from tests import factories as make
 from tests.billing.months import close, use
-from tests.billing.side_by_side import at_once
+from tests.billing.side_by_side import ROUNDS, at_once
 from tests.billing.test_changing_plan import at, issue, priced
 
 pytestmark = [
@@ -78,7 +78,7 @@ def test_a_change_beside_a_close_is_as_if_one_came_after_the_other(
             act()
         close(END)
         serial.append(billed(one))
-    for attempt in range(4):
+    for attempt in range(ROUNDS):
         one, large = begun(f"race{attempt}")
         answers = at_once(*acts(one, large, day, bill_now)[:: 1 if attempt % 2 else -1])
         assert not any(isinstance(answer, Exception) for answer in answers)
