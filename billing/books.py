@@ -231,16 +231,19 @@ def _periods_not_billed_once(at: datetime) -> Iterator[Finding]:
     twice = BillingPeriod.objects.annotate(bills=Count("charges", filter=live)).filter(bills__gt=1)
     for period in twice.order_by("pk").iterator():
         yield Finding(f"period {period.uuid}, {period}", "one invoice", f"{period.bills} invoices")  # type: ignore[attr-defined]
-    closed = BillingPeriod.objects.filter(
-        status=PeriodStatus.CLOSED,
-        is_trial=False,
-        recast_at=None,  # settled as a difference to what billed it before
+    closed = BillingPeriod.objects.filter(status=PeriodStatus.CLOSED, is_trial=False)
+    billed_whole = PeriodCharge.objects.filter(
+        subscription=OuterRef("subscription"),
+        period__nominal_start_date=OuterRef("nominal_start_date"),
     )
+    # A part that was cut from what was billed is settled as a difference to that (R20).
+    is_cut = Q(recast_at__isnull=False) & Exists(billed_whole)
     unbilled = closed.filter(
         Exists(Price.objects.filter(version=OuterRef("phase__plan_version"), metric__isnull=False))
     ).exclude(
         Exists(PeriodCharge.objects.filter(period=OuterRef("pk")))
         | Exists(InvoiceLine.objects.filter(period=OuterRef("pk")))
+        | is_cut
     )
     for period in unbilled.select_related("subscription").order_by("pk").iterator():
         yield Finding(f"period {period.uuid}, {period}", "an invoice", "none")

@@ -179,6 +179,11 @@ def never_billed() -> None:
     PeriodCharge.objects.filter(period=period).delete()
 
 
+def never_billed_before_its_plan_changed() -> None:
+    never_billed()
+    change(BillingPeriod.objects.get(subscription__key="ada", number=1), recast_at=NOW)
+
+
 def a_claim_that_outlives() -> None:
     change(a(PeriodCharge, is_live=False), is_live=True)
 
@@ -248,6 +253,8 @@ CORRUPTIONS: list[tuple[Callable[[], object], set[str]]] = [
     (a_late_first, {"periods_touch"}),
     (billed_twice, {"periods_are_billed_once"}),
     (never_billed, {"periods_are_billed_once", "usage_is_charged_from_its_snapshot"}),
+    (never_billed_before_its_plan_changed,
+     {"periods_are_billed_once", "usage_is_charged_from_its_snapshot"}),
     (a_claim_that_outlives, {"charges_live_with_their_invoice"}),
     (a_claim_that_is_gone, {"charges_live_with_their_invoice"}),
     (a_period_forgotten, {"periods_close_in_time"}),
