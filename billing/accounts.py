@@ -37,17 +37,10 @@ Account = tuple[int, str]
 
 
 class OpenInvoice(NamedTuple):
-    """An invoice with what was open of it on a day."""
+    """An invoice's id, and what was open of it on a day."""
 
-    invoice: Invoice
-    open: Decimal
-
-    @property
-    def owed(self) -> Owed:
-        assert self.invoice.due_date is not None
-        return Owed(
-            self.invoice.customer_id, self.invoice.currency, self.invoice.due_date, self.open
-        )
+    invoice_id: int
+    owed: Owed
 
 
 class Position(NamedTuple):
@@ -81,7 +74,7 @@ class AtIssue(NamedTuple):
 def open_invoices(
     *, as_of: date, customer_ids: Collection[int] | None = None
 ) -> Iterator[OpenInvoice]:
-    """Yield what was open by the end of a day, the longest due first; None: of all customers."""
+    """Yield what was open by the end of a day, in order of issue; None: of all customers."""
     items = OpenItem.objects.filter(invoice__issue_date__lte=as_of).exclude(voided_on__lte=as_of)
     if customer_ids is not None:
         items = items.filter(invoice__customer__in=customer_ids)
@@ -90,11 +83,11 @@ def open_invoices(
     found = items.annotate(paid_by=settled[0], given_up_by=settled[1]).filter(
         total__gt=F("paid_by") + F("given_up_by")  # SQLite may be a hair off: looked at again below
     )
-    rows = found.select_related("invoice__customer").order_by("invoice__due_date", "pk")
-    for item in cast(Iterable[Any], rows):
-        gone = EXACT.add(item.paid_by, item.given_up_by)
-        if left := EXACT.subtract(item.total, gone):
-            yield OpenInvoice(item.invoice, left)
+    of_invoice = [f"invoice__{name}" for name in ("customer", "currency", "due_date")]
+    rows = found.order_by("pk").values_list("pk", *of_invoice, "total", "paid_by", "given_up_by")
+    for pk, customer_id, currency, due_date, total, *gone in rows:
+        if left := EXACT.subtract(total, add(gone)):
+            yield OpenInvoice(pk, Owed(customer_id, currency, due_date, left))
 
 
 def with_us(
@@ -123,8 +116,8 @@ def positions(
 ) -> dict[Account, Position]:
     """Return the accounts that anything was open of, or left on, by the end of a day."""
     owed: dict[Account, list[Owed]] = defaultdict(list)
-    for one in open_invoices(as_of=as_of, customer_ids=customer_ids):
-        owed[one.owed.customer_id, one.owed.currency].append(one.owed)
+    for _, one in open_invoices(as_of=as_of, customer_ids=customer_ids):
+        owed[one.customer_id, one.currency].append(one)
     left = with_us(as_of=as_of, customer_ids=customer_ids)
     return {
         account: Position(

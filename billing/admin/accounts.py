@@ -40,6 +40,9 @@ from config.base.fields import PlainDecimalInput
 from customers.issuer import issuer_of
 from customers.models import Customer
 
+MOST_SHOWN = 100
+"""So many customers of each currency are on the page, those who owe most; all are in its file."""
+
 
 class DayForm(forms.Form):
     as_of = forms.DateField(required=False, widget=date_input(), label="By the end of")
@@ -220,8 +223,11 @@ class WriteOffAdmin(ReadOnlyAdmin[WriteOff]):
                             "url": f"{statement_url(pk)}?{asked_for(currency, day)}",
                             "amounts": amounts_of(position, currency),
                         }
-                        for pk, position in rows
+                        for pk, position in rows[:MOST_SHOWN]
                     ],
+                    "more": words.counted(len(rows) - MOST_SHOWN, "customer")
+                    if len(rows) > MOST_SHOWN
+                    else "",
                     "total": amounts_of(together([one for _, one in rows]), currency),
                 }
                 for currency, rows in currencies.items()

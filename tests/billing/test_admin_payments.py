@@ -158,6 +158,18 @@ class TestWhatIsOwed:
         rows = b"".join(client.get(f"{url}?csv=").streaming_content).decode().splitlines()  # type: ignore[attr-defined]
         assert rows[1] == "Ada,EUR,0.00,100.00,0.00,0.00,0.00,100.00,0.00,0.00,100.00"
 
+    def test_the_ageing_shows_who_owes_most_and_what_all_do(
+        self, ada: Customer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("billing.admin.accounts.MOST_SHOWN", 1)
+        for name in ("Bob", "Cleo"):
+            make.issued(make.customer(name.lower(), name=name), "20")
+        make.issued(ada, "100")
+        told = said(anna().get(page("billing_writeoff", "ageing")))
+        assert "Ada — 100.00 — — — 100.00 — 100.00 and 2 customers who owe less" in told
+        assert "Bob" not in told
+        assert "All — 140.00" in told
+
     def test_the_statement_and_its_pdf(self, ada: Customer) -> None:
         invoice = make.issued(ada, "100")
         make.payment(ada, "30", portions={invoice: "30"}, at=NOW, reference="Wire")
