@@ -25,6 +25,7 @@ class BillingConfig(AppConfig):
         from billing.books import BOOKS  # noqa: PLC0415
         from billing.groups import GRANTS  # noqa: PLC0415
         from billing.late_usage.books import LATE_BOOKS  # noqa: PLC0415
+        from billing.mail_books import MAIL_BOOKS  # noqa: PLC0415
         from billing.money_books import MONEY_BOOKS  # noqa: PLC0415
         from billing.settlement import unsettled  # noqa: PLC0415
         from billing.shared_books import SHARED_BOOKS  # noqa: PLC0415
@@ -50,12 +51,13 @@ class BillingConfig(AppConfig):
         PlanVersionAdmin.panels.insert(0, for_customers.for_customers_panel)
         PlanVersionAdmin.panels.insert(1, move_start.moves_panel)
         UNSETTLED.append(unsettled)
-        INVARIANTS.extend([*BOOKS, *SHARED_BOOKS, *LATE_BOOKS, *MONEY_BOOKS])
+        INVARIANTS.extend([*BOOKS, *SHARED_BOOKS, *LATE_BOOKS, *MONEY_BOOKS, *MAIL_BOOKS])
         STEPS.append(overview.billing_steps)
         NEEDS.append(overview.billing_needs)
         COMING.append(overview.billing_coming)
         PANELS.append(overview.billed_panels)
         WAITING["billing.invoice.review"] = overview.drafts_to_review
+        WAITING["billing.delivery"] = overview.mails_not_gone
         WAITING["billing.lateusage"] = overview.late_usage_held
         WAITING["billing.billingperiod"] = overview.periods_parked
         WAITING["billing.billingperiod.due"] = overview.periods_due

@@ -7,11 +7,22 @@ from datetime import datetime
 from django.db.models import BigIntegerField, Exists, OuterRef
 from django.db.models.functions import Cast
 
-from billing.documents import DocumentNotIssued, store_document
+from billing.documents import (
+    DocumentDamaged,
+    DocumentNotIssued,
+    FetchRefused,
+    PdfEngineMissing,
+    store_document,
+)
+from billing.mails import invoice_message
 from billing.models import InvoiceDocument
 from billing.services.issuing import RENDER
+from billing.services.mailing import hand_over
+from billing.services.sending import MAIL
 from config.base.models import Outbox, OutboxStatus
 from config.base.services import outbox
+
+_UNMADE = (DocumentDamaged, DocumentNotIssued, FetchRefused, PdfEngineMissing)
 
 
 @outbox.handles(RENDER)
@@ -21,6 +32,18 @@ def render_invoice(message: Outbox, at: datetime) -> None:
         store_document(message.payload["id"])
     except DocumentNotIssued:
         return  # voided since: it is rendered with its mark whenever asked for, and not kept
+
+
+@outbox.handles(MAIL, alone=True)
+def send_mail(message: Outbox, at: datetime) -> None:
+    """Send a mail to a customer, with its document, which is made first if it is not there."""
+    hand_over(
+        delivery_id=message.payload["delivery"],
+        compose=invoice_message,
+        unmade=_UNMADE,
+        at=at,
+        is_last=message.attempts >= outbox.MAX_ATTEMPTS,
+    )
 
 
 def settle_rendered(*, at: datetime) -> None:

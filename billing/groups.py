@@ -5,13 +5,14 @@ from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants
 _EVERYTHING = (
     "billingrun billingperiod usagesnapshot periodcharge "
     "invoice invoiceline soldaddon taxsubtotal invoicedocument invoiceannex documentsequence "
-    "lateusage planmove planmoverow openitem payment allocation refund writeoff bankimport "
+    "lateusage planmove planmoverow openitem payment allocation refund writeoff bankimport delivery "
     "taxrate exchangerate "
     "closeestimate estimatedbill estimatedusage look draftoddity invoicebatch invoicebatchrow"
 )
 _DAILY = [
     *may("view", _EVERYTHING),
-    *may("hold recalculate discard", "invoice"),
+    *may("hold recalculate discard send", "invoice"),
+    "answer_delivery",
     *may("add change", "soldaddon"),
     *may("add", "billingrun closeestimate"),
     "retry_billingperiod",

@@ -40,7 +40,8 @@ def seller_of(issuer: Issuer) -> dict[str, Any]:
         *("name", "time_zone", "accent_colour", "bank_name", "iban", "bic", "register_entry"),
         *("logo_id", "legal_text", "footer_text", "electronic_invoices"),
     )
-    return _details(issuer, own)
+    says = _details(issuer, own)
+    return says | {"sends_invoices": True} if issuer.sends_invoices else says
 
 
 def buyer_of(customer: Customer) -> dict[str, Any]:

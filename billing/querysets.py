@@ -25,6 +25,7 @@ from customers.models import Subscription, SubscriptionPhase
 if TYPE_CHECKING:
     from billing.models import (  # noqa: F401
         BillingPeriod,
+        Delivery,
         Invoice,
         OpenItem,
         Payment,
@@ -125,6 +126,18 @@ class OpenItemQuerySet(models.QuerySet["OpenItem"]):
     def owed(self) -> OpenItemQuerySet:
         """Keep what something is still to pay of."""
         return self.filter(open__gt=0)
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def to_look_at(self) -> DeliveryQuerySet:
+        """Keep what did not go and nobody has answered: it failed, or there was no address."""
+        return self.filter(answer="", status__in=["failed", "unsent"]).exclude(
+            why__in=["not_wanted", "void"]
+        )
+
+    def with_the_server(self) -> DeliveryQuerySet:
+        """Keep what was sent, or may have been."""
+        return self.filter(begun_at__isnull=False)
 
 
 class PaymentQuerySet(models.QuerySet["Payment"]):

@@ -30,6 +30,7 @@ from billing.models import (
 from billing.services import batches, estimating, lateness, moving, reviewing, runs
 from billing.services.closing import begin_periods
 from billing.services.one_offs import bill_one_offs
+from billing.services.sending import MAIL
 from config.base.audit import SYSTEM
 from config.base.tasks import deliver_outbox, nudge
 
@@ -48,6 +49,11 @@ def nudge_outbox() -> None:
     """After the commit, let a worker deliver the outbox; without a broker, it waits to be asked."""
     if not current_app.conf.task_always_eager:
         transaction.on_commit(lambda: nudge(deliver_outbox), robust=True)
+
+
+def nudge_mails() -> None:
+    """After the commit, let a worker send the mails that wait; without a broker, send them here."""
+    transaction.on_commit(lambda: nudge(deliver_outbox, MAIL), robust=True)
 
 
 def printed(invoice: Invoice) -> bytes | None:

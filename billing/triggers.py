@@ -2,7 +2,16 @@
 
 from django.db.models import GeneratedField, Model
 
-from billing.models import Allocation, Invoice, OpenItem, Payment, Refund, SoldAddOn, WriteOff
+from billing.models import (
+    Allocation,
+    Delivery,
+    Invoice,
+    OpenItem,
+    Payment,
+    Refund,
+    SoldAddOn,
+    WriteOff,
+)
 from config.base.guards import Consequence, Event, Guard, append_only, immutable
 
 _WRITES: tuple[Event, ...] = ("INSERT", "UPDATE")
@@ -96,6 +105,32 @@ MONEY = [
     *_taken_back_once("write_off", WriteOff),
 ]
 
+_ASKED = [str(Delivery._meta.get_field(name).column) for name in Delivery.ASKED]  # type: ignore[union-attr]
+_SENDING = [
+    Guard("delivery_asks_for_the_same_for_ever", "billing_delivery", "UPDATE", immutable(*_ASKED)),
+    Guard(
+        "delivery_changes_only_until_it_is_settled",
+        "billing_delivery",
+        "UPDATE",
+        f"OLD.settled_at IS NOT NULL AND ({_but(Delivery, 'answer')})",
+    ),
+    Guard("delivery_is_never_deleted", "billing_delivery", "DELETE", "TRUE"),
+    Guard(
+        "delivery_is_to_who_owes_an_issued_invoice",
+        "billing_delivery",
+        "INSERT",
+        "NEW.invoice_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM billing_invoice i WHERE "
+        "i.id = NEW.invoice_id AND i.customer_id = NEW.customer_id AND i.status = 'issued')",
+    ),
+    Guard(
+        "invoice_void_only_if_never_sent",
+        "billing_invoice",
+        "UPDATE",
+        "NEW.status = 'void' AND OLD.status = 'issued' AND EXISTS (SELECT 1 FROM billing_delivery d "
+        "WHERE d.invoice_id = NEW.id AND d.begun_at IS NOT NULL)",
+    ),
+]
+
 _OVERLAP = (
     "EXISTS (SELECT 1 FROM billing_taxrate r WHERE {other} AND r.country = NEW.country "
     "AND r.category = NEW.category "
@@ -120,6 +155,7 @@ WAITS = [
 
 GUARDS = [
     *MONEY,
+    *_SENDING,
     *(
         Guard(
             f"tax_rate_{event.lower()}_overlaps_no_other",

@@ -96,6 +96,9 @@ SECTIONS: dict[str, list[Place]] = {
             "admin:billing_writeoff_ageing",
             "billing.view_openitem",
         ),
+        Place(
+            "Mails", "mail", "billing.delivery", "What was sent to customers, and what did not go"
+        ),
         Place("Write-offs", "money_off", "billing.writeoff", "What nobody expects to be paid"),
         Place("Billing periods", "date_range", "billing.billingperiod", "Open, closed and parked"),
         Place("Billing runs", "history_toggle_off", "billing.billingrun", "What each close did"),

@@ -157,6 +157,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 
 # E-mail: files in DATA_DIR/mail unless EMAIL_URL names a server.
+EMAIL_TIMEOUT = 20  # seconds
 if env.str("EMAIL_URL", default=""):
     vars().update(env.email_url("EMAIL_URL"))
 else:

@@ -154,6 +154,11 @@ class CustomerSerializer(CheckedSerializer):
         default=None,
         help_text="Whether a person issues the invoices; null: as the plan or the issuer says.",
     )
+    invoices_by_email = YesNo(
+        default=True,
+        help_text="Whether invoices are sent to `email` and to the contacts who receive them, where the "
+        "issuer sends them.",
+    )
     segment = Text(max_length=100, allow_blank=True, default="", help_text="Your own grouping.")
     created_at = serializers.DateTimeField(read_only=True)
 

@@ -188,10 +188,21 @@ class Issuer(Party):
         help_text="The PDF carries the invoice as XML, too, for your customers’ accounting: "
         "Factur-X, also called ZUGFeRD, by EN 16931.",
     )
+    sends_invoices = models.BooleanField(
+        "sends invoices by e-mail",
+        default=False,
+        help_text="From now on, when they are issued, from the e-mail address above; nothing that was "
+        "issued before is sent.",
+    )
 
     class Meta:
         ordering = ("name",)
         constraints = (
+            models.CheckConstraint(
+                name="issuer_sends_from_an_address",
+                condition=Q(sends_invoices=False) | ~Q(email=""),
+                violation_error_message="Enter the e-mail address that invoices are sent from.",
+            ),
             one_of("tax_status", SellerTaxStatus, name="issuer_tax_status_is_known"),
             *within_bounds("issuer"),
             one_of("consolidation", Consolidation, name="issuer_consolidation_is_known"),
@@ -281,6 +292,12 @@ class Customer(Party):
         blank=True,
         default="",
         help_text="For all subscriptions that they pay for. Empty: as the issuer does it.",
+    )
+    invoices_by_email = models.BooleanField(
+        "gets invoices by e-mail",
+        default=True,
+        help_text="At the e-mail address above and at contacts who receive invoices, if you send "
+        "them. Without: they get them in another way.",
     )
     segment = models.CharField(
         max_length=100, blank=True, help_text="Your own grouping, such as “start-ups”."

@@ -20,13 +20,13 @@ from billing.admin.account_panels import money_of
 from billing.admin.preview import preview
 from billing.admin.reading import reading
 from billing.admin.review import ReviewPages
+from billing.admin.sending import SEND, SendPages, mails_of
 from billing.admin.steps import STEPS, Answers, Refused, Step, each, sift
 from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing
 from billing.electronic.carrying import xml_in
 from billing.electronic.demands import why_none
 from billing.models import Invoice, InvoiceStatus, PaymentStatus
 from billing.querysets import InvoiceQuerySet
-from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.theme import display, short
 from config.base.audit import Actor
 from config.base.fields import NOT_IN_A_TEXT, UNSEEN
@@ -58,7 +58,7 @@ class PaidFilter(admin.SimpleListFilter):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ReviewPages, ReadOnlyAdmin[Invoice]):
+class InvoiceAdmin(ReviewPages, SendPages):
     list_display = (
         "name",
         "buyer_name",
@@ -150,9 +150,15 @@ class InvoiceAdmin(ReviewPages, ReadOnlyAdmin[Invoice]):
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Offer the steps that this person may take, for many invoices at once."""
-        return {
+        steps = {
             step.name: (_bulk(step), step.name, f"{step.verb}…") for step in _permitted(request)
         }
+        if request.user.has_perm(SEND):
+            steps["send"] = (InvoiceAdmin.send_many, "send", "Send by e-mail…")
+        return steps
+
+    def send_many(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> HttpResponse:
+        return self.ask_to_send(request, queryset)
 
     # One invoice
 
@@ -173,6 +179,7 @@ class InvoiceAdmin(ReviewPages, ReadOnlyAdmin[Invoice]):
             "content_title": f"{words.name_of(invoice)} · {words.buyer_of(invoice)}",
             "actions_detail": [self._button(step, invoice) for step in offered],
             "money": money_of(invoice, request),
+            "mails": mails_of(invoice, request),
             **reading(
                 invoice,
                 at=timezone.now(),

@@ -19,6 +19,7 @@ from billing.admin import words
 from billing.models import (
     BillingPeriod,
     BillingRun,
+    Delivery,
     Invoice,
     InvoiceStatus,
     LateStatus,
@@ -124,6 +125,12 @@ def _invoice_needs(at: datetime) -> Iterator[Need]:
             f"{said(unmade, 'invoice has', 'invoices have')} waited two hours for the PDF.",
             f"{reverse('admin:base_outbox_changelist')}"
             f"?{urlencode({'kind__exact': RENDER, 'status__exact': 'pending'})}",
+        )
+    if unsent := Delivery.objects.to_look_at().count():
+        yield Need(
+            15,
+            f"{said(unsent, 'mail to a customer', 'mails to customers')} did not go.",
+            _listed("billing_delivery", {"look": "yes"}),
         )
     if by_hand := drafts.filter(auto_issue_at=None).count():
         yield Need(
@@ -255,6 +262,10 @@ def _top_customers(month: date) -> Panel:
 def drafts_to_review() -> int:
     """Count the drafts that need eyes, as the page that reviews them does."""
     return waiting(reviewing.with_reason(reviewing.open_drafts(), ""))
+
+
+def mails_not_gone() -> int:
+    return waiting(Delivery.objects.to_look_at())
 
 
 def periods_parked() -> int:

@@ -12,7 +12,7 @@ from billing.admin import words
 from billing.admin.words import counted, money, name_of
 from billing.electronic.demands import lacking
 from billing.models import Invoice, InvoiceStatus
-from billing.services import issuing
+from billing.services import issuing, sending
 from config.base.admin.complaints import REFUSED, complaints
 from config.base.audit import Actor
 
@@ -114,6 +114,7 @@ class Issue(Step):
         return [
             *said,
             f"In all {sum_of(invoices)}, tax included.",
+            *sending_at_issue(invoices),
             "An issued invoice never changes: amounts, addresses and the PDF are frozen. It can be "
             "voided within the month; after that it takes a credit note.",
         ]
@@ -255,7 +256,8 @@ class Void(Step):
         return [
             f"{sum_of([one.invoice for one in foreseen])}, tax included, is not owed any more. A "
             "void invoice keeps its number and stays on record; it can't be brought back.",
-            "Void only what the customer has not received and not paid.",
+            "Void only what the customer has not received and not paid; what was sent by e-mail is "
+            "corrected with a credit note.",
         ]
 
     def perform(
@@ -287,7 +289,7 @@ def sift(
         try:
             step.check(invoice, at=at)
         except REFUSED as refusal:
-            refused += _told(invoice, refusal)
+            refused += told(invoice, refusal)
         else:
             able.append(invoice)
     return able, refused
@@ -304,13 +306,29 @@ def each(
             return what(invoices), []
     except REFUSED as refusal:
         if len(invoices) == 1:
-            return [], _told(invoices[0], refusal)
+            return [], told(invoices[0], refusal)
     results, refused = [], []
     for invoice in invoices:
-        done, told = each([invoice], what)
+        done, left = each([invoice], what)
         results += done
-        refused += told
+        refused += left
     return results, refused
+
+
+def sending_at_issue(invoices: Sequence[Invoice]) -> list[str]:
+    """Say to how many addresses these are sent as they are issued, and how many go to nobody."""
+    ahead = sending.foreseen(invoices)
+    said = []
+    if ahead.mails:
+        said.append(
+            f"{counted(ahead.mails, 'mail')} with the PDF "
+            f"{'goes' if ahead.mails == 1 else 'go'} to customers; what was sent can't be voided."
+        )
+    if ahead.to_nobody:
+        said.append(
+            f"{counted(ahead.to_nobody, 'invoice')} can't be sent by e-mail: no address is known."
+        )
+    return said
 
 
 def _which(invoices: Sequence[Invoice]) -> str:
@@ -325,8 +343,8 @@ def number_of(count: int) -> str:
     return words.number(count) if count else "None"
 
 
-def _told(invoice: Invoice, refusal: Exception) -> list[Refused]:
-    """Name the invoice once: a refusal often begins with its name."""
+def told(invoice: Invoice, refusal: Exception) -> list[Refused]:
+    """Return why an invoice is refused, naming it once: a refusal often begins with its name."""
     said = " ".join(message for _, message in complaints(refusal))
     why = said.removeprefix(f"{invoice} ")
     name = f"{name_of(invoice)} ({words.buyer_of(invoice)})"

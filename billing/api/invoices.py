@@ -14,6 +14,7 @@ from django.utils.cache import get_conditional_response
 from django_filters import rest_framework as filters  # type: ignore[import-untyped]
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -29,10 +30,11 @@ from billing.api.shapes import (
 )
 from billing.electronic.carrying import xml_in
 from billing.electronic.demands import check_has_xml
-from billing.models import Invoice, InvoiceStatus, PaymentStatus
+from billing.models import Delivery, Invoice, InvoiceStatus, PaymentStatus
 from billing.parties import IssuerUndecided
 from billing.querysets import InvoiceQuerySet
-from billing.services import issuing
+from billing.services import issuing, sending
+from billing.services.sending import MOST_ADDRESSES
 from catalog.api.versions import NoFieldsSerializer
 from catalog.money import plain
 from config.base.api.fields import Text, YesNo
@@ -40,6 +42,7 @@ from config.base.api.paging import Filters
 from config.base.api.problems import BadParameter
 from config.base.api.serializers import StrictSerializer
 from config.base.api.views import ApiViewSet
+from customers.api import EmailAddress
 from metering.api.fields import Moment
 
 LANGUAGE = OpenApiParameter(
@@ -96,6 +99,19 @@ class ReasonSerializer(StrictSerializer):
     reopen = YesNo(
         default=True,
         help_text="`true`: the next run bills the period anew; `false`: it is waived.",
+    )
+
+
+class SendSerializer(StrictSerializer):
+    """To whom."""
+
+    to = serializers.ListField(
+        child=EmailAddress(),
+        required=False,
+        allow_empty=False,
+        max_length=MOST_ADDRESSES,
+        help_text="Addresses; without, those of the customer: its `email` and the contacts who "
+        "receive invoices.",
     )
 
 
@@ -195,10 +211,23 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
         tasks.nudge_outbox()
         return self._fresh(invoice)
 
+    @extend_schema(request=SendSerializer)
+    @action(detail=True, methods=["post"])
+    def send(self, request: Request, uuid: str) -> Response:
+        """Send an issued invoice by e-mail, once more or for the first time; `deliveries` tells of it."""
+        invoice = self.get_object()
+        to = self.read_body(SendSerializer).get("to", ())
+        sending.send_invoices(invoice_ids=[invoice.pk], to=to, at=timezone.now(), actor=self.actor)
+        tasks.nudge_mails()
+        return self._fresh(invoice)
+
     @extend_schema(request=ReasonSerializer)
     @action(detail=True, methods=["post"])
     def void(self, request: Request, uuid: str) -> Response:
-        """Declare an issued invoice void, in the month of its issue date; it keeps its number."""
+        """Declare an issued invoice void, in the month of its issue date, if it was not sent by e-mail.
+
+        It keeps its number.
+        """
         invoice = self.get_object()
         body = self.read_body(ReasonSerializer)
         issuing.void_invoice(invoice_id=invoice.pk, **body, at=timezone.now(), actor=self.actor)
@@ -247,7 +276,13 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
         return self._answer(self.get_queryset().get(pk=invoice.pk))
 
     def _answer(self, invoice: Invoice) -> Response:
-        return Response({**self._written(invoice), "later_usage": _later_usage(invoice)})
+        return Response(
+            {
+                **self._written(invoice),
+                "deliveries": [_delivery(one) for one in invoice.deliveries.order_by("-pk")],
+                "later_usage": _later_usage(invoice),
+            }
+        )
 
     def _written(self, invoice: Invoice) -> dict[str, Any]:
         return invoice_answer(shown(invoice), locale=readers_locale(self.request, invoice))
@@ -264,6 +299,21 @@ def _unchanging(request: Request, content: bytes, content_type: str, filename: s
     response = HttpResponse(content, content_type=content_type, headers=headers)
     matched = get_conditional_response(request._request, etag=etag, response=response)
     return cast(HttpResponse, matched)
+
+
+def _delivery(one: Delivery) -> dict[str, Any]:
+    return {
+        "id": one.uuid,
+        "kind": one.kind,
+        "to": one.address,
+        "status": one.status,
+        "why": one.why or None,
+        "detail": one.said,
+        "at_issue": one.at_issue,
+        "asked_at": one.asked_at,
+        "settled_at": one.settled_at,
+        "message_id": one.message_id,
+    }
 
 
 def _later_usage(invoice: Invoice) -> list[dict[str, str]] | None:

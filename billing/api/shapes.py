@@ -7,7 +7,16 @@ from typing import Any
 from rest_framework import serializers
 
 from billing.change import DriverKind
-from billing.models import InvoiceStatus, LineKind, PaymentStatus, Purpose, TaxCategory
+from billing.models import (
+    DeliveryKind,
+    DeliveryStatus,
+    InvoiceStatus,
+    LineKind,
+    PaymentStatus,
+    Purpose,
+    TaxCategory,
+    Unsent,
+)
 from catalog.api.calculator import ScaledSerializer, StepSerializer
 from catalog.api.filters import FilterSerializer
 from catalog.models import RateCategory
@@ -302,9 +311,39 @@ class LaterUsageSerializer(serializers.Serializer[Any]):
     now = QuantityString(minimum=None, help_text="The quantity if it were recalculated.")
 
 
-class InvoiceDetailSerializer(InvoiceSerializer):
-    """An invoice, and what came in since it was drawn."""
+class DeliverySerializer(serializers.Serializer[Any]):
+    """One mail to one address, and what became of it."""
 
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=DeliveryKind.values)
+    to = serializers.CharField(help_text="Empty: there was no address.")
+    status = serializers.ChoiceField(
+        choices=DeliveryStatus.values,
+        help_text="`sent`: the mail server took it; `failed`: it did not; `unsent`: it was not tried.",
+    )
+    why = serializers.ChoiceField(
+        choices=Unsent.values,
+        allow_null=True,
+        help_text="Of what failed or was not sent: "
+        + "; ".join(f"`{one.value}`: {one.label}" for one in Unsent)
+        + ".",
+    )
+    detail = serializers.CharField(help_text="What the mail server said last; empty: nothing.")
+    at_issue = serializers.BooleanField(help_text="Sent by itself, as the invoice was issued.")
+    asked_at = serializers.DateTimeField()
+    settled_at = serializers.DateTimeField(
+        allow_null=True, help_text="When it was sent, failed or was not sent; null while it waits."
+    )
+    message_id = serializers.CharField(help_text="Of the mail; empty until it is first tried.")
+
+
+class InvoiceDetailSerializer(InvoiceSerializer):
+    """An invoice, what came in since it was drawn, and to whom it was sent."""
+
+    deliveries = DeliverySerializer(
+        many=True,
+        help_text="Mails with this invoice, the newest first; none: it was never sent by e-mail.",
+    )
     later_usage = LaterUsageSerializer(
         many=True,
         allow_null=True,

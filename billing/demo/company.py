@@ -570,6 +570,7 @@ BUYERS = (
             "legal_name": "Meridian Care Group plc",
             "attention": "Procurement",
             "email": "procurement@meridian.example",
+            "invoices_by_email": False,
             "currency": "GBP",
             "time_zone": "Europe/London",
             "locale": "en-GB",

@@ -1,14 +1,20 @@
-"""The demo's invoices as PDF files, beside each other under their numbers."""
+"""The demo's invoices as PDF files, beside each other under their numbers, and its mails as files."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+
+from django.conf import settings
 
 from billing.demo.story import Tell, Told
 from billing.documents import document_path, store_document
 from billing.models import Invoice, InvoiceDocument, InvoiceStatus
+from billing.services.issuing import RENDER
+from billing.services.sending import MAIL
 from config.base.services import outbox
 
 AT_ONCE = 20
@@ -23,7 +29,7 @@ def write_papers(told: Told, *, folder: Path, now: datetime, tell: Tell) -> None
     missing = issued.filter(documents=None).order_by("pk")
     if first := missing.first():
         store_document(first.pk)  # says what this machine lacks, before the outbox tries them all
-        while any(outbox.deliver_due(at=now, limit=AT_ONCE)):
+        while any(outbox.deliver_due(at=now, limit=AT_ONCE, kind=RENDER)):
             tell(f"{issued.count() - missing.count()} of {issued.count()} PDFs written")
     for invoice in missing:
         store_document(invoice.pk)  # a worker has claimed it, and may be long about it
@@ -32,3 +38,18 @@ def write_papers(told: Told, *, folder: Path, now: datetime, tell: Tell) -> None
         paper = folder / f"{document.invoice.number}.pdf"
         if not paper.exists():
             shutil.copyfile(document_path(document.sha256), paper)
+    with _mails_as_files(folder / "mail"):
+        while any(outbox.deliver_due(at=now, limit=AT_ONCE, kind=MAIL)):
+            pass
+
+
+@contextmanager
+def _mails_as_files(folder: Path) -> Iterator[None]:
+    """Write every mail to a file in `folder`: whatever server is set, the demo's customers get none."""
+    before = settings.EMAIL_BACKEND, getattr(settings, "EMAIL_FILE_PATH", None)
+    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.EMAIL_FILE_PATH = str(folder)
+    try:
+        yield
+    finally:
+        settings.EMAIL_BACKEND, settings.EMAIL_FILE_PATH = before

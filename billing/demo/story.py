@@ -231,6 +231,7 @@ def _live(told: Told, *, tell: Tell) -> None:
 def _live_through(day: date, told: Told) -> int:
     """Live through a day until the next morning, or the reference; return its number of events."""
     events = _use(day, told)
+    _begin_to_send(day, told)
     _decide(day, told)
     _pay(day, told)
     morning = datetime.combine(day + timedelta(days=1), MORNING, UTC)
@@ -239,6 +240,13 @@ def _live_through(day: date, told: Told) -> int:
     _settle(day, at, told)
     _approve(at, told)
     return events
+
+
+def _begin_to_send(day: date, told: Told) -> None:
+    """Let invoices of the month that runs be sent by e-mail; earlier ones were handed over otherwise."""
+    issuer = Issuer.objects.get(pk=told.issuer_id)
+    if day == told.day.replace(day=1) and not issuer.sends_invoices:
+        customers.change_issuer(issuer_id=issuer.pk, fields={"sends_invoices": True}, actor=PERSON)
 
 
 def _settle(day: date, at: datetime, told: Told) -> None:

@@ -58,9 +58,15 @@ from billing.models.reviews import (
     Look,
     Oddity,
 )
+from billing.models.sending import FAILURES, Delivery, DeliveryKind, DeliveryStatus, Unsent
 from billing.models.taxes import TaxRate
 
 __all__ = [
+    "FAILURES",
+    "Delivery",
+    "DeliveryKind",
+    "DeliveryStatus",
+    "Unsent",
     "OUTSTANDING",
     "BatchAction",
     "BatchState",

@@ -156,6 +156,7 @@ class Invoice(models.Model):
             ("discard_invoice", "Can discard drafts, to be billed anew"),
             ("issue_invoice", "Can issue invoices"),
             ("void_invoice", "Can void invoices"),
+            ("send_invoice", "Can send invoices by e-mail"),
             ("waive_invoice", "Can waive what a discarded or void invoice charged"),
         )
         indexes = (

@@ -20,7 +20,7 @@ from billing.annexes import told_change
 from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing
 from billing.electronic.carrying import xml_in
 from billing.electronic.demands import has_xml
-from billing.models import Invoice, InvoiceStatus, Purpose
+from billing.models import DeliveryStatus, Invoice, InvoiceStatus, Purpose
 from billing.models.invoices import NUMBERED
 from billing.portal import words
 from billing.portal.lines import explained
@@ -81,6 +81,7 @@ def invoice(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
         "lines": lines,
         "status": status_of(found, reader),
         "since": _since_issue(found, reader),
+        "sent": _sent(found, reader),
         "title": f"{view.heading} {view.number}",
         "pdf_url": reverse("portal:pdf", args=(found.uuid,)),
         "xml_url": reverse("portal:xml", args=(found.uuid,)) if has_xml(found) else "",
@@ -241,6 +242,15 @@ def _since_issue(invoice: Invoice, reader: Reader) -> dict[str, Any] | None:
         return None
     label = words.of(reader.tag)["still_to_pay"]
     return {"label": label, "amount": reader.money(item.open), "is_over": not item.open}
+
+
+def _sent(invoice: Invoice, reader: Reader) -> str:
+    """Say when it was first sent by e-mail; one query."""
+    sent = invoice.deliveries.filter(status=DeliveryStatus.SENT).order_by("settled_at").first()
+    if sent is None or sent.settled_at is None:
+        return ""
+    date = reader.local_date(sent.settled_at, str(invoice.seller.get("time_zone") or "UTC"))
+    return words.of(reader.tag)["sent_on"].format(date=date)
 
 
 def today(visitor: Visitor) -> date:

@@ -39,6 +39,7 @@ from billing.late_usage.finding import Late, find_late, policy, told
 from billing.late_usage.settled import settling
 from billing.models import (
     BillingPeriod,
+    DeliveryStatus,
     DocumentSequence,
     Invoice,
     InvoiceAllowance,
@@ -59,6 +60,7 @@ from billing.services.closing import Measured, change_draft, draft_of
 from billing.services.guarding import hold_unusual
 from billing.services.lateness import Settlement, late_draft, release_late, waive_late
 from billing.services.one_offs import one_off_draft, sold_alone
+from billing.services.sending import call_off, send_at_issue
 from billing.services.settling import close_item, open_items
 from billing.usage import latest_snapshots, read_snapshots, same_usage
 from catalog.money import plain
@@ -127,6 +129,12 @@ class InvoiceRecast(Refusal):
     code = "invoice_recast"
 
 
+class InvoiceSent(Refusal):
+    """The customer has the invoice, or may have it (R32)."""
+
+    code = "invoice_sent"
+
+
 class TaxPeriodOver(Refusal):
     """The invoice belongs to a month whose tax may be declared already (R32)."""
 
@@ -181,6 +189,7 @@ def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor)
     open_items(invoices)
     payloads = {str(invoice.uuid): {"id": invoice.pk} for invoice in invoices}
     outbox.put_all(kind=RENDER, payloads=payloads, due_at=as_of)
+    send_at_issue(invoices, issuers, at=as_of)
     audit.record_all(actor=actor, action="issued", subjects=invoices)
     return invoices
 
@@ -345,6 +354,7 @@ def void_invoice(
     :raises InvoiceNotIssued: if it is not issued.
     :raises InvoiceCredited: if another invoice credits a fee of it.
     :raises InvoiceRecast: if a plan was changed from a day that it bills.
+    :raises InvoiceSent: if it was sent by e-mail.
     :raises InvoiceSettled: if anything was paid or written off of it since it was issued.
     :raises TaxPeriodOver: after the month of its issue date, where the issuer is (R32).
     :raises Invalid: without a reason.
@@ -356,6 +366,7 @@ def void_invoice(
     close_item(invoice, on=today, actor=actor)
     invoice.status, invoice.voided_at, invoice.reason = InvoiceStatus.VOID, at, reason
     invoice.save(update_fields=["status", "voided_at", "reason"])
+    call_off(invoice, at=at)
     _release(invoice, reopen=reopen, at=at, actor=actor)
     audit.record(
         actor=actor,
@@ -391,15 +402,22 @@ def check_in_review(invoice: Invoice) -> None:
 
 
 def check_voidable(invoice: Invoice, *, at: datetime) -> None:
-    """Refuse to void what is not issued, or was in another month where the issuer is (R32).
+    """Refuse to void what is not issued, was sent, or was issued in another month where the issuer is (R32).
 
     :raises InvoiceNotIssued: if it is not issued.
+    :raises InvoiceSent: if it was sent by e-mail.
     :raises InvoiceCredited: if another invoice credits a fee of it.
     :raises InvoiceRecast: if a plan was changed from a day that it bills.
     :raises TaxPeriodOver: after the month of its issue date.
     """
     if invoice.status != InvoiceStatus.ISSUED:
         raise InvoiceNotIssued(f"{invoice} is not issued: only issued invoices can be voided.")
+    if sent := invoice.deliveries.with_the_server().order_by("pk").first():
+        done = "was sent" if sent.status == DeliveryStatus.SENT else "may have been sent"
+        raise InvoiceSent(
+            f"{invoice} {done} to {sent.address} on {sent.begun_at:%-d %B %Y}: correct it with a "
+            "credit note."
+        )
     crediting = Invoice.objects.filter(lines__credited__invoice=invoice).exclude(
         status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED]
     )

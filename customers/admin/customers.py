@@ -199,7 +199,7 @@ class CustomerAdmin(AuditedAdmin[Customer]):
                 "fields": (
                     "currency",
                     ("payment_terms_days", "purchase_order"),
-                    "consolidation",
+                    ("consolidation", "invoices_by_email"),
                     ("tax_status", "vat_id"),
                     "tax_reason",
                     "time_zone",

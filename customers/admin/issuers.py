@@ -70,6 +70,8 @@ class IssuerForm(PartyForm):
             for (name, *_), _, message in seller_faults(cleaned):
                 if name not in self.errors:
                     self.add_error(str(name), message)
+        if cleaned.get("sends_invoices") and not cleaned.get("email", "-"):
+            self.add_error("email", "Enter the address that invoices are sent from.")
         return cleaned
 
     def clean_logo_file(self) -> LogoPicture | None:
@@ -104,6 +106,14 @@ class IssuerAdmin(AuditedAdmin[Issuer]):
         (
             "Address",
             {"fields": ("line1", "line2", ("postal_code", "city"), ("region", "country"))},
+        ),
+        (
+            "Sending",
+            {
+                "fields": ("sends_invoices",),
+                "description": "To the customer’s e-mail address and the contacts who receive "
+                "invoices, with the PDF attached.",
+            },
         ),
         ("Where customers pay", {"fields": ("bank_name", ("iban", "bic"))}),
         (

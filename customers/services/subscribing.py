@@ -97,7 +97,7 @@ def create_issuer(*, issuer: Issuer, actor: Actor) -> Issuer:
     :raises Invalid: for a VAT ID that can't be one, or electronic invoices without what they name.
     """
     issuer.full_clean()
-    _check_vat_id(audit.state(issuer))
+    _check_issuer(audit.state(issuer))
     _check_electronic(audit.state(issuer))
     issuer.save(force_insert=True)
     changes = audit.changes({}, audit.state(issuer))
@@ -109,12 +109,13 @@ def create_issuer(*, issuer: Issuer, actor: Actor) -> Issuer:
 def change_issuer(*, issuer_id: int, fields: Mapping[str, Any], actor: Actor) -> Issuer:
     """Change who sells; invoices issued before keep what they say.
 
-    :raises Invalid: for a VAT ID that can't be one, or electronic invoices without what they name.
+    :raises Invalid: for a VAT ID that can't be one, electronic invoices without what they name, or if it
+        sends invoices from no address.
     """
     issuer = Issuer.objects.select_for_update().get(pk=issuer_id)
     after = {**audit.state(issuer), **fields}
-    if not fields.keys().isdisjoint(("vat_id", "country")):
-        _check_vat_id(after)
+    if not fields.keys().isdisjoint(("vat_id", "country", "email", "sends_invoices")):
+        _check_issuer(after)
     _check_electronic(after)
     records.change(issuer, fields=fields, actor=actor)
     return issuer
@@ -272,9 +273,12 @@ def _check(fields: Mapping[str, Any], before: Mapping[str, Any] | None = None) -
         raise Invalid(errors)
 
 
-def _check_vat_id(issuer: Mapping[str, Any]) -> None:
+def _check_issuer(issuer: Mapping[str, Any]) -> None:
     if fault := vat_id_fault(issuer["vat_id"], country=issuer["country"]):
         raise Invalid([Fault(("vat_id",), *fault)])
+    if issuer["sends_invoices"] and not issuer["email"]:
+        message = "Invoices are sent from this address: enter it, or send none."
+        raise Invalid([Fault(("email",), "required_to_send", message)])
 
 
 def _check_electronic(issuer: Mapping[str, Any]) -> None:

@@ -35,6 +35,7 @@ from billing.models import (
     TaxRate,
 )
 from billing.services import batches, estimating, importing, issuing, moving, refunds
+from billing.services.sending import send_invoices
 from billing.services.write_offs import write_off
 from catalog.models import PlanVersion
 from config.base.audit import SYSTEM
@@ -103,6 +104,7 @@ NEEDED = {
     "billing/invoice/preview/*/": "customers.view_issuer",
     "billing/invoice/review/": "billing.view_invoice",
     "billing/invoice/decide/": "billing.view_invoice",
+    "billing/invoice/send/": "billing.send_invoice",
     "billing/invoicebatch/*/progress/": "billing.view_invoicebatch",
     "billing/invoicebatch/*/continue/": "billing.hold_invoice",
     "billing/invoice/step/*/": "billing.issue_invoice",
@@ -208,6 +210,8 @@ def some_money(buyer: Customer, invoice: Invoice) -> None:
     importing.upload_statement(
         name="bank.csv", content=b"date,amount,reference\n2026-11-30,5.00,x\n", at=NOW, actor=SYSTEM
     )
+    Issuer.objects.update(email="billing@northlight.test")
+    send_invoices(invoice_ids=[invoice.pk], to=["x@ada.io"], at=NOW, actor=SYSTEM)
     write_off(invoice_id=invoice.pk, amount=Decimal(1), reason="x", at=NOW, actor=SYSTEM)
 
 

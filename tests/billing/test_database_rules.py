@@ -38,6 +38,7 @@ from billing.triggers import GUARDS
 from config.base.audit import SYSTEM
 from customers.models import Issuer, Subscription
 from tests import factories as make
+from tests.billing.mail_rules import MAIL_RULES
 from tests.billing.money_rules import MONEY_RULES
 from tests.billing.months import close
 from tests.billing.review_rules import REVIEW_RULES
@@ -389,6 +390,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "move_row_is_final_once_moved": change(moved_row, outcome="waiting"),
     **MONEY_RULES,
     **REVIEW_RULES,
+    **MAIL_RULES,
     "annex_never_changes": change(annex, portal_url=""),
     "annex_is_never_deleted": delete(annex),
     "document_never_changes": change(document, size_bytes=2),

@@ -159,6 +159,7 @@ RULES: dict[str, Callable[[], Any]] = {
         tax_status="standard",
         register_entry="HRB 1",  # which identifies only who is out of scope of tax
     ),
+    "issuer_sends_from_an_address": lambda: Issuer.objects.create(name="We", sends_invoices=True),
     "issuer_consolidation_is_known": lambda: Issuer.objects.create(name="We", consolidation=""),
     "customer_consolidation_is_known": lambda: make.customer(consolidation="x"),
     "customer_tax_status_is_known": lambda: make.customer(tax_status="x"),

@@ -101,6 +101,7 @@ def _doors(folder: Path, *, url: str) -> Iterator[str]:
     yield f'              curl -H "Authorization: Bearer $(cat {key})" \\'
     yield f"                '{url}/api/v1/customers/fernwood/usage?metric=api_calls'"
     yield f"  Invoices    {_shown(folder)}/   {len(list(folder.glob('*.pdf')))} PDFs"
+    yield f"  Mails       {_shown(folder)}/mail/   {len(list((folder / 'mail').glob('*')))} sent to nobody"
 
 
 def _shown(path: Path) -> str:

@@ -5,9 +5,9 @@ runs in a transaction that also marks it done. A worker killed in between costs 
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -16,11 +16,19 @@ from config.base.models import Outbox, OutboxStatus
 
 Handler = Callable[[Outbox, datetime], None]
 
+
+class Handling(NamedTuple):
+    """What delivers the messages of a kind; `alone`: in transactions of its own."""
+
+    handler: Handler
+    alone: bool
+
+
 MAX_ATTEMPTS = 10
 CLAIMED_FOR = timedelta(minutes=35)  # more than CELERY_TASK_TIME_LIMIT
 FIRST_PAUSE = timedelta(minutes=1)  # doubled after every attempt, so about 8 hours in all
 
-_handlers: dict[str, Handler] = {}
+_handlers: dict[str, Handling] = {}
 logger = logging.getLogger(__name__)
 
 
@@ -28,14 +36,20 @@ class NoHandler(Exception):
     """A message of a kind that nothing handles."""
 
 
-def handles(kind: str) -> Callable[[Handler], Handler]:
+class Unreachable(Exception):
+    """Whom all messages of a kind go to does not answer: the others need not be tried now."""
+
+
+def handles(kind: str, *, alone: bool = False) -> Callable[[Handler], Handler]:
     """Register the function that delivers messages of `kind`: it gets the message and the time.
 
-    It may run twice for one message, and says by raising that it has to run again.
+    It may run twice for one message, and says by raising that it has to run again. It runs in the
+    transaction that marks the message done; `alone`, before that one, in those it begins itself.
     """
 
     def register(handler: Handler) -> Handler:
-        assert _handlers.setdefault(kind, handler) is handler, f"two handlers of {kind}"
+        handling = Handling(handler, alone)
+        assert _handlers.setdefault(kind, handling) == handling, f"two handlers of {kind}"
         return handler
 
     return register
@@ -61,21 +75,28 @@ def deliver_due(*, at: datetime, limit: int = 1000, kind: str = "") -> tuple[int
     """Deliver messages that are due, oldest first; return how many succeeded and how many did not.
 
     Only those of one kind, if given. A failed one is tried again later; after 10 attempts it is
-    given up, with its last error.
+    given up, with its last error. Where one finds its kind unreachable, the others of that kind
+    are left for the next time.
     """
     succeeded = failed = 0
-    while succeeded + failed < limit and (message := _claim_next(at=at, kind=kind)):
-        if _deliver(message, at=at):
-            succeeded += 1
-        else:
+    unreachable: list[str] = []
+    while succeeded + failed < limit and (
+        message := _claim_next(at=at, kind=kind, unreachable=unreachable)
+    ):
+        if trouble := _trouble_with(message, at=at):
             failed += 1
+            if isinstance(trouble, Unreachable):
+                unreachable.append(message.kind)
+        else:
+            succeeded += 1
     return succeeded, failed
 
 
 @transaction.atomic
-def _claim_next(*, at: datetime, kind: str) -> Outbox | None:
+def _claim_next(*, at: datetime, kind: str, unreachable: Sequence[str]) -> Outbox | None:
     due = Outbox.objects.filter(status=OutboxStatus.PENDING, due_at__lte=at)
-    message = _locked(due.filter(kind=kind) if kind else due).first()
+    due = due.filter(kind=kind) if kind else due
+    message = _locked(due.exclude(kind__in=unreachable) if unreachable else due).first()
     if message:
         message.attempts += 1
         message.due_at = at + CLAIMED_FOR
@@ -83,21 +104,26 @@ def _claim_next(*, at: datetime, kind: str) -> Outbox | None:
     return message
 
 
-def _deliver(message: Outbox, *, at: datetime) -> bool:
+def _trouble_with(message: Outbox, *, at: datetime) -> Exception | None:
+    """Deliver a message; return what went wrong, having put it off, or None."""
     try:
         if message.attempts > MAX_ATTEMPTS:
             raise TimeoutError("The last attempt never came to an end.")
         if message.kind not in _handlers:
             raise NoHandler(f"Nothing handles messages of the kind {message.kind}.")
+        handler, alone = _handlers[message.kind]
+        if alone:
+            handler(message, at)
         with transaction.atomic():
-            _handlers[message.kind](message, at)
+            if not alone:
+                handler(message, at)
             message.status, message.done_at = OutboxStatus.DONE, at
             message.save(update_fields=["status", "done_at"])
     except Exception as error:  # one message's crash is one message's
         logger.exception("outbox message %s failed", message.pk)
         _postpone(message, error=error, at=at)
-        return False
-    return True
+        return error
+    return None
 
 
 def _postpone(message: Outbox, *, error: Exception, at: datetime) -> None:

@@ -1,0 +1,232 @@
+"""Asking for invoices to be sent by e-mail: when they are issued, and again whenever somebody wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+
+from billing.models import Delivery, DeliveryStatus, Invoice, InvoiceStatus, Unsent
+from config.base import audit
+from config.base.audit import SYSTEM, Actor
+from config.base.errors import Fault, Invalid, Refusal
+from config.base.rows import insert_rows
+from config.base.services import outbox
+from customers.models import Customer, Issuer
+
+MAIL = "billing.mail"
+MOST_ADDRESSES = 10
+
+
+class InvoiceNotSendable(Refusal):
+    """Only what is issued and not void is sent."""
+
+    code = "invoice_not_issued"
+
+
+class NobodyToSendTo(Refusal):
+    """The customer has no address for invoices."""
+
+    code = "no_address"
+
+
+class NobodyToSendFrom(Refusal):
+    """The issuer has no address."""
+
+    code = "no_sender"
+
+
+class WaitsAlready(Refusal):
+    """The invoice is about to be sent to this address."""
+
+    code = "already_waiting"
+
+
+class NothingToAnswer(Refusal):
+    """The mail went, waits, or was answered before."""
+
+    code = "nothing_to_answer"
+
+
+def addresses_of(customer: Customer) -> list[str]:
+    """Return where a customer, loaded with its `contacts`, gets invoices: each address once."""
+    receiving = (one.email for one in customer.contacts.all() if one.receives_invoices)
+    found = {address.lower(): address for address in (*receiving, customer.email) if address}
+    return sorted(found.values(), key=lambda address: (address != customer.email, address))
+
+
+def send_at_issue(
+    invoices: Iterable[Invoice], issuers: Mapping[int, Issuer], *, at: datetime
+) -> None:
+    """Leave a mail to each address of invoices that are issued now, where their issuers send them.
+
+    One that goes to nobody says why. Call it in the transaction that issues them; four statements,
+    however many.
+    """
+    sent = [invoice for invoice in invoices if issuers[invoice.issuer_id].sends_invoices]
+    if not sent:
+        return
+    buyers = Customer.objects.prefetch_related("contacts").in_bulk(
+        [invoice.customer_id for invoice in sent]
+    )
+    _leave(
+        delivery
+        for invoice in sent
+        for delivery in _at_issue(invoice, buyers[invoice.customer_id], at=at)
+    )
+
+
+class Foreseen(NamedTuple):
+    """How many mails invoices go with if they are issued now, and how many lack an address."""
+
+    mails: int
+    to_nobody: int
+
+
+def foreseen(invoices: Iterable[Invoice]) -> Foreseen:
+    """Return what issuing these would send; three queries, however many."""
+    by_pk = {invoice.pk for invoice in invoices}
+    found = Invoice.objects.filter(pk__in=by_pk, issuer__sends_invoices=True)
+    rows = found.select_related("customer").prefetch_related("customer__contacts")
+    reached = [len(addresses_of(one.customer)) for one in rows if one.customer.invoices_by_email]
+    return Foreseen(sum(reached), reached.count(0))
+
+
+def _at_issue(invoice: Invoice, buyer: Customer, *, at: datetime) -> list[Delivery]:
+    addresses = addresses_of(buyer) if buyer.invoices_by_email else []
+    if not addresses:
+        nobody = _delivery(invoice, "", at=at, actor=SYSTEM, at_issue=True)
+        nobody.status, nobody.settled_at = DeliveryStatus.UNSENT, at
+        nobody.why = Unsent.NO_ADDRESS if buyer.invoices_by_email else Unsent.NOT_WANTED
+        return [nobody]
+    return [_delivery(invoice, one, at=at, actor=SYSTEM, at_issue=True) for one in addresses]
+
+
+@transaction.atomic
+def send_invoices(
+    *, invoice_ids: Sequence[int], to: Sequence[str] = (), at: datetime, actor: Actor
+) -> list[Delivery]:
+    """Send issued invoices, once more or for the first time: to these addresses, or their customers'.
+
+    What had failed of them is answered by it. Returns the mails, which are made and sent after the
+    commit.
+
+    :raises Invalid: for something that is no address, or too many of them.
+    :raises InvoiceNotSendable: if one is not issued, or void.
+    :raises NobodyToSendFrom: if an issuer has no address.
+    :raises NobodyToSendTo: if no address is given and a customer has none.
+    :raises WaitsAlready: if one waits to be sent to one of the addresses.
+    """
+    check_addresses(to)
+    found = Invoice.objects.select_for_update(of=("self",)).select_related("issuer", "customer")
+    invoices = list(
+        found.prefetch_related("customer__contacts").filter(pk__in=invoice_ids).order_by("pk")
+    )
+    waiting = Delivery.objects.filter(invoice__in=invoices, status=DeliveryStatus.WAITING)
+    known = {(one.invoice_id, one.address.lower()) for one in waiting}
+    made, notes = [], []
+    for invoice in invoices:
+        addresses = recipients(invoice, to=to)
+        for address in addresses:
+            if (invoice.pk, address.lower()) in known:
+                raise WaitsAlready(f"{invoice} waits to be sent to {address} already.")
+            made.append(_delivery(invoice, address, at=at, actor=actor, at_issue=False))
+        notes.append((invoice, f"To {', '.join(addresses)}."))
+    failed = Delivery.objects.to_look_at().filter(invoice__in=invoices)
+    failed.update(answer=f"Sent again, as {actor.name} asked.")
+    for invoice, note in notes:
+        audit.record(actor=actor, action="asked to send", subject=invoice, note=note)
+    return _leave(made)
+
+
+def recipients(invoice: Invoice, *, to: Sequence[str] = ()) -> list[str]:
+    """Return where an invoice, loaded with issuer and customer, would be sent: `to`, or the customer's.
+
+    :raises InvoiceNotSendable: if it is not issued, or void.
+    :raises NobodyToSendFrom: if its issuer has no address.
+    :raises NobodyToSendTo: if there is no address.
+    """
+    if invoice.status != InvoiceStatus.ISSUED:
+        raise InvoiceNotSendable(f"{invoice} is not issued: only issued invoices are sent.")
+    if not invoice.issuer.email:
+        raise NobodyToSendFrom(
+            f"{invoice.issuer} has no e-mail address to send {invoice} from: enter it first."
+        )
+    addresses = list({one.lower(): one for one in to}.values()) or addresses_of(invoice.customer)
+    if not addresses:
+        raise NobodyToSendTo(
+            f"{invoice.customer} has no address for {invoice}: enter an e-mail address or a contact "
+            "who receives invoices."
+        )
+    return addresses
+
+
+def check_addresses(addresses: Sequence[str]) -> None:
+    """:raises Invalid: for something that is no address, or too many of them."""
+    faults = []
+    for place, address in enumerate(addresses):
+        try:
+            validate_email(address)
+        except ValidationError:
+            message = f"“{address[:100]}” is no e-mail address. Write it as in name@company.com."
+            faults.append(Fault(("to", place), "invalid", message))
+    if len(addresses) > MOST_ADDRESSES:
+        message = f"Name at most {MOST_ADDRESSES} addresses at a time."
+        faults.append(Fault(("to",), "max_length", message))
+    if faults:
+        raise Invalid(faults)
+
+
+def call_off(invoice: Invoice, *, at: datetime) -> None:
+    """Send nothing more of an invoice that is void from now on; call it in that transaction."""
+    waiting = Delivery.objects.filter(invoice=invoice, status=DeliveryStatus.WAITING)
+    waiting.filter(begun_at=None).update(
+        status=DeliveryStatus.UNSENT, why=Unsent.VOID, settled_at=at
+    )
+
+
+@transaction.atomic
+def answer_failures(*, delivery_ids: Sequence[int], answer: str, actor: Actor) -> int:
+    """Note what was done about mails that did not go, so that they no longer wait; return how many.
+
+    :raises Invalid: without an answer.
+    :raises NothingToAnswer: if one went, waits, or was answered before.
+    """
+    if not answer.strip():
+        raise Invalid([Fault(("reason",), "required", "Say what was done about it.")])
+    rows = Delivery.objects.select_for_update().filter(pk__in=delivery_ids).order_by("pk")
+    open_ids = set(rows.to_look_at().values_list("pk", flat=True))
+    for row in rows:
+        if row.pk not in open_ids:
+            raise NothingToAnswer(f"{row}: nothing waits for an answer.")
+        row.answer = answer
+        row.save(update_fields=["answer"])
+        audit.record(actor=actor, action="answered", subject=row, note=answer)
+    return len(open_ids)
+
+
+def _delivery(
+    invoice: Invoice, address: str, *, at: datetime, actor: Actor, at_issue: bool
+) -> Delivery:
+    return Delivery(
+        customer_id=invoice.customer_id,
+        invoice=invoice,
+        address=address,
+        at_issue=at_issue,
+        asked_at=at,
+        asked_by=actor.name,
+    )
+
+
+def _leave(deliveries: Iterable[Delivery]) -> list[Delivery]:
+    """Save mails, and put in the outbox those that wait."""
+    made = insert_rows(deliveries)
+    waiting = [one for one in made if one.status == DeliveryStatus.WAITING]
+    payloads = {str(one.uuid): {"delivery": one.pk} for one in waiting}
+    if waiting:
+        outbox.put_all(kind=MAIL, payloads=payloads, due_at=waiting[0].asked_at)
+    return made

@@ -1,0 +1,359 @@
+"""Sending as people meet it: in the admin, over the API, in the portal, and in the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import time_machine
+from django.core import mail
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from billing.mail_books import MAIL_BOOKS
+from billing.models import Delivery, DeliveryStatus, Invoice, Unsent
+from config.base.invariants import audit
+from config.base.models import Outbox
+from config.base.services import outbox
+from customers.models import Customer, Issuer
+from tests import factories as make
+from tests.billing.months import close, contradictions
+from tests.billing.test_books import change, unguarded
+from tests.conftest import Caller
+from tests.customers import door
+from tests.staff import anna, leo, sam
+
+pytestmark = pytest.mark.django_db
+AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _november(settings: Any, tmp_path: Any) -> Any:
+    settings.DATA_DIR = tmp_path
+    with time_machine.travel(AT, tick=False):
+        Issuer.objects.update(name="Northlight", email="billing@northlight.test")
+        yield
+
+
+def sends() -> None:
+    Issuer.objects.update(sends_invoices=True)
+
+
+def buyer(**fields: Any) -> Customer:
+    return make.customer(**{"email": "ap@acme.test", **fields})
+
+
+def deliver() -> None:
+    outbox.deliver_due(at=AT)
+
+
+def refused(invoice: Invoice) -> Delivery:
+    """Let a mail of it have failed."""
+    return Delivery.objects.create(
+        customer=invoice.customer, invoice=invoice, address="gone@acme.test", asked_at=AT,
+        asked_by="anna", status=DeliveryStatus.FAILED, why=Unsent.REFUSED,
+        said="550 No such user", settled_at=AT,
+    )  # fmt: skip
+
+
+def page(client: Client, path: str) -> str:
+    response = client.get(path)
+    assert response.status_code == 200, response.status_code
+    return response.content.decode()
+
+
+def said(response: Any) -> str:
+    return " ".join(str(one) for one in response.context["messages"])
+
+
+# Admin
+
+
+def test_an_issuer_who_sends_needs_an_address() -> None:
+    issuer = Issuer.objects.get()
+    Issuer.objects.update(email="")
+    client = leo()
+    form = client.get(f"/admin/customers/issuer/{issuer.pk}/change/").context["adminform"].form
+    fields = {name: value for name, value in form.initial.items() if value not in (None, False)}
+    response = client.post(
+        f"/admin/customers/issuer/{issuer.pk}/change/",
+        {**fields, "email": "", "sends_invoices": "on"},
+    )
+    errors = response.context["adminform"].form.errors
+    assert errors == {"email": ["Enter the address that invoices are sent from."]}
+
+
+class TestTheInvoicePage:
+    def test_says_that_nothing_is_sent_and_where_to_switch_it_on(self) -> None:
+        invoice = make.issued(buyer())
+        html = page(anna(), f"/admin/billing/invoice/{invoice.pk}/change/")
+        assert "Not sent: Northlight does not send invoices by e-mail." in html
+        assert f"/admin/customers/issuer/{invoice.issuer_id}/change/" in html
+
+    def test_says_that_there_is_no_address_and_leads_to_the_customer(self) -> None:
+        sends()
+        invoice = make.issued(make.customer())
+        html = page(anna(), f"/admin/billing/invoice/{invoice.pk}/change/")
+        assert "Not sent: the customer has no address for invoices." in html
+        assert f'href="/admin/customers/customer/{invoice.customer_id}/change/"' in html
+
+    def test_says_in_the_servers_words_why_it_failed_and_what_to_do(self) -> None:
+        invoice = make.issued(buyer())
+        refused(invoice)
+        html = page(anna(), f"/admin/billing/invoice/{invoice.pk}/change/")
+        assert "“550 No such user”" in html
+        assert "Correct the address with the customer, then send it again." in html
+
+    def test_says_when_it_was_sent(self) -> None:
+        sends()
+        invoice = make.issued(buyer())
+        deliver()
+        html = page(anna(), f"/admin/billing/invoice/{invoice.pk}/change/")
+        assert "1 Nov 2026, 12:00 UTC" in html
+        assert "Send again…" in html
+
+    def test_offers_no_sending_to_who_may_only_look(self) -> None:
+        invoice = make.issued(buyer())
+        assert "Send by e-mail…" in page(anna(), f"/admin/billing/invoice/{invoice.pk}/change/")
+        assert "Send by e-mail…" not in page(sam(), f"/admin/billing/invoice/{invoice.pk}/change/")
+
+
+class TestThePageThatSends:
+    def test_shows_the_mail_and_changes_nothing(self) -> None:
+        invoice = make.issued(buyer())
+        html = page(anna(), f"/admin/billing/invoice/send/?ids={invoice.pk}")
+        assert "Invoice INV-2026-000001 from Northlight: €100.00 due by" in html
+        assert "ap@acme.test</textarea>" in html
+        assert not Delivery.objects.exists()
+
+    def test_sends_to_the_addresses_that_are_typed(
+        self, django_capture_on_commit_callbacks: Any
+    ) -> None:
+        invoice = make.issued(buyer())
+        body = {"ids": invoice.pk, "to": "boss@acme.test, ap@acme.test"}
+        with django_capture_on_commit_callbacks(execute=True):
+            response = anna().post("/admin/billing/invoice/send/", body, follow=True)
+        assert said(response) == "2 mails on the way to boss@acme.test, ap@acme.test."
+        assert sorted(one.to[0] for one in mail.outbox) == ["ap@acme.test", "boss@acme.test"]
+
+    def test_says_at_the_field_what_is_no_address(self) -> None:
+        invoice = make.issued(buyer())
+        response = anna().post(
+            "/admin/billing/invoice/send/", {"ids": invoice.pk, "to": "nonsense"}
+        )
+        assert "“nonsense” is no e-mail address." in response.content.decode()
+        assert not Delivery.objects.exists()
+
+    def test_sends_many_and_says_which_it_can_not(self) -> None:
+        client = anna()
+        one, two = make.issued(buyer()), make.issued(make.customer(name="Lost"))
+        ids = f"{one.pk},{two.pk}"
+        html = page(client, f"/admin/billing/invoice/send/?ids={ids}")
+        assert "Lost has no address for INV-2026-000002" in html
+        response = client.post("/admin/billing/invoice/send/", {"ids": ids}, follow=True)
+        assert "1 mail on the way to ap@acme.test." in said(response)
+        assert Delivery.objects.get().invoice == one
+
+    def test_is_reached_from_the_list(self) -> None:
+        invoice = make.issued(buyer())
+        chosen = {"action": "send", "_selected_action": [invoice.pk]}
+        response = anna().post("/admin/billing/invoice/", chosen)
+        assert response.status_code == 200
+        assert "by e-mail?" in response.content.decode()
+        assert not Delivery.objects.exists()
+
+    def test_is_nothing_for_who_may_only_look(self) -> None:
+        client = sam()
+        invoice = make.issued(buyer())
+        for send in (client.get, client.post):
+            assert send(f"/admin/billing/invoice/send/?ids={invoice.pk}").status_code == 403
+
+    def test_costs_the_same_for_many(self) -> None:
+        client = anna()
+
+        def queries(ids: str) -> int:
+            with CaptureQueriesContext(connection) as captured:
+                page(client, f"/admin/billing/invoice/send/?ids={ids}")
+            return len(captured)
+
+        made = [make.issued(buyer()).pk for _ in range(6)]
+        queries(f"{made[0]},{made[1]}")
+        assert queries(f"{made[0]},{made[1]}") == queries(",".join(map(str, made)))
+
+
+def test_issuing_says_first_how_many_mails_go_out() -> None:
+    sends()
+    version = make.published()
+    make.subscription(buyer(manual_approval=True), version)
+    make.subscription(make.customer(manual_approval=True), version)
+    close(AT)
+    ids = ",".join(str(pk) for pk in Invoice.objects.values_list("pk", flat=True))
+    html = page(leo(), f"/admin/billing/invoice/step/issue/?ids={ids}")
+    assert "1 mail with the PDF goes to customers" in html
+    assert "1 invoice can&#x27;t be sent by e-mail: no address is known." in html
+
+
+class TestTheListOfMails:
+    def test_counts_and_lists_what_did_not_go(self) -> None:
+        invoice = make.issued(buyer())
+        refused(invoice)
+        client = anna()
+        assert "1 mail to a customer did not go." in page(client, "/admin/")
+        html = page(client, "/admin/billing/delivery/?look=yes")
+        assert "gone@acme.test" in html
+
+    def test_sends_again_what_did_not_go(self) -> None:
+        client = anna()
+        row = refused(make.issued(buyer()))
+        chosen = {"action": "send_again", "_selected_action": [row.pk]}
+        response = client.post("/admin/billing/delivery/", chosen, follow=True)
+        assert said(response) == "1 mail on the way."
+        assert Delivery.objects.get(status="waiting").address == "ap@acme.test"
+        response = client.post("/admin/billing/delivery/", chosen, follow=True)
+        assert "Choose mails that did not go" in said(response)
+
+    def test_takes_an_answer(self) -> None:
+        client = anna()
+        row = refused(make.issued(buyer()))
+        chosen = {"action": "answer_many", "_selected_action": [row.pk]}
+        assert (
+            "What was done about it?"
+            in client.post("/admin/billing/delivery/", chosen).content.decode()
+        )
+        response = client.post(
+            "/admin/billing/delivery/", {**chosen, "reason": "By post."}, follow=True
+        )
+        assert said(response) == "Answered 1 mail."
+        assert not Delivery.objects.to_look_at().exists()
+        html = page(client, f"/admin/billing/delivery/{row.pk}/change/")
+        assert "By post." in html
+
+    def test_costs_the_same_for_many(self) -> None:
+        client = anna()
+
+        def queries() -> int:
+            with CaptureQueriesContext(connection) as captured:
+                page(client, "/admin/billing/delivery/")
+            return len(captured)
+
+        refused(make.issued(buyer()))
+        queries()
+        few = queries()
+        for _ in range(5):
+            refused(make.issued(buyer()))
+        assert queries() == few
+
+
+# API
+
+
+class TestTheApi:
+    def test_says_what_became_of_each_mail(self, caller: Caller) -> None:
+        sends()
+        invoice = make.issued(buyer())
+        deliver()
+        [told] = caller().get(f"/api/v1/invoices/{invoice.uuid}").json()["deliveries"]
+        row = Delivery.objects.get()
+        assert told == {
+            "id": str(row.uuid), "kind": "invoice", "to": "ap@acme.test", "status": "sent",
+            "why": None, "detail": "", "at_issue": True, "asked_at": "2026-11-01T12:00:00Z",
+            "settled_at": "2026-11-01T12:00:00Z", "message_id": row.message_id,
+        }  # fmt: skip
+
+    def test_sends_again(self, caller: Caller) -> None:
+        invoice = make.issued(buyer())
+        address = f"/api/v1/invoices/{invoice.uuid}/send"
+        answer = caller().post(address, {"to": ["boss@acme.test"]}, format="json")
+        assert (answer.status_code, answer.json()["deliveries"][0]["to"]) == (200, "boss@acme.test")
+        answer = caller().post(address, {}, format="json")
+        assert [one["to"] for one in answer.json()["deliveries"]] == [
+            "ap@acme.test",
+            "boss@acme.test",
+        ]
+
+    @pytest.mark.parametrize(
+        ("body", "status", "pointer"),
+        [
+            pytest.param({"to": ["nonsense"]}, 400, "/to/0", id="no address"),
+            pytest.param({"to": []}, 400, "/to", id="none at all"),
+            pytest.param({"to": ["a@b.test\nBcc: x@y.test"]}, 400, "/to/0", id="a header"),
+            pytest.param({"to": [f"a{n}@b.test" for n in range(11)]}, 400, "/to", id="too many"),
+            pytest.param({"cc": ["a@b.test"]}, 400, "/cc", id="an unknown field"),
+        ],
+    )
+    def test_refuses_what_is_wrong_at_its_field(
+        self, caller: Caller, body: Any, status: int, pointer: str
+    ) -> None:
+        invoice = make.issued(buyer())
+        answer = caller().post(f"/api/v1/invoices/{invoice.uuid}/send", body, format="json")
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (status, pointer)
+
+    def test_refuses_by_code(self, caller: Caller) -> None:
+        sends()
+        invoice, other = make.issued(buyer()), make.issued(make.customer())
+        deliver()
+        for address, body, code in (
+            (f"{invoice.uuid}/void", {"reason": "x"}, "invoice_sent"),
+            (f"{other.uuid}/send", {}, "no_address"),
+        ):
+            answer = caller().post(f"/api/v1/invoices/{address}", body, format="json")
+            assert (answer.status_code, answer.json()["code"]) == (409, code)
+
+    def test_a_reader_sends_nothing(self, caller: Caller) -> None:
+        invoice = make.issued(buyer())
+        client = caller("billing:read")
+        assert client.post(f"/api/v1/invoices/{invoice.uuid}/send", {}).status_code == 403
+
+    def test_a_customer_can_be_left_out(self, caller: Caller) -> None:
+        sends()
+        body = {"key": "ada", "name": "Ada", "currency": "EUR", "email": "ada@ada.test"}
+        answer = caller().post("/api/v1/customers", {**body, "invoices_by_email": False}, "json")
+        assert answer.json()["invoices_by_email"] is False
+        make.issued(Customer.objects.get(key="ada"))
+        assert Delivery.objects.get().why == "not_wanted"
+
+
+# Portal
+
+
+def test_the_portal_says_when_it_was_sent() -> None:
+    sends()
+    invoice = make.issued(buyer())
+    client = door.signed_in(door.contact(invoice.customer, "ada@acme.test"))
+    assert "Sent by e-mail" not in page(client, f"/portal/invoices/{invoice.uuid}/")
+    deliver()
+    html = page(client, f"/portal/invoices/{invoice.uuid}/")
+    assert "Sent by e-mail on November 1, 2026." in html
+    assert "ap@acme.test" not in html
+
+
+# Audit
+
+
+def no_mail_left() -> None:
+    change(Delivery.objects.get(status="waiting"), at_issue=False)
+
+
+def no_message_left() -> None:
+    Outbox.objects.filter(kind="billing.mail").delete()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name"),
+    [
+        pytest.param(no_mail_left, "invoices_are_sent_or_say_why", id="neither mail nor reason"),
+        pytest.param(no_message_left, "mails_that_wait_are_sent", id="a mail nobody sends"),
+    ],
+)
+def test_the_audit_finds_what_is_spoilt(spoil: Callable[[], None], name: str) -> None:
+    sends()
+    make.issued(buyer())
+    make.issued(make.customer())
+    assert not contradictions(AT)
+    unguarded()
+    spoil()
+    names = [check.name for check in MAIL_BOOKS]
+    assert {one.invariant.name for one in audit(at=AT, names=names) if one.findings} == {name}
