@@ -76,7 +76,7 @@ def invoice_mail(
         lead=lead,
         label=view.payment.label,
         amount=view.payment.amount,
-        facts=view.payment.facts,
+        facts=view.payment.facts if invoice.open_item.open else (),
         notes=tuple(_since(invoice, reader, say)),
         parts=tuple(_parts(view, reader)),
         portal_url=view.portal_url,
