@@ -45,7 +45,7 @@ MENDED_BY_CUSTOMER = (Unsent.NO_ADDRESS, Unsent.REFUSED)
 
 class ToForm(forms.Form):
     to = forms.CharField(
-        widget=textarea(rows=2),
+        widget=textarea(rows=4),
         label="To",
         max_length=3000,
         help_text="One or more addresses, each on a line of its own. Each gets a mail of its own.",
