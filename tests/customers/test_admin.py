@@ -29,6 +29,7 @@ NEW = {
     "currency": "EUR",
     "time_zone": "Europe/Berlin",
     "locale": "de-DE",
+    "invoices_by_email": "on",
     "payment_terms_days": "30",
     "tax_status": "automatic",
     "contacts-TOTAL_FORMS": "0",
