@@ -17,6 +17,7 @@ from config.base import audit, records
 from config.base.audit import Actor
 from config.base.errors import Fault, Invalid, Refusal
 from config.base.fields import validate_key
+from customers.bank_accounts import account_faults
 from customers.electronic import seller_faults
 from customers.logos import LogoPicture
 from customers.models import (
@@ -94,10 +95,12 @@ def create_issuer(*, issuer: Issuer, actor: Actor) -> Issuer:
     """Save another legal seller.
 
     :raises ValidationError: for a faulty field, or a name that another issuer has.
-    :raises Invalid: for a VAT ID that can't be one, or electronic invoices without what they name.
+    :raises Invalid: for a VAT ID, IBAN or BIC that can't be one, or electronic invoices without what
+        they name.
     """
     issuer.full_clean()
     _check_issuer(audit.state(issuer))
+    _check_account(audit.state(issuer))
     _check_electronic(audit.state(issuer))
     issuer.save(force_insert=True)
     changes = audit.changes({}, audit.state(issuer))
@@ -109,13 +112,14 @@ def create_issuer(*, issuer: Issuer, actor: Actor) -> Issuer:
 def change_issuer(*, issuer_id: int, fields: Mapping[str, Any], actor: Actor) -> Issuer:
     """Change who sells; invoices issued before keep what they say.
 
-    :raises Invalid: for a VAT ID that can't be one, electronic invoices without what they name, or if it
-        sends invoices from no address.
+    :raises Invalid: for a VAT ID, IBAN or BIC that can't be one, electronic invoices without what they
+        name, or if it sends invoices from no address.
     """
     issuer = Issuer.objects.select_for_update().get(pk=issuer_id)
     after = {**audit.state(issuer), **fields}
     if not fields.keys().isdisjoint(("vat_id", "country", "email", "sends_invoices")):
         _check_issuer(after)
+    _check_account(fields)
     _check_electronic(after)
     records.change(issuer, fields=fields, actor=actor)
     return issuer
@@ -279,6 +283,11 @@ def _check_issuer(issuer: Mapping[str, Any]) -> None:
     if issuer["sends_invoices"] and not issuer["email"]:
         message = "Invoices are sent from this address: enter it, or send none."
         raise Invalid([Fault(("email",), "required_to_send", message)])
+
+
+def _check_account(fields: Mapping[str, Any]) -> None:
+    if faults := list(account_faults(fields)):
+        raise Invalid(faults)
 
 
 def _check_electronic(issuer: Mapping[str, Any]) -> None:

@@ -178,3 +178,35 @@ def test_an_issuer_has_a_name_of_its_own() -> None:
     with pytest.raises(ValidationError, match="already exists"):
         services.create_issuer(issuer=Issuer(name="Acme", legal_name="Acme Inc."), actor=SYSTEM)
     assert AuditEntry.objects.filter(subject_type="customers.issuer").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        pytest.param({"iban": "DE89370400440532013000", "bic": "COBADEFFXXX"}, None, id="both right"),
+        pytest.param({"iban": "de89 3704 0044 0532 0130 00"}, None, id="as it is printed"),
+        pytest.param({"iban": "", "bic": ""}, None, id="none"),
+        pytest.param(
+            {"iban": "DE89370400440532013001"}, ("iban", "wrong_check_digits"), id="a digit mistyped"
+        ),
+        pytest.param(
+            {"iban": "DE8937040044053201300"}, ("iban", "wrong_check_digits"), id="a digit missing"
+        ),
+        pytest.param({"iban": "000123456789"}, ("iban", "invalid"), id="another kind of account"),
+        pytest.param({"iban": "٣٤"}, ("iban", "invalid"), id="digits that are not ASCII"),
+        pytest.param({"bic": "COBADEFFX"}, ("bic", "invalid"), id="nine letters"),
+    ],
+)
+def test_an_issuer_is_paid_to_an_account_that_can_be(
+    fields: dict[str, str], fault: tuple[str, str] | None
+) -> None:
+    issuer = Issuer.objects.get()
+    if fault is None:
+        services.change_issuer(issuer_id=issuer.pk, fields=fields, actor=SYSTEM)
+        return
+    with pytest.raises(Invalid) as refused:
+        services.change_issuer(issuer_id=issuer.pk, fields=fields, actor=SYSTEM)
+    [only] = refused.value.faults
+    assert (only.path, only.code) == ((fault[0],), fault[1])
+    with pytest.raises(Invalid):
+        services.create_issuer(issuer=Issuer(name="B", legal_name="B", **fields), actor=SYSTEM)
