@@ -183,11 +183,15 @@ def test_an_issuer_has_a_name_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("fields", "fault"),
     [
-        pytest.param({"iban": "DE89370400440532013000", "bic": "COBADEFFXXX"}, None, id="both right"),
+        pytest.param(
+            {"iban": "DE89370400440532013000", "bic": "COBADEFFXXX"}, None, id="both right"
+        ),
         pytest.param({"iban": "de89 3704 0044 0532 0130 00"}, None, id="as it is printed"),
         pytest.param({"iban": "", "bic": ""}, None, id="none"),
         pytest.param(
-            {"iban": "DE89370400440532013001"}, ("iban", "wrong_check_digits"), id="a digit mistyped"
+            {"iban": "DE89370400440532013001"},
+            ("iban", "wrong_check_digits"),
+            id="a digit mistyped",
         ),
         pytest.param(
             {"iban": "DE8937040044053201300"}, ("iban", "wrong_check_digits"), id="a digit missing"
