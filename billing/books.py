@@ -272,12 +272,15 @@ def _periods_that_wait(at: datetime) -> Iterator[Finding]:
 
 
 def _documents_that_differ(at: datetime) -> Iterator[Finding]:
-    """Find issued invoices without their document, and files that are not what was issued (R28)."""
+    """Find issued invoices without their document, and files that are not what was issued (R28).
+
+    One that was declared void before its document was made never gets one.
+    """
     waiting = set(
         Outbox.objects.filter(kind=RENDER).exclude(status="done").values_list("key", flat=True)
     )
-    numbered = Invoice.objects.filter(status__in=NUMBERED, documents=None)
-    for uuid, number in numbered.order_by("pk").values_list("uuid", "number").iterator():
+    without = Invoice.objects.filter(status=InvoiceStatus.ISSUED, documents=None)
+    for uuid, number in without.order_by("pk").values_list("uuid", "number").iterator():
         if str(uuid) not in waiting:
             yield Finding(f"invoice {number}", "a document, or a message to make it", "neither")
     known = set()

@@ -20,6 +20,7 @@ from django.db import connection
 
 from billing import documents
 from billing.books import BOOKS
+from billing.deliveries import render_invoice
 from billing.models import (
     BillingPeriod,
     DocumentSequence,
@@ -278,6 +279,15 @@ def test_each_check_finds_its_corruption_and_no_other(
     unguarded()
     corrupt()
     assert set(audited()) == checks
+
+
+def test_what_was_void_before_its_document_was_made_needs_none() -> None:
+    void = Invoice.objects.get(status="void")
+    message = Outbox.objects.get(key=void.uuid)
+    render_invoice(message, NOW)
+    change(message, status="done", done_at=NOW)
+    assert not void.documents.exists()
+    assert audited() == {}
 
 
 def test_every_check_has_a_corruption() -> None:
