@@ -101,7 +101,12 @@ class Draft:
 
     @property
     def day(self) -> date:
-        """The first day after what it charges in arrears, which is that of what is in advance."""
+        """The first day after what it charges in arrears, which is that of what is in advance.
+
+        Of late usage alone it is the one on which service ended: so it credits what has waited since.
+        """
+        if self.purpose == Purpose.LATE and self.subscription.ends_on:
+            return self.subscription.ends_on
         if self.starting:
             return self.starting.period.start_date
         if self.purpose == Purpose.CHANGE:

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import Invoice, InvoiceLine, LateUsage, PeriodCharge, UsageSnapshot
-from billing.services import issuing, lateness
+from billing.services import issuing, lateness, life
 from billing.services.closing import close_subscriptions
 from billing.services.lateness import (
     LateUsageDecided,
@@ -21,6 +21,7 @@ from billing.services.lateness import (
     settle_late_usage,
     write_off_late_usage,
 )
+from billing.services.life import When
 from billing.services.upcoming import upcoming_invoice
 from catalog.models import PlanVersion
 from config.base.audit import SYSTEM
@@ -378,6 +379,15 @@ class TestWithoutAFurtherClose:
         late(gone, 1, arrived=at(10, 6, 12))
         issued = close(at(10, 8))[-1]
         assert (issued.status, late_lines(issued)) == ("issued", [("6", "6.00")])
+
+    def test_it_takes_up_a_fee_whose_credit_waits(self, ada: Subscription) -> None:
+        close(at(10, 3, 1))  # issues September's, with October's fee
+        life.cancel(subscription_id=ada.pk, when=When.IMMEDIATE, at=at(10, 6), actor=SYSTEM)
+        assert ("Base", "0.00") in lines(close(at(10, 8, 2))[-1])  # 25 of 31 days wait
+        late(ada, 5, arrived=at(10, 9))
+        [drafted] = settle_late_usage(as_of=at(10, 10))
+        assert lines(drafted) == [("Calls", "5.00"), ("Base", "-5.00")]
+        assert drafted.lines.get(kind="credit").explanation["waits"] == "3.06"
 
     def test_a_credit_waits_where_finance_looks(self, gone: Subscription) -> None:
         void(gone, at(10, 5))
