@@ -116,7 +116,7 @@ class BillingRunAdmin(ClosePages, WatchedAdmin[BillingRun]):
 
     @display(description="Drafted")
     def drafted(self, run: Any) -> str:
-        return str(run.drafted_text or "—").replace(", ", "\n", 1).replace(" and ", "\n")
+        return str(run.drafted_text or "—").replace(", ", "\n").replace(" and ", "\n")
 
     @display(description="Started by", ordering="started_by")
     def started(self, run: BillingRun) -> str:
