@@ -28,7 +28,7 @@ from config.base.admin.complaints import REFUSED, complaints
 from config.base.admin.theme import action, date_input, number_input, select, switch
 from config.base.audit import Actor
 from customers.admin.subscriptions import SubscriptionAdmin
-from customers.models import Subscription
+from customers.models import Subscription, SubscriptionPhase
 from customers.terms import in_force
 
 STEPS = {
@@ -382,6 +382,7 @@ def _shown(form: forms.Form, day: date, found: Next) -> dict[str, Any]:
     said: dict[str, Any] = {
         "day": words.day(day),
         "lost": found.lost_terms,
+        "dropped": [_planned(one) for one in found.dropped],
         "next": {"lines": [], "total": ""},
     }
     if found.running:
@@ -392,7 +393,13 @@ def _shown(form: forms.Form, day: date, found: Next) -> dict[str, Any]:
         said["change"] = _bill(one.lines.all(), one.currency, one.net_total, one.total, today=day)
     asked = "; ".join(f"{name}={value}" for name, value in form.cleaned_data.items())
     totals = [said["next"]["total"], said.get("change", {}).get("total", "")]
-    return {**said, "seen": "; ".join([asked, said["day"], *totals])}
+    return {**said, "seen": "; ".join([asked, said["day"], *totals, *said["dropped"]])}
+
+
+def _planned(phase: SubscriptionPhase) -> str:
+    """Say what was to begin with a phase."""
+    what = "a pause" if phase.is_paused else str(phase.plan_version)
+    return f"{what} from {words.day(phase.starts_on)}"
 
 
 def _bill(

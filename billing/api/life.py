@@ -23,7 +23,7 @@ from catalog.models import Plan
 from config.base.api.fields import CalendarDate, KeyString, QuantityString, WholeNumber, YesNo
 from config.base.api.serializers import StrictSerializer
 from config.base.api.views import ApiView
-from customers.api import SubscriptionSerializer
+from customers.api import PhaseSerializer, SubscriptionSerializer
 from customers.models import Subscription
 from customers.services import offered_version
 
@@ -120,6 +120,10 @@ class ChangedSubscriptionSerializer(serializers.Serializer[Any]):
         child=serializers.CharField(),
         help_text="Keys of prices with own terms that its last plan has no place for.",
     )
+    dropped_phases = PhaseSerializer(
+        many=True,
+        help_text="Changes of plan and pauses that were still to come, and no longer are.",
+    )
     change_invoice = InvoiceSerializer(
         allow_null=True, help_text="The draft over a change of plan alone; null: there is none."
     )
@@ -146,8 +150,7 @@ class LifeView(ApiView):
         if dry:
             day, found = life.preview(lambda: do(at), subscription_id=subscription.pk, at=at)
         else:
-            day = do(at)
-            found = life.what_comes_next(subscription_id=subscription.pk, at=at)
+            day, found = life.carry_out(lambda: do(at), subscription_id=subscription.pk, at=at)
         return Response(
             {
                 "dry_run": dry,
@@ -155,6 +158,7 @@ class LifeView(ApiView):
                 "subscription": SubscriptionSerializer(found.subscription, context={"at": at}).data,
                 "next_invoice": next_invoice(request, found),
                 "lost_own_terms": found.lost_terms,
+                "dropped_phases": [PhaseSerializer(one).data for one in found.dropped],
                 "change_invoice": change_invoice(request, found),
             }
         )

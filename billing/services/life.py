@@ -31,7 +31,7 @@ from catalog.models import PlanVersion
 from config.base.audit import Actor
 from config.base.errors import Fault, Invalid, Refusal
 from customers import services as customers
-from customers.models import Subscription
+from customers.models import Subscription, SubscriptionPhase
 from customers.services.locking import lock_subscription
 from customers.terms import in_force, paid_until
 
@@ -48,13 +48,15 @@ class Next(NamedTuple):
     """A subscription after something was done with it, and the invoice that comes next, if any.
 
     `change` is the draft over a change of plan alone, loaded `with_lines`, if there is one; `lost_terms`
-    are the keys of prices for which terms were agreed that its last plan has no place for (R22).
+    are the keys of prices for which terms were agreed that its last plan has no place for (R22);
+    `dropped` the changes of plan and pauses that were still to come and no longer are, in order.
     """
 
     subscription: Subscription
     running: Running | None
     change: Invoice | None
     lost_terms: list[str]
+    dropped: list[SubscriptionPhase]
 
 
 @transaction.atomic
@@ -265,25 +267,41 @@ def _begin_after(subscription_id: int) -> None:
     following.save()
 
 
-def preview(do: Callable[[], Done], *, subscription_id: int, at: datetime) -> tuple[Done, Next]:
-    """Say what something would do to a subscription, and undo it. What refuses it is raised."""
-    with transaction.atomic():
-        done = do()
-        found = what_comes_next(subscription_id=subscription_id, at=at)
-        transaction.set_rollback(True)
-    return done, found
-
-
-def what_comes_next(*, subscription_id: int, at: datetime) -> Next:
-    """Return a subscription as it is, and its next invoice."""
-    subscription = Subscription.objects.with_terms().get(pk=subscription_id)
+def carry_out(do: Callable[[], Done], *, subscription_id: int, at: datetime) -> tuple[Done, Next]:
+    """Do something to a subscription, and say what comes next. What refuses it is raised."""
+    planned = [one for one in _terms(subscription_id).phases.all() if _is_to_come(one, at=at)]
+    done = do()
+    subscription = _terms(subscription_id)
+    kept = {_content(one) for one in subscription.phases.all()}
     running = running_periods(subscriptions=[subscription], at=at)
-    return Next(
+    return done, Next(
         subscription,
         running[0] if running else None,
         _draft_of_a_change(subscription),
         _lost(subscription),
+        [one for one in planned if _content(one) not in kept],
     )
+
+
+def preview(do: Callable[[], Done], *, subscription_id: int, at: datetime) -> tuple[Done, Next]:
+    """Say what something would do to a subscription, and undo it. What refuses it is raised."""
+    with transaction.atomic():
+        done, found = carry_out(do, subscription_id=subscription_id, at=at)
+        transaction.set_rollback(True)
+    return done, found
+
+
+def _terms(subscription_id: int) -> Subscription:
+    return Subscription.objects.with_terms().get(pk=subscription_id)
+
+
+def _is_to_come(phase: SubscriptionPhase, *, at: datetime) -> bool:
+    """Say whether a phase changes something later: the first one of a subscription is its start."""
+    return phase.starts_on > max(today_of(phase, at=at), phase.subscription.starts_on)
+
+
+def _content(phase: SubscriptionPhase) -> tuple[date, int, bool]:
+    return phase.starts_on, phase.plan_version_id, phase.is_paused
 
 
 def _lost(subscription: Subscription) -> list[str]:

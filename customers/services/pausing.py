@@ -42,8 +42,15 @@ def pause_subscription(
     """
     subscription, phases = lock_served(subscription_id, today)
     ends_on = subscription.ends_on
-    if starts_on <= subscription.starts_on or (ends_on and starts_on >= ends_on):
-        message = "Choose a day after the first and before the last day of service."
+    if ends_on and starts_on >= ends_on:
+        message = (
+            f"It ends: {ends_on} is the first day without service, so nothing is left to pause."
+        )
+        raise Invalid([Fault(("when",), "out_of_range", message)])
+    if starts_on <= subscription.starts_on:
+        message = (
+            f"It begins on {subscription.starts_on}: it can be paused from the day after that on."
+        )
         raise Invalid([Fault(("when",), "out_of_range", message)])
     until = [phase for phase in phases if phase.starts_on <= starts_on]
     if until[-1].is_paused:

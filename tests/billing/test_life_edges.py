@@ -192,6 +192,26 @@ class TestAnotherPlanOverTheApi:
                 ("usage", "0.00"),
             ]
 
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            pytest.param("pause", {"when": "immediate"}, id="a pause before it"),
+            pytest.param("cancel", {}, id="an end before it"),
+            pytest.param("change-plan", {"plan": "small"}, id="another change before it"),
+        ],
+    )
+    def test_a_change_to_come_that_is_dropped_is_named(
+        self, caller: Caller, ada: Subscription, path: str, body: dict[str, Any]
+    ) -> None:
+        make.published(make.flat("base", "150"), plan=make.plan("small"))
+        planned = post(caller, "change-plan", plan="large", when="2026-05-10").json()
+        assert planned["dropped_phases"] == []
+        looked = post(caller, path, **body, dry_run=True).json()
+        answer = post(caller, path, **body).json()
+        for said_ in (looked, answer):
+            dropped = [(one["plan"], one["starts_on"]) for one in said_["dropped_phases"]]
+            assert dropped == [("large", "2026-05-10")]
+
     def test_own_terms_that_are_lost_are_named_and_confirmed(
         self, caller: Caller, ada: Subscription
     ) -> None:

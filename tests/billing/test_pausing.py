@@ -12,6 +12,7 @@ from billing.services import life
 from billing.services.life import When
 from catalog.models import PlanVersion, ValueMetric
 from config.base.audit import SYSTEM
+from config.base.errors import Invalid
 from customers.models import Subscription
 from customers.services import (
     SubscriptionEnded,
@@ -127,6 +128,16 @@ class TestAPause:
         with pytest.raises(SubscriptionNotPaused):
             resume(ada, 4, 21)
 
+    def test_needs_a_day_of_service(self, ada: Subscription) -> None:
+        life.cancel(subscription_id=ada.pk, when=When.IMMEDIATE, at=at(4, 15), actor=SYSTEM)
+        with pytest.raises(Invalid, match="2026-04-16 is the first day without service"):
+            pause(ada, 4, 15)
+        later = make.subscription(
+            make.customer("bob"), ada.phases.get().plan_version, starts_on=date(2026, 5, 1)
+        )
+        with pytest.raises(Invalid, match="It begins on 2026-05-01"):
+            pause(later, 4, 15)
+
     def test_can_be_cancelled(self, ada: Subscription) -> None:
         pause(ada, 4, 15)
         life.cancel(subscription_id=ada.pk, when=When.IMMEDIATE, at=at(4, 20), actor=SYSTEM)
@@ -186,6 +197,18 @@ def test_over_the_api(caller: Caller, ada: Subscription, time_machine: Any) -> N
     assert lines(close(at(4, 1))[-1]) == [("Base", "100.00")]
 
 
+def test_the_admin_names_a_change_to_come_that_it_drops(
+    ada: Subscription, calls: ValueMetric, time_machine: Any
+) -> None:
+    time_machine.move_to(at(4, 15), tick=False)
+    larger = priced(calls, "300", 0, "1")
+    life.change_plan(
+        subscription_id=ada.pk, version=larger, when=date(2026, 5, 10), at=at(4, 15), actor=SYSTEM
+    )
+    asked = anna().post(page("customers_subscription", "pause", ada.pk), {"when": "immediate"})
+    assert f"Planned before, and dropped by this: {larger} from 10 May 2026." in said(asked)
+
+
 def test_in_the_admin_and_the_portal(ada: Subscription, time_machine: Any) -> None:
     time_machine.move_to(at(4, 15), tick=False)
     client, address = anna(), page("customers_subscription", "pause", ada.pk)
@@ -198,5 +221,7 @@ def test_in_the_admin_and_the_portal(ada: Subscription, time_machine: Any) -> No
     assert "Paused" in shown
     assert "Resume…" in shown
     assert "Pause…" not in shown
+    asked = client.post(page("customers_subscription", "cancel", ada.pk), {"when": "immediate"})
+    assert "dropped by this" not in said(asked)
     portal = door.signed_in(door.contact(ada.customer, "ada@ada.example"))
     assert "Paused from April 16, 2026: no fee" in said(portal.get("/portal/plan/"))
