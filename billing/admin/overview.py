@@ -38,7 +38,6 @@ CLOSE = "admin:billing_billingrun_close"
 LATE = timedelta(hours=2)
 """After which what should have happened by itself has not."""
 WEEK = timedelta(days=7)
-MONTH = timedelta(days=30)
 TOP = 5
 
 
@@ -150,16 +149,13 @@ def _invoice_needs(at: datetime) -> Iterator[Need]:
             f"{said(late, 'amount of late usage waits', 'amounts of late usage wait')} for a decision.",
             _listed("billing_lateusage", {"status__exact": LateStatus.HELD.value}),
         )
-    today = timezone.localdate(at)
-    fell_due = {"due_date__gte": today - MONTH, "due_date__lt": today}
-    if amounts := _totals_by_currency(fell_due):
+    if amounts := _open_by_currency(timezone.localdate(at)):
         count = sum(number for _, _, number in amounts)
-        total = words.totals((currency, total) for currency, total, _ in amounts)
+        total = words.totals((currency, open_) for currency, open_, _ in amounts)
         yield Need(
             70,
-            f"{said(count, 'invoice', 'invoices')} fell due in the last 30 days: {total}. Check that "
-            f"{'it was' if count == 1 else 'they were'} paid.",
-            _invoices(status__exact="issued", **fell_due),
+            f"{said(count, 'invoice is', 'invoices are')} overdue, with {total} open.",
+            _invoices(paid="overdue"),
         )
 
 
@@ -299,6 +295,12 @@ def _net_by_currency(month: date) -> list[tuple[str, Decimal, int]]:
 def _totals_by_currency(within: dict[str, Any]) -> list[tuple[str, Decimal, int]]:
     rows = _issued(**within).order_by()
     return list(rows.values_list("currency").annotate(sum=ExactSum("total"), count=Count("pk")))
+
+
+def _open_by_currency(today: date) -> list[tuple[str, Decimal, int]]:
+    """Return per currency what is open of overdue invoices, and how many they are."""
+    rows = Invoice.objects.overdue(on=today).order_by().values_list("currency")
+    return list(rows.annotate(sum=ExactSum("open_item__open"), count=Count("pk")))
 
 
 def _invoices(**filters: Any) -> str:

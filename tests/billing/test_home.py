@@ -112,11 +112,15 @@ def given_up() -> int:
     return 1
 
 
-def fell_due() -> int:
-    with time_machine.travel(datetime(2026, 11, 2, tzinfo=UTC), tick=False):
-        subscribe(payment_terms_days=28)
-        close(datetime(2026, 11, 2, tzinfo=UTC))
-        issue(datetime(2026, 11, 2, tzinfo=UTC))
+def overdue() -> int:
+    """Two invoices that fell due on 30 November: one is paid in part, the other whole."""
+    at = datetime(2026, 11, 2, tzinfo=UTC)
+    with time_machine.travel(at, tick=False):
+        for paid in ("100", "593.81"):
+            payer = subscribe(payment_terms_days=28).customer
+            close(at)
+            issue(at)
+            make.payment(payer, paid, portions={payer.invoices.get(): paid}, at=at)
     return 1
 
 
@@ -157,8 +161,8 @@ def unpublished() -> int:
         (unmade_document, "1 invoice has waited two hours for the PDF."),
         (given_up, "1 message was given up after ten attempts: a PDF or a mail is missing."),
         (
-            fell_due,
-            "1 invoice fell due in the last 30 days: 593.81 EUR. Check that it was paid.",
+            overdue,
+            "1 invoice is overdue, with 493.81 EUR open.",
         ),
         (quarantined, "2 events name a customer nobody knows."),
         (ending, "1 subscription ends within a week."),
@@ -168,7 +172,7 @@ def unpublished() -> int:
 def test_what_waits_is_said_with_the_list_of_exactly_it(
     happen: Callable[[], int], sentence: str
 ) -> None:
-    if happen is fell_due:
+    if happen is overdue:
         Issuer.objects.update(tax_status="standard", standard_tax_rate=Decimal(19))
     count = happen()
     subscribe("bystander")
