@@ -111,7 +111,11 @@ class CustomerSerializer(CheckedSerializer):
     legal_name = Text(max_length=200, required=False, help_text="By default the name.")
     email = EmailAddress(allow_blank=True, default="")
     currency = CurrencyCode()
-    time_zone = Text(max_length=64, default="UTC", help_text="IANA name, such as Europe/Berlin.")
+    time_zone = Text(
+        max_length=64,
+        default="UTC",
+        help_text="IANA name, such as Europe/Berlin. A subscription keeps the one it began with.",
+    )
     locale = Text(max_length=20, default="en", help_text="Language and numbers, such as de-DE.")
     payment_terms_days = WholeNumber(min_value=0, max_value=365, default=30)
     vat_id = Text(max_length=20, allow_blank=True, default="")

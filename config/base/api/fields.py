@@ -203,25 +203,31 @@ class YesNo(serializers.BooleanField):
 class CalendarDate(serializers.DateField):
     """A date, `2026-11-01`, from 1970 to 2999."""
 
+    default_error_messages = {"invalid": "A date is written such as 2026-11-01, from 1970 to 2999."}
+
     def to_internal_value(self, value: Any) -> date:
         if not isinstance(value, str) or not _DATE.match(value) or int(value[:4]) not in _YEARS:
-            self.fail("invalid", format="YYYY-MM-DD, from 1970 to 2999")
+            self.fail("invalid")
         try:
             return date.fromisoformat(value)
         except ValueError:
-            self.fail("invalid", format="YYYY-MM-DD")
+            self.fail("invalid")
 
 
 class Instant(serializers.DateTimeField):
     """An RFC 3339 time with its offset, `2026-11-01T12:00:00Z`, from 1970 to 2999."""
 
+    default_error_messages = {
+        "invalid": "A time is written with its offset, such as 2026-11-01T12:00:00Z, from 1970 to 2999."
+    }
+
     def to_internal_value(self, value: Any) -> datetime:
         if not isinstance(value, str) or not _INSTANT.match(value) or int(value[:4]) not in _YEARS:
-            self.fail("invalid", format="2026-11-01T12:00:00Z, from 1970 to 2999")
+            self.fail("invalid")
         head, fraction, offset = re.fullmatch(  # type: ignore[union-attr]
             r"(.{19})(\.[0-9]+)?(.+)", value.upper()
         ).groups()
         try:
             return datetime.fromisoformat(f"{head}{(fraction or '.0')[:7]}{offset}")
         except ValueError:
-            self.fail("invalid", format="2026-11-01T12:00:00Z")
+            self.fail("invalid")
