@@ -182,14 +182,8 @@ def plain_event(sent: PlainlySent) -> Event:
 
 
 def _payload_hash(type: str, subject: str | None, subscription: str | None, data: bytes) -> bytes:
-    head = _payload_head(type, subject, subscription)
-    return blake2b(b"%b%b]" % (head, data), digest_size=16).digest()
-
-
-@lru_cache(maxsize=10_000)
-def _payload_head(type: str, subject: str | None, subscription: str | None) -> bytes:
-    """Return how the canonical JSON of a payload begins: an array whose last element is the data."""
-    return b"%b," % properties.canonical_bytes([type, subject, subscription])[:-1]
+    payload = properties.canonical_bytes([type, subject, subscription, msgspec.Raw(data)])
+    return blake2b(payload, digest_size=16).digest()
 
 
 def event_key(source: str, id: str) -> bytes:

@@ -71,7 +71,7 @@ def jsonbs(found: Sequence[str]) -> bytes:
     return _array(_JSONB, len(found), b"".join(field(jsonb(text.encode())) for text in found))
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=5_000)
 def microseconds(time: datetime | None) -> int:
     """Return how a timestamptz counts an instant; None is -infinity."""
     return -(2**63) if time is None else (time - _EPOCH) // _MICROSECOND

@@ -157,11 +157,11 @@ def _take_events(
     known = known_keys(first)
     fresh = [arrival for key, arrival in first.items() if key not in known]
     again = [first[key] for key in known]
-    _take_fresh(fresh, surroundings, report, at)
-    if repeated:
-        again += repeated
-        known |= known_keys({arrival.event.key for arrival in repeated})
-    again = _without_duplicates(again, known, report)
+    refused = _take_fresh(fresh, surroundings, report, at)
+    for key in {arrival.event.key for arrival in repeated}.difference(known):
+        _, event, time = first[key]
+        known[key] = Known(event.payload_hash, None if key in refused else time)
+    again = _without_duplicates(again + repeated, known, report)
     if again:
         held = _held({arrival.event.key for arrival in again})
         retried, repeats = _split(again, held, report)
@@ -171,8 +171,8 @@ def _take_events(
 
 def _take_fresh(
     arrivals: Sequence[_Arrival], surroundings: Surroundings, report: Report, at: datetime
-) -> None:
-    """Store what can be counted, and put the rest in quarantine."""
+) -> set[bytes]:
+    """Store what can be counted, and put the rest in quarantine; return the keys of the rest."""
     verdicts = surroundings.check_all(arrivals, at)
     ids = store_keys(
         [arrival.event.key for arrival in arrivals],
@@ -192,6 +192,7 @@ def _take_fresh(
     store_events(counted, received_at=at, memory=surroundings.memory)
     report.accepted += len(counted)
     QuarantinedEvent.objects.bulk_create(refused, batch_size=1000)
+    return {row.key.bytes for row in refused}
 
 
 def _without_duplicates(

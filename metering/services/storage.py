@@ -30,7 +30,7 @@ IDS_PER_BLOCK = 10_000
 """How many ids one value of the sequence stands for, on PostgreSQL; so many a batch may have."""
 
 _COLUMNS = (
-    "id, key, source, event_id, type, customer_id, subscription_id, time, received_at, data, "
+    "id, key, source, event_id, type, customer_id, time, received_at, data, subscription_id, "
     "extensions"
 )
 
@@ -193,42 +193,39 @@ def copy_keys(rows: Iterable[Counted]) -> None:
 
 
 _KEY = Struct(">hi16si16siqiq").pack
-_NULL = -1  # the length of what is none
 
 
 def _copied(rows: Iterable[Counted], arrived: int) -> Iterator[bytes]:
     """Write rows as COPY reads them, the same as `_row`: each field behind its length."""
     for id_, event, (customer_id, _, _), subscription_id, time in rows:
         source, event_id, type_ = event.source.encode(), event.id.encode(), event.type.encode()
-        data, moment = event.data_json, wire.microseconds(time)
+        data = event.data_json
         sizes = len(source), len(event_id), len(type_), len(data)
-        if subscription_id is None:
-            yield _without_subscription(*sizes)(
-                11, 8, id_, 16, event.key, sizes[0], source, sizes[1], event_id, sizes[2], type_,
-                8, customer_id, _NULL, 8, moment, 8, arrived, sizes[3] + 1, 1, data,
-            )  # fmt: skip
+        row = _packed(*sizes)(
+            11, 8, id_, 16, event.key, sizes[0], source, sizes[1], event_id, sizes[2], type_,
+            8, customer_id, 8, wire.microseconds(time), 8, arrived, sizes[3] + 1, 1, data,
+        )  # fmt: skip
+        if subscription_id is None and event.extensions is None:  # as nearly all are
+            yield row + _NEITHER
         else:
-            yield _with_subscription(*sizes)(
-                11, 8, id_, 16, event.key, sizes[0], source, sizes[1], event_id, sizes[2], type_,
-                8, customer_id, 8, subscription_id, 8, moment, 8, arrived, sizes[3] + 1, 1, data,
-            )  # fmt: skip
-        yield (
-            wire.NULL
-            if event.extensions is None
-            else wire.field(wire.jsonb(properties.canonical_bytes(event.extensions)))
-        )
+            yield row
+            yield _field(None if subscription_id is None else wire.bigint(subscription_id))
+            extensions = event.extensions
+            yield _field(
+                None if extensions is None else wire.jsonb(properties.canonical_bytes(extensions))
+            )
 
 
 @lru_cache(maxsize=2000)
-def _without_subscription(
-    source: int, event_id: int, type_: int, data: int
-) -> Callable[..., bytes]:
-    return Struct(f">hiqi16si{source}si{event_id}si{type_}siqiiqiqib{data}s").pack
+def _packed(source: int, event_id: int, type_: int, data: int) -> Callable[..., bytes]:
+    return Struct(f">hiqi16si{source}si{event_id}si{type_}siqiqiqib{data}s").pack
 
 
-@lru_cache(maxsize=2000)
-def _with_subscription(source: int, event_id: int, type_: int, data: int) -> Callable[..., bytes]:
-    return Struct(f">hiqi16si{source}si{event_id}si{type_}siqiqiqiqib{data}s").pack
+def _field(binary: bytes | None) -> bytes:
+    return wire.NULL if binary is None else wire.field(binary)
+
+
+_NEITHER = wire.NULL * 2
 
 
 def _store(rows: Sequence[Counted], received_at: datetime) -> None:
@@ -279,9 +276,9 @@ def _row(row: Counted, received_at: Any) -> tuple[Any, ...]:
         event.id,
         event.type,
         row.holder.customer_id,
-        row.subscription_id,
         row.time,
         received_at,
         event.data_json.decode(),
+        row.subscription_id,
         None if event.extensions is None else properties.canonical(event.extensions),
     )
