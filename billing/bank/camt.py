@@ -14,9 +14,10 @@ from typing import Any
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
-from billing.bank.lines import BankLine, Reading, StatementUnreadable, Unread, named_by_content
+from billing.bank.lines import BankLine, Reading, StatementUnreadable, Unread, named
 
 _LONGEST = 200  # characters of what a payer wrote
+_TOO_MUCH = Decimal(10) ** 11
 
 
 def read_camt(content: bytes) -> Reading:
@@ -33,26 +34,27 @@ def read_camt(content: bytes) -> Reading:
         raise StatementUnreadable("This is XML, but not a bank statement in camt.053.")
     lines: list[BankLine] = []
     unread: list[Unread] = []
-    for number, entry in enumerate(entries, start=1):
-        for one in _read(number, entry):
+    for entry in entries:
+        for one in _read(len(lines) + len(unread) + 1, entry):
             (lines if isinstance(one, BankLine) else unread).append(one)  # type: ignore[arg-type]
-    return Reading(named_by_content(lines), unread)
+    return Reading(named(lines), unread)
 
 
-def _read(number: int, entry: Any) -> Iterator[BankLine | Unread]:
+def _read(first: int, entry: Any) -> Iterator[BankLine | Unread]:
+    """Yield what an entry says, numbered on from `first`."""
     if _text(entry, "CdtDbtInd") != "CRDT":
-        yield Unread(number, "money that went out")
+        yield Unread(first, "money that went out")
         return
     if (_text(entry, "Sts", "Cd") or _text(entry, "Sts")) not in ("BOOK", ""):
-        yield Unread(number, "not booked yet")
+        yield Unread(first, "not booked yet")
         return
     if _text(entry, "RvslInd") == "true":
-        yield Unread(number, "a reversal: reverse the payment it takes back")
+        yield Unread(first, "a reversal: reverse the payment it takes back")
         return
     booked = _text(entry, "BookgDt", "Dt") or _text(entry, "BookgDt", "DtTm")[:10]
     details = [one for one in entry.iter() if _name(one) == "TxDtls"] or [entry]
     name = _text(entry, "AcctSvcrRef")
-    for place, one in enumerate(details):
+    for number, one in enumerate(details, start=first):
         money = _money(one, entry if len(details) == 1 else None)
         try:
             on = date.fromisoformat(booked)
@@ -60,10 +62,9 @@ def _read(number: int, entry: Any) -> Iterator[BankLine | Unread]:
         except (AttributeError, ValueError, InvalidOperation):
             yield Unread(number, "its date or amount can't be read")
             continue
-        if not amount.is_finite() or amount <= 0 or amount >= Decimal(10) ** 15:
+        if not amount.is_finite() or amount <= 0 or amount >= _TOO_MUCH:
             yield Unread(number, "its amount is none that can be paid")
             continue
-        own = _text(one, "Refs", "AcctSvcrRef") or (name and f"{name}/{place}")
         yield BankLine(
             number=number,
             on=on,
@@ -71,7 +72,7 @@ def _read(number: int, entry: Any) -> Iterator[BankLine | Unread]:
             currency=money.get("Ccy", ""),
             reference=_reference(one),
             payer=_payer(one),
-            key=f"camt-{own}"[:_LONGEST] if own else "",
+            key=_text(one, "Refs", "AcctSvcrRef") or (name and f"{name}/{number - first}"),
         )
 
 

@@ -11,7 +11,10 @@ from typing import NamedTuple
 
 
 class BankLine(NamedTuple):
-    """Money that came in. `number` is its place in the file, from 1; `key` names it for ever."""
+    """Money that came in. `number` is its place in the file, from 1; `key` names it for ever.
+
+    As it is read, `key` is what the bank calls it, or empty.
+    """
 
     number: int
     on: date
@@ -38,18 +41,20 @@ class StatementUnreadable(Exception):
     """The file as a whole is not what it should be; says what it is."""
 
 
-def named_by_content(lines: Iterable[BankLine]) -> list[BankLine]:
-    """Give lines that the bank did not name a key of what they say.
+def named(lines: Iterable[BankLine]) -> list[BankLine]:
+    """Give each line a key of what it says: its bank's name for it, or else its texts.
 
-    Of lines that say the same, each its own: exports that overlap by whole days name them alike.
+    A bank's name alone is none: many write "NONREF", and a standing order bears the same each
+    month. Of lines that say the same, each its own: exports that overlap by whole days name them
+    alike.
     """
     seen: Counter[str] = Counter()
-    named = []
+    found = []
     for line in lines:
-        if not line.key:
-            said = "\x1f".join([line.on.isoformat(), f"{line.amount.normalize():f}", *line[3:6]])
-            seen[said] += 1
-            digest = hashlib.sha256(f"{said}\x1f{seen[said]}".encode()).hexdigest()
-            line = line._replace(key=f"line-{digest}")
-        named.append(line)
-    return named
+        texts = [line.key] if line.key else [line.reference, line.payer]
+        amount = f"{line.amount.normalize():f}"
+        said = "\x1f".join([line.on.isoformat(), amount, line.currency, *texts])
+        seen[said] += 1
+        digest = hashlib.sha256(f"{said}\x1f{seen[said]}".encode()).hexdigest()
+        found.append(line._replace(key=f"line-{digest}"))
+    return found

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from io import StringIO
 from typing import NamedTuple
 
-from billing.bank.lines import BankLine, Reading, StatementUnreadable, Unread, named_by_content
+from billing.bank.lines import BankLine, Reading, StatementUnreadable, Unread, named
 
 COLUMNS = ("date", "amount", "currency", "reference", "payer", "key")
 NEEDED = ("date", "amount")
@@ -23,6 +24,8 @@ DATE_FORMATS = {
 }
 MOST = 20_000  # lines
 _LONGEST = 200
+_THOUSANDS = re.compile(r"^[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}(?![0-9,])", re.ASCII)  # 1,23,456 too
+_NUMBER = r"[0-9]{1,11}(\.[0-9]{1,4})?"
 _GUESSES = {
     "date": r"buchungs?tag|booking|valuta|^date|datum|booked",
     "amount": r"betrag|amount|umsatz|credit",
@@ -59,9 +62,8 @@ def read_table(content: bytes) -> Table:
     text = _decoded(content)
     if "\0" in text:
         raise StatementUnreadable("This is not a text file.")
-    delimiter = max(";,\t", key=text.count)
     try:
-        rows = [row for row in csv.reader(StringIO(text), delimiter=delimiter) if any(row)]
+        rows = max((_rows(text, delimiter) for delimiter in ";,\t"), key=_alike)
     except csv.Error as trouble:
         raise StatementUnreadable("This is not a CSV file.") from trouble
     width = max((len(row) for row in rows), default=0)
@@ -71,6 +73,16 @@ def read_table(content: bytes) -> Table:
     if len(rows) > MOST:
         raise StatementUnreadable(f"A file may have up to {MOST} lines: export fewer days.")
     return Table([head.strip() for head in rows[first]], rows[first + 1 :])
+
+
+def _rows(text: str, delimiter: str) -> list[list[str]]:
+    return [row for row in csv.reader(StringIO(text), delimiter=delimiter) if any(row)]
+
+
+def _alike(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """Return how many rows have the same number of cells, above 1, and that number."""
+    widths = Counter(len(row) for row in rows if len(row) > 1)
+    return max(((count, width) for width, count in widths.items()), default=(0, 0))
 
 
 def guess(table: Table) -> Mapped:
@@ -102,7 +114,6 @@ def read_lines(table: Table, mapped: Mapped) -> Reading:
         elif amount <= 0:
             unread.append(Unread(number, "no money that came in"))
         else:
-            key = cells.get("key", "")
             lines.append(
                 BankLine(
                     number=number,
@@ -111,10 +122,10 @@ def read_lines(table: Table, mapped: Mapped) -> Reading:
                     currency=(cells.get("currency") or mapped.currency).upper(),
                     reference=_one_line(cells.get("reference", "")),
                     payer=_one_line(cells.get("payer", "")),
-                    key=f"csv-{key}"[:_LONGEST] if key else "",
+                    key=cells.get("key", ""),
                 )
             )
-    return Reading(named_by_content(lines), unread)
+    return Reading(named(lines), unread)
 
 
 def _decoded(content: bytes) -> str:
@@ -138,21 +149,25 @@ def _cell(row: Sequence[str], place: int) -> str:
 
 def _day(text: str, date_format: str) -> date | None:
     try:
-        day = datetime.strptime(text, date_format).date()  # noqa: DTZ007 - a day has no zone
+        bare = re.split("[T ]", text)[0]  # some banks say the time too
+        day = datetime.strptime(bare, date_format).date()  # noqa: DTZ007 - a day has no zone
     except ValueError:
         return None
     return day if 1970 <= day.year <= 2999 else None
 
 
 def _amount(text: str, *, comma: bool) -> Decimal | None:
-    """Read "1.234,56" or "1,234.56", with a sign before or after; None for anything else."""
+    """Read "1.234,56" or "1,234.56", with a sign before or after; None for anything else.
+
+    What stands between thousands is only taken there: "12,50" is not 1250.
+    """
     bare = re.sub(r"[\s\u00a0\u202f']|[A-Z]{3}|[€$£]", "", text)
     sign = -1 if bare.startswith("-") or bare.endswith("-") else 1
     bare = bare.strip("+-")
-    bare = bare.replace(".", "").replace(",", ".") if comma else bare.replace(",", "")
-    if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,4})?", bare, re.ASCII):
-        return None
-    return sign * Decimal(bare)
+    if comma:
+        bare = bare.translate(str.maketrans(".,", ",."))
+    bare = re.sub(_THOUSANDS, lambda found: found[0].replace(",", ""), bare)
+    return sign * Decimal(bare) if re.fullmatch(_NUMBER, bare, re.ASCII) else None
 
 
 def _one_line(text: str) -> str:

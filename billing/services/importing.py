@@ -159,7 +159,9 @@ def take_lines(
         if line.number not in wanted or one.is_known:
             continue
         if one.customer is None:
-            refused.append((line.number, "Say whom it is from."))
+            key = chosen.get(line.number, "")
+            told = f"There is no customer “{key[:80]}”." if key else "Say whom it is from."
+            refused.append((line.number, told))
             continue
         if line.currency not in CURRENCIES:
             refused.append((line.number, f"“{line.currency}” is no currency."))

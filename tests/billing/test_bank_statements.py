@@ -11,8 +11,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from billing.bank.camt import read_camt
-from billing.bank.lines import StatementUnreadable
-from billing.bank.table import guess, read_lines, read_table
+from billing.bank.lines import BankLine, StatementUnreadable, named
+from billing.bank.table import Mapped, Table, guess, read_lines, read_table
 from billing.models import BankImport, Invoice, Payment
 from billing.money import Candidate, propose
 from billing.services import importing
@@ -95,12 +95,62 @@ def test_a_german_csv_is_read_by_what_its_columns_are_called() -> None:
 
 def test_a_camt_statement_gives_each_booked_credit() -> None:
     reading = read_camt(CAMT.encode())
-    assert [(one.amount, one.reference, one.payer, one.key) for one in reading.lines] == [
-        (D("100.00"), "INV-2026- 000001", "Ada GmbH", "camt-B1/0"),
-        (D("10.00"), "a", "", "camt-B2/0"),
-        (D("20.00"), "", "", "camt-B2/1"),
+    assert [(one.number, one.amount, one.reference, one.payer) for one in reading.lines] == [
+        (1, D("100.00"), "INV-2026- 000001", "Ada GmbH"),
+        (2, D("10.00"), "a", ""),
+        (3, D("20.00"), "", ""),
     ]
-    assert len(reading.unread) == 4
+    assert [one.number for one in reading.unread] == [4, 5, 6, 7]
+
+
+LINE = BankLine(1, date(2026, 11, 3), D(5), "EUR", "rent", "Ada", "NONREF")
+
+
+@pytest.mark.parametrize(
+    ("other", "is_another"),
+    [
+        pytest.param(LINE._replace(on=date(2026, 12, 3)), True, id="a standing order's next month"),
+        pytest.param(LINE._replace(amount=D(7)), True, id="a name that is none, such as NONREF"),
+        pytest.param(LINE._replace(key="B1"), True, id="named otherwise by the bank"),
+        pytest.param(LINE._replace(amount=D("5.00"), payer="A."), False, id="as the bank names it"),
+        pytest.param(LINE._replace(number=7), False, id="in another place of another file"),
+    ],
+)
+def test_the_banks_name_counts_with_day_and_amount(other: BankLine, is_another: bool) -> None:
+    [[first], [second]] = named([LINE]), named([other])
+    assert (first.key != second.key) == is_another
+    assert len({one.key for one in named([LINE, other])}) == 2, "in one file they are two"
+
+
+@pytest.mark.parametrize(
+    ("text", "comma", "amount"),
+    [
+        pytest.param("1.234,50", True, "1234.50", id="German"),
+        pytest.param("1 234,50 EUR", True, "1234.50", id="French"),
+        pytest.param("1'234.50", False, "1234.50", id="Swiss"),
+        pytest.param("1,23,456.7", False, "123456.7", id="Indian"),
+        pytest.param("80,00-", True, "-80", id="the sign after it"),
+        pytest.param("12,50", False, None, id="a decimal comma, read as thousands"),
+        pytest.param("12.50", True, None, id="a decimal point, read as thousands"),
+        pytest.param("1.234.56", True, None, id="neither"),
+        pytest.param("123456789012", False, None, id="more than anybody pays"),
+    ],
+)
+def test_an_amount_is_read_as_it_is_written_or_not_at_all(
+    text: str, comma: bool, amount: str | None
+) -> None:
+    table = Table(["date", "amount"], [["2026-11-03T10:00:00Z", text]])
+    reading = read_lines(table, Mapped({"date": 0, "amount": 1}, "%Y-%m-%d", comma, "EUR"))
+    if amount and D(amount) > 0:
+        assert [(one.on, one.amount) for one in reading.lines] == [(date(2026, 11, 3), D(amount))]
+    else:
+        because = "no money that came in" if amount else f"“{text}” is no amount"
+        assert [one.because for one in reading.unread] == [because]
+
+
+def test_commas_in_a_text_do_not_make_the_columns() -> None:
+    text = "Datum;Betrag;Zweck\n03.11.2026;1.190,00;INV-1, INV-2, INV-3, with, many, thanks\n"
+    assert read_table(text.encode()).heads == ["Datum", "Betrag", "Zweck"]
 
 
 @pytest.mark.parametrize(
@@ -174,9 +224,16 @@ class TestTaking:
 
     def test_who_paid_can_be_said(self, invoice: Invoice) -> None:
         make.customer("bob")
-        outcome = take(upload(CAMT), n2="bob")
+        outcome = take(upload(CAMT), n2="bob", n3="bob")
         assert outcome.taken == 3
         assert Payment.objects.filter(customer__key="bob", available__gt=0).count() == 2
+
+    def test_a_customer_that_does_not_exist_is_told_by_name(self, invoice: Invoice) -> None:
+        outcome = take(upload(CAMT), n2="bbo", n3="")
+        assert outcome.refused == [
+            (2, "There is no customer “bbo”."),
+            (3, "Say whom it is from."),
+        ]
 
     def test_two_lines_are_not_proposed_the_same_invoice(self, invoice: Invoice) -> None:
         text = (
