@@ -6,6 +6,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from io import StringIO
@@ -53,7 +54,7 @@ class Mapped(NamedTuple):
 
 
 def read_table(content: bytes) -> Table:
-    """Read a CSV file in UTF-8, UTF-16 or Latin-1, with commas, semicolons or tabs between cells.
+    """Read a CSV file in UTF-8, UTF-16, Windows-1252 or Latin-1, with commas, semicolons or tabs between cells.
 
     Rows before that of the column names, which banks put there, are left out.
 
@@ -131,10 +132,10 @@ def read_lines(table: Table, mapped: Mapped) -> Reading:
 def _decoded(content: bytes) -> str:
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16", errors="replace")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
+    for encoding in ("utf-8-sig", "cp1252"):
+        with suppress(UnicodeDecodeError):
+            return content.decode(encoding)
+    return content.decode("latin-1")
 
 
 def _cells(table: Table, place: int | None) -> list[str]:

@@ -148,6 +148,12 @@ def test_an_amount_is_read_as_it_is_written_or_not_at_all(
         assert [one.because for one in reading.unread] == [because]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_table_is_read_in_the_encodings_that_banks_write(encoding: str) -> None:
+    table = read_table("Datum;Betrag (€)\n03.11.2026;5,00\n".encode(encoding))
+    assert table.heads == ["Datum", "Betrag (€)"]
+
+
 def test_commas_in_a_text_do_not_make_the_columns() -> None:
     text = "Datum;Betrag;Zweck\n03.11.2026;1.190,00;INV-1, INV-2, INV-3, with, many, thanks\n"
     assert read_table(text.encode()).heads == ["Datum", "Betrag", "Zweck"]
