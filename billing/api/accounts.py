@@ -26,6 +26,7 @@ from catalog.api.fields import CurrencyCode
 from catalog.money import exponent, round_half_up
 from config.base.api.fields import AmountString, CalendarDate, QuantityString, Text
 from config.base.api.paging import Filters
+from config.base.api.problems import BadParameter
 from config.base.api.serializers import QuerySerializer, StrictSerializer
 from config.base.api.views import ApiView, ApiViewSet
 from config.base.errors import Fault, Invalid
@@ -134,6 +135,8 @@ class StatementOfAccount(ApiView):
         asked = self.read_query(StatementQuery)
         currency = asked["currency"] or customer.currency
         until = asked["until"] or book_date(customer, at=timezone.now())
+        if asked["since"] and asked["since"] > until:
+            raise BadParameter({"since": f"Give a day up to {until}, where the statement ends."})
         told = statement_of(customer, currency, since=asked["since"], until=until)
         places = exponent(currency)
         return Response(

@@ -86,6 +86,10 @@ class WhySerializer(StrictSerializer):
     reason = Text(max_length=2000, lines=True, help_text="Kept in the audit trail.")
 
 
+class RefundReversalSerializer(WhySerializer):
+    refund = serializers.UUIDField(help_text="The `id` of one of the payment's refunds.")
+
+
 class NewRefundSerializer(StrictSerializer):
     """Money that was paid back."""
 
@@ -273,6 +277,19 @@ class PaymentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSe
         payment = self.get_object()
         body = self.read_body(NewRefundSerializer)
         refunds.refund_payment(payment_id=payment.pk, **body, at=timezone.now(), actor=self.actor)
+        return Response(self._answer(payment))
+
+    @extend_schema(request=RefundReversalSerializer)
+    @action(detail=True, methods=["post"], url_path="reverse-refund")
+    def reverse_refund(self, request: Request, uuid: str) -> Response:
+        """Declare that a refund was none, such as a transfer that came back: it is left again."""
+        payment = self.get_object()
+        body = self.read_body(RefundReversalSerializer)
+        refund = payment.refunds.filter(uuid=body.pop("refund")).first()
+        if refund is None:
+            told = "This payment has no such refund."
+            raise Invalid([Fault(("refund",), "unknown_refund", told)])
+        refunds.reverse_refund(refund_id=refund.pk, **body, at=timezone.now(), actor=self.actor)
         return Response(self._answer(payment))
 
     def _answer(self, payment: Payment) -> Any:

@@ -152,6 +152,22 @@ class TestAfterwards:
         again = self.post(finance, told, "release", {"allocation": name})
         assert (again.status_code, again.json()["code"]) == (409, "already_released")
 
+    def test_a_refund_that_came_back_is_left_again_and_the_payment_can_be_reversed(
+        self, finance: APIClient, invoice: Invoice
+    ) -> None:
+        told = record(finance, amount="600").json()
+        told = self.post(finance, told, "refund", {"amount": "100"}).json()
+        assert self.post(finance, told, "reverse", {"reason": "Returned"}).status_code == 409
+        body = {"refund": told["refunds"][0]["id"], "reason": "Account closed"}
+        told = self.post(finance, told, "reverse-refund", body).json()
+        assert (told["available"], told["refunded"]) == ("600.00", "0.00")
+        assert told["refunds"][0]["reversed_because"] == "Account closed"
+        again = self.post(finance, told, "reverse-refund", body)
+        assert (again.status_code, again.json()["code"]) == (409, "already_reversed")
+        other = self.post(finance, told, "reverse-refund", {**body, "refund": str(uuid4())})
+        assert faults(other) == [("/refund", "unknown_refund")]
+        assert self.post(finance, told, "reverse", {"reason": "Returned"}).status_code == 200
+
     def test_a_reversal_needs_a_reason_and_comes_once(
         self, finance: APIClient, invoice: Invoice
     ) -> None:
@@ -241,3 +257,11 @@ class TestAccounts:
     def test_nobody_has_no_statement(self, finance: APIClient) -> None:
         assert finance.get(f"{API}/customers/nobody/statement").status_code == 404
         assert finance.get(f"{API}/ageing?as_of=x").status_code == 400
+
+    def test_a_statement_that_begins_after_its_end_is_refused(
+        self, finance: APIClient, invoice: Invoice
+    ) -> None:
+        asked = "since=2026-12-02&until=2026-12-01"
+        [fault] = finance.get(f"{API}/customers/acme/statement?{asked}").json()["errors"]
+        assert fault["parameter"] == "since"
+        assert "up to 2026-12-01" in fault["detail"]
