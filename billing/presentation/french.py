@@ -31,6 +31,7 @@ FRENCH: dict[str, str] = {
     "iban": "IBAN",
     "bic": "BIC",
     "reference": "Référence",
+    "colon": "\u00a0:",
     "portal": "La voir ligne par ligne",
     "usage": "Votre usage en un coup d’œil",
     "used": "utilisé",

@@ -74,6 +74,11 @@ class Reader:
         """
         return self.locale if self.locale.language in WORDS else Locale("en", "GB")
 
+    @cached_property
+    def _drawn(self) -> Locale:
+        """The locale of numbers in charts, which are drawn letter by letter, from the left."""
+        return self.locale if self.locale.text_direction == "ltr" else self.spoken
+
     def say(self, key: str, **values: str) -> str:
         return self.words[key].format(**values)
 
@@ -83,7 +88,7 @@ class Reader:
     def short_number(self, value: Decimal) -> str:
         """Write a round number in little room, where the locale has a short form: "150K", "1.5M"."""
         with localcontext(EXACT):
-            short = format_compact_decimal(value, locale=self.locale, fraction_digits=1)
+            short = format_compact_decimal(value, locale=self._drawn, fraction_digits=1)
         return _signed(short) if any(map(str.isalpha, short)) else self.number(value)
 
     def brief_number(self, value: Decimal) -> str:
@@ -92,7 +97,7 @@ class Reader:
         with localcontext(prec=_LONGEST if large else 4):
             rounded = Decimal(round(value)) if large else +value
         with localcontext(prec=_LONGEST):
-            short = format_compact_decimal(rounded, locale=self.locale, fraction_digits=1)
+            short = format_compact_decimal(rounded, locale=self._drawn, fraction_digits=1)
         return _signed(short) if any(map(str.isalpha, short)) else self.number(rounded)
 
     def amount(self, value: Decimal) -> str:

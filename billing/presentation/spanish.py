@@ -31,6 +31,7 @@ SPANISH: dict[str, str] = {
     "iban": "IBAN",
     "bic": "BIC",
     "reference": "Referencia",
+    "colon": ":",
     "portal": "Verla línea por línea",
     "usage": "Su uso de un vistazo",
     "used": "usado",

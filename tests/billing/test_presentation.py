@@ -620,3 +620,8 @@ def test_a_stored_step_is_read_as_it_was_written(text: str) -> None:
     rated = rate(price(text), D("120.5"), exponent=2, part=DayFraction(15, 30))
     steps = [step_from_json(step) for step in explanation(rated)["steps"]]
     assert steps == list(rated.steps)
+
+
+def test_numbers_in_charts_are_never_in_words_that_are_written_from_the_right() -> None:
+    assert Reader("ar-KW", "KWD").brief_number(D("2000000000")) == "2B"
+    assert Reader("ja-JP", "JPY").brief_number(D("1234567")) == "123.5\u4e07"
