@@ -16,6 +16,7 @@ from billing.admin import words
 from billing.models import Invoice, PaymentStatus
 from billing.money import BUCKETS, add
 from billing.services.payments import book_date
+from catalog.money import exponent, round_half_up
 from config.base.admin.audited import Panel
 from customers.models import Customer
 
@@ -65,6 +66,7 @@ def money_of(invoice: Invoice, request: HttpRequest) -> dict[str, Any] | None:
         url = words.page("billing_writeoff", given_up.pk)
         name = f"Written off on {words.day(given_up.written_off_on)}"
         parts.append((name, url, back, words.money(given_up.amount, said)))
+    may_pay = item.open and request.user.has_perm("billing.add_payment")
     may_give_up = item.open and request.user.has_perm("billing.add_writeoff")
     return {
         "parts": parts,
@@ -72,10 +74,23 @@ def money_of(invoice: Invoice, request: HttpRequest) -> dict[str, Any] | None:
         "open": words.money(item.open, said),
         "status": _status(invoice),
         "is_overdue": _is_overdue(invoice),
+        "pay_url": _pay_url(invoice) if may_pay else "",
         "write_off_url": reverse("admin:billing_writeoff_of", args=(invoice.pk,))
         if may_give_up
         else "",
     }
+
+
+def _pay_url(invoice: Invoice) -> str:
+    """Return where to record a payment of all that is open of an invoice."""
+    is_open = round_half_up(invoice.open_item.open, exponent(invoice.currency))
+    told = {
+        "customer": invoice.customer_id,
+        "amount": f"{is_open:f}",
+        "currency": invoice.currency,
+        "reference": str(invoice),
+    }
+    return f"{reverse('admin:billing_payment_add')}?{urlencode(told)}"
 
 
 def _is_overdue(invoice: Invoice) -> bool:

@@ -121,7 +121,8 @@ class IssuerAdmin(AuditedAdmin[Issuer]):
             {
                 "fields": (
                     "accent_colour",
-                    ("logo_file", "without_logo"),
+                    "logo_file",
+                    "without_logo",
                     "legal_text",
                     "footer_text",
                     "series",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from django.test import Client
 from billing.models import Invoice, Payment, WriteOff
 from customers.models import Customer
 from tests import factories as make
-from tests.staff import anna, form_errors, leo, nora, page, queries, said
+from tests.staff import anna, form_errors, leo, nora, page, queries, said, sam
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 12, 10, 9, tzinfo=UTC)
@@ -135,6 +137,22 @@ class TestUndoing:
 
 
 class TestWhatIsOwed:
+    def test_an_invoice_leads_to_a_payment_of_what_is_open(self, ada: Customer) -> None:
+        invoice = make.issued(ada, "100")
+        client = anna()
+        shown = client.get(page("billing_invoice", "change", invoice.pk))
+        [url] = re.findall(r'href="([^"]*/payment/add/[^"]*)"', shown.content.decode())
+        initial = client.get(unescape(url)).context["adminform"].form.initial
+        assert initial == {
+            "customer": str(ada.pk),
+            "amount": "100.00",
+            "currency": "EUR",
+            "reference": str(invoice.number),
+        }
+        assert "Record a payment…" not in said(
+            sam().get(page("billing_invoice", "change", invoice.pk))
+        )
+
     def test_a_write_off_needs_a_lead_and_a_reason(self, ada: Customer) -> None:
         invoice = make.issued(ada, "100")
         url = page("billing_writeoff", "of", invoice.pk)
