@@ -1,4 +1,4 @@
-"""What the portal says around its pages, while signing in and in mails, in English and German."""
+"""What the portal says around its pages, while signing in and in mails, by language."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 from babel import Locale, UnknownLocaleError
 
-LANGUAGES = {"en": "English", "de": "Deutsch"}
+from customers.french import FRENCH
+from customers.spanish import SPANISH
+
+LANGUAGES = {"en": "English", "de": "Deutsch", "fr": "Français", "es": "Español"}
 """The languages that there are words in, each by its own name."""
 
 
@@ -149,4 +152,6 @@ _WORDS: dict[str, dict[str, str]] = {
             "Sie haben ihn nicht angefordert? Dann müssen Sie nichts tun: Ohne diese Mail kommt niemand hinein.\n"
         ),
     },
+    "fr": FRENCH,
+    "es": SPANISH,
 }

@@ -33,6 +33,7 @@ def terms(request: HttpRequest, plan: str, version: int) -> HttpResponse:
         "lead": say["terms_lead"].format(version=found.number),
         "about": clean(found.plan.description),
         "sections": _sections(found, locale, issuer),
+        "written_in": _written_in(locale),
         "pdf_url": f"{request.path}pdf/",
         "calculator_url": calculator_url(found),
     }
@@ -48,7 +49,7 @@ def terms_pdf(request: HttpRequest, plan: str, version: int) -> HttpResponse:
     pdf = render_terms(
         title=f"{found.plan.name}, {words.of(locale)['version'].format(number=found.number)}",
         seller=issuer.name if issuer else "",
-        language=language_of(locale),
+        language=_written_in(locale),
         sections=_sections(found, locale, issuer),
         dated=found.published_at or found.created_at,
         accent=issuer.accent_colour if issuer else "",
@@ -72,7 +73,11 @@ def _issuer(visitor: Visitor | None) -> Issuer | None:
     return visitor.issuer if visitor else issuer_of(None)
 
 
-def _sections(version: PlanVersion, locale: str, issuer: Issuer | None) -> list[Section]:
+def _written_in(locale: str) -> str:
+    """Return the language of the terms for readers of a locale; English where they are in no other."""
     language = language_of(locale)
-    assert language in WORDS
-    return plan_terms(version, language=language, contact=issuer.email if issuer else "")
+    return language if language in WORDS else "en"
+
+
+def _sections(version: PlanVersion, locale: str, issuer: Issuer | None) -> list[Section]:
+    return plan_terms(version, language=_written_in(locale), contact=issuer.email if issuer else "")

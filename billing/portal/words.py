@@ -1,9 +1,11 @@
-"""What the portal's pages say of usage and invoices, in English and German."""
+"""What the portal's pages say of usage and invoices, by language."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from billing.portal.french import FRENCH
+from billing.portal.spanish import SPANISH
 from customers.words import language_of
 
 
@@ -477,4 +479,6 @@ _WORDS: dict[str, dict[str, str]] = {
         "used_in_one": "{quantity} in dieser Zeit genutzt, in 1 Ereignis.",
         "used_in": "{quantity} in dieser Zeit genutzt, in {events} Ereignissen.",
     },
+    "fr": FRENCH,
+    "es": SPANISH,
 }

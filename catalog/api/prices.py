@@ -228,7 +228,7 @@ class PriceSerializer(CheckedSerializer):
 
 
 def readers_language(request: Request) -> str:
-    """Return the language of Accept-Language that has words for prices: "en" or "de"."""
+    """Return the language of Accept-Language that has words: "en", "de", "fr" or "es"."""
     return get_language_from_request(request._request)
 
 

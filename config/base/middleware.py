@@ -1,8 +1,10 @@
-"""Headers that every answer carries, and how the refusals among them reach their senders."""
+"""Languages, headers that every answer carries, and how refusals reach their senders."""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
+from django.middleware.locale import LocaleMiddleware
+from django.utils import translation
 
 from config.base.api.parsing import discard_rest
 
@@ -13,6 +15,17 @@ ADMIN = (
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 )
+
+
+class LanguageMiddleware(LocaleMiddleware):
+    """Speak the browser's language, but English in the admin, whose own words are in no other."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        if not request.path.startswith("/admin/"):
+            super().process_request(request)
+            return
+        translation.activate("en")
+        request.LANGUAGE_CODE = "en"
 
 
 class UnreadBodyMiddleware:

@@ -183,10 +183,20 @@ class TestTheFirstPage:
         make.subscription(fernwood.customer, phase.plan_version)
         assert "Only the first 1 subscriptions are shown" in said(ada.get(HOME))
 
-    def test_words_are_in_the_customers_language(self, november: None) -> None:
-        subscription = scale(make.customer("brenner", locale="de-DE"))
+    @pytest.mark.parametrize(
+        ("locale", "so_far"),
+        [
+            ("de-DE", "November 2026 bisher"),
+            ("fr-FR", "novembre 2026, à ce jour"),
+            ("es-ES", "noviembre 2026, hasta ahora"),
+        ],
+    )
+    def test_words_are_in_the_customers_language(
+        self, november: None, locale: str, so_far: str
+    ) -> None:
+        subscription = scale(make.customer("brenner", locale=locale))
         page = said(door.signed_in(door.contact(subscription.customer)).get(HOME))
-        assert "November 2026 bisher" in page
+        assert so_far in page
         assert "593,81 €" in page
 
 
@@ -862,12 +872,13 @@ def test_queries_do_not_grow_with_what_was_issued(ada: Client, fernwood: Subscri
 
 
 @pytest.mark.parametrize("table", [words._WORDS, door_words._WORDS], ids=["pages", "door"])
-def test_both_languages_say_the_same_things(table: dict[str, dict[str, str]]) -> None:
-    english, german = table["en"], table["de"]
-    assert english.keys() == german.keys()
-    for key in english:
-        places = [set(re.findall(r"{(\w+)}", text)) for text in (english[key], german[key])]
-        assert places[0] == places[1], key
+def test_every_language_says_the_same_things(table: dict[str, dict[str, str]]) -> None:
+    assert table.keys() == door_words.LANGUAGES.keys() == dict(django_settings.LANGUAGES).keys()
+    for language, said in table.items():
+        assert said.keys() == table["en"].keys(), language
+        for key, english in table["en"].items():
+            places = [set(re.findall(r"{(\w+)}", text)) for text in (english, said[key])]
+            assert places[0] == places[1], (language, key)
 
 
 def test_templates_use_words_that_there_are() -> None:

@@ -356,3 +356,10 @@ def test_only_superusers_hand_out_powers() -> None:
     assert (ida.first_name, ida.is_superuser) == ("Ida", False)
     assert client.post(page("auth_user", "change", boss.pk), {"username": "x"}).status_code == 403
     assert client.get(f"/admin/auth/user/{boss.pk}/password/").status_code == 403
+
+
+@pytest.mark.parametrize("language", ["de", "fr-FR,fr;q=0.9", "es"])
+def test_the_admin_is_english_whatever_the_browser_speaks(language: str) -> None:
+    page = Client().get("/admin/login/", headers={"Accept-Language": language})
+    assert '<html lang="en"' in page.content.decode()
+    assert "Password" in page.content.decode()
