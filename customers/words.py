@@ -152,6 +152,5 @@ _WORDS: dict[str, dict[str, str]] = {
             "Sie haben ihn nicht angefordert? Dann müssen Sie nichts tun: Ohne diese Mail kommt niemand hinein.\n"
         ),
     },
-    "fr": FRENCH,
-    "es": SPANISH,
 }
+_WORDS["fr"], _WORDS["es"] = _WORDS["en"] | FRENCH, _WORDS["en"] | SPANISH

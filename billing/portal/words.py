@@ -479,6 +479,5 @@ _WORDS: dict[str, dict[str, str]] = {
         "used_in_one": "{quantity} in dieser Zeit genutzt, in 1 Ereignis.",
         "used_in": "{quantity} in dieser Zeit genutzt, in {events} Ereignissen.",
     },
-    "fr": FRENCH,
-    "es": SPANISH,
 }
+_WORDS["fr"], _WORDS["es"] = _WORDS["en"] | FRENCH, _WORDS["en"] | SPANISH

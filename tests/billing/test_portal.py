@@ -19,11 +19,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, reverse
 
 from billing.models import Invoice
-from billing.portal import words
+from billing.portal import french, spanish, words
 from billing.presentation.colours import NIGHT, _contrast, on_dark
 from billing.services import issuing
 from config import portal
 from config.base.audit import SYSTEM
+from customers import french as door_french
+from customers import spanish as door_spanish
 from customers import words as door_words
 from customers.models import Contact, Customer, Issuer, Subscription
 from metering.models import UsageEvent
@@ -871,14 +873,30 @@ def test_queries_do_not_grow_with_what_was_issued(ada: Client, fernwood: Subscri
 # Words and colours
 
 
-@pytest.mark.parametrize("table", [words._WORDS, door_words._WORDS], ids=["pages", "door"])
-def test_every_language_says_the_same_things(table: dict[str, dict[str, str]]) -> None:
-    assert table.keys() == door_words.LANGUAGES.keys() == dict(django_settings.LANGUAGES).keys()
-    for language, said in table.items():
-        assert said.keys() == table["en"].keys(), language
-        for key, english in table["en"].items():
-            places = [set(re.findall(r"{(\w+)}", text)) for text in (english, said[key])]
-            assert places[0] == places[1], (language, key)
+LANGUAGES = [
+    pytest.param(words._WORDS["en"], words._WORDS["de"], id="German pages"),
+    pytest.param(words._WORDS["en"], french.FRENCH, id="French pages"),
+    pytest.param(words._WORDS["en"], spanish.SPANISH, id="Spanish pages"),
+    pytest.param(door_words._WORDS["en"], door_words._WORDS["de"], id="the German door"),
+    pytest.param(door_words._WORDS["en"], door_french.FRENCH, id="the French door"),
+    pytest.param(door_words._WORDS["en"], door_spanish.SPANISH, id="the Spanish door"),
+]
+
+
+@pytest.mark.parametrize(("english", "other"), LANGUAGES)
+def test_every_language_says_the_same_things(
+    english: dict[str, str], other: dict[str, str]
+) -> None:
+    assert english.keys() == other.keys()
+    for key in english:
+        places = [set(re.findall(r"{(\w+)}", text)) for text in (english[key], other[key])]
+        assert places[0] == places[1], key
+
+
+def test_the_portal_is_in_each_language_that_it_offers() -> None:
+    offered = door_words.LANGUAGES.keys()
+    assert words._WORDS.keys() == door_words._WORDS.keys() == offered
+    assert dict(django_settings.LANGUAGES).keys() == offered
 
 
 def test_templates_use_words_that_there_are() -> None:
