@@ -148,6 +148,7 @@ class TestWhatIsOwed:
             "amount": "100.00",
             "currency": "EUR",
             "reference": str(invoice.number),
+            "received_on": NOW.date(),
         }
         assert "Record a payment…" not in said(
             sam().get(page("billing_invoice", "change", invoice.pk))

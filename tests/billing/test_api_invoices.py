@@ -232,9 +232,10 @@ class TestRead:
                 id="the buyer's language",
             ),
             pytest.param("en", "above 50,000 calls over", id="the reader's"),
-            pytest.param("fr-FR, en;q=0.5", "above 50,000 calls over", id="the best there is"),
+            pytest.param("fr", "au-dessus de 50\u202f000 calls au-delà", id="French"),
+            pytest.param("it-IT, en;q=0.5", "above 50,000 calls over", id="the best there is"),
             pytest.param(
-                "fr", "mehr als 50.000 calls über die Inklusivmenge hinaus", id="one without words"
+                "it", "mehr als 50.000 calls über die Inklusivmenge hinaus", id="one without words"
             ),
             pytest.param(
                 "*", "mehr als 50.000 calls über die Inklusivmenge hinaus", id="whichever"
