@@ -49,7 +49,7 @@ LANGUAGE = OpenApiParameter(
     "Accept-Language",
     str,
     OpenApiParameter.HEADER,
-    description="`en` or `de`, for the words of the steps; by default the buyer's language.",
+    description="`en`, `de`, `fr` or `es`, for the words of the steps; by default the buyer's language.",
 )
 
 
