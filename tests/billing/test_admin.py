@@ -89,9 +89,11 @@ def statuses(*invoices: Invoice) -> list[str]:
 def test_sam_finds_invoices_by_number_customer_key_and_vat_id(drafts: list[Invoice]) -> None:
     number = str(issued(drafts[0]).number)
     client = sam()
-    for words in (number, "Ada Works", "ada", "DE136695976"):
+    found = (number, number.lower(), "Ada Works", '"ada works"', f"works {number}", "DE136695976")
+    for words in (*found, "ada", '"'):
         assert "Ada Works" in said(client.get(LIST, {"q": words}))
-    assert "Nothing matches" in said(client.get(LIST, {"q": "brenner"}))
+    for words in ("brenner", "ada brenner", '"works ada"'):
+        assert "Nothing matches" in said(client.get(LIST, {"q": words})), words
 
 
 def test_the_list_says_what_each_invoice_comes_to(drafts: list[Invoice]) -> None:
