@@ -40,6 +40,7 @@ class UsageEventAdmin(ReadOnlyAdmin[UsageEvent]):
     ordering = ("-id",)
     sortable_by = ()
     paginator = CappedPaginator
+    show_full_result_count = False
     empty_hint = "Events arrive through POST /api/v1/events or manage.py import_usage."
     fields = (
         "time",

@@ -77,6 +77,7 @@ class QuarantinedEventAdmin(ReadOnlyAdmin[QuarantinedEvent]):
     search_help_text = "Search by the event’s id or source"
     ordering = ("-id",)
     paginator = CappedPaginator
+    show_full_result_count = False
     list_before_template = "admin/metering/quarantine_groups.html"
     change_form_before_template = "admin/metering/quarantine_fix.html"
     actions = ("replay_selected", "dismiss_selected")
