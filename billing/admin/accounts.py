@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -199,15 +199,13 @@ class WriteOffAdmin(ReadOnlyAdmin[WriteOff]):
         form = DayForm(request.GET or None)
         day = (form.is_valid() and form.cleaned_data["as_of"]) or timezone.localdate()
         found = positions(as_of=day)
-        names = dict(
-            Customer.objects.filter(pk__in={pk for pk, _ in found}).values_list("pk", "name")
-        )
         ordered = sorted(found.items(), key=lambda pair: (pair[0][1], -pair[1].ageing.total))
         if "csv" in request.GET:
-            return _ageing_file(ordered, names, day)
+            return _ageing_file(ordered, day)
         currencies: dict[str, list[tuple[int, Position]]] = defaultdict(list)
         for (pk, currency), position in ordered:
             currencies[currency].append((pk, position))
+        names = _names_of(pk for rows in currencies.values() for pk, _ in rows[:MOST_SHOWN])
         context = {
             **self.page_context(request, "What customers owe", None),
             "opts": None,  # of all that is open, not of what is written off
@@ -318,9 +316,13 @@ class WriteOffAdmin(ReadOnlyAdmin[WriteOff]):
         return "Taken back" if row.reversed_on else "Written off"
 
 
-def _ageing_file(
-    found: list[tuple[Account, Position]], names: Mapping[int, str], day: date
-) -> StreamingHttpResponse:
+def _names_of(customer_ids: Iterable[int]) -> dict[int, str]:
+    found = Customer.objects.filter(pk__in=set(customer_ids))
+    return dict(found.values_list("pk", "name"))
+
+
+def _ageing_file(found: list[tuple[Account, Position]], day: date) -> StreamingHttpResponse:
+    names = _names_of(pk for (pk, _), _ in found)
     heads = ["customer", "currency", *BUCKETS, "open", "balance", "deposits", "total"]
     rows = []
     for (pk, currency), one in found:
