@@ -218,11 +218,14 @@ def _issue(ids: Sequence[int], *, as_of: datetime, may_differ: bool) -> int:
 
 @transaction.atomic
 def _redraw_and_issue(ids: Sequence[int], *, as_of: datetime) -> list[Invoice]:
-    """Redraw those of these that came to differ, and issue all that need no person's look."""
-    redrawn = recalculate_invoices(invoice_ids=ids, at=as_of, actor=SYSTEM, only_if_changed=True)
-    held = {invoice.pk for invoice in redrawn if invoice.status == InvoiceStatus.REVIEW}
-    passed = [pk for pk in ids if pk not in held]
-    return issue_invoices(invoice_ids=passed, as_of=as_of, actor=SYSTEM)
+    """Redraw those of these that came to differ, and issue all that are drafts still.
+
+    What needs a person's look is held then, and a change of plan that was taken back discarded.
+    """
+    recalculate_invoices(invoice_ids=ids, at=as_of, actor=SYSTEM, only_if_changed=True)
+    drafts = Invoice.objects.filter(pk__in=ids, status=InvoiceStatus.DRAFT).order_by("pk")
+    left = list(drafts.values_list("pk", flat=True))
+    return issue_invoices(invoice_ids=left, as_of=as_of, actor=SYSTEM)
 
 
 @transaction.atomic
