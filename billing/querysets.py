@@ -46,6 +46,11 @@ class BillingPeriodQuerySet(models.QuerySet["BillingPeriod"]):
         """
         return self.exclude(status="parked").filter(needs_opening=True, starts_at__lte=at)
 
+    def to_retry(self, *, at: datetime) -> BillingPeriodQuerySet:
+        """Keep parked periods that were due by then, so that a run tries them again."""
+        is_due = Q(usage_cutoff__lte=at) | Q(needs_opening=True, starts_at__lte=at)
+        return self.filter(is_due, status="parked")
+
     def ending_by(self, day: date) -> BillingPeriodQuerySet:
         """Keep those whose first day after is this one or an earlier one."""
         return self.filter(end_date__lte=day)

@@ -173,10 +173,11 @@ def _preview(form: CloseForm, *, now: datetime) -> dict[str, Any]:
         "customer_value": customer.pk if customer else "",
         "whose": customer.name if customer else "everybody",
         "subscriptions": words.counted(found.subscriptions, "subscription"),
-        "is_anything": bool(found.subscriptions or found.to_issue),
+        "is_anything": bool(found.subscriptions or found.parked or found.to_issue),
         "rows": [
             ("Periods that have ended", words.number(found.ended)),
             ("First fees in advance to draft", words.number(found.openings)),
+            ("Parked periods, to be tried again", words.number(found.parked)),
             ("Subscriptions not billed before", words.number(found.not_begun)),
             ("Drafts whose time has come, to be issued", words.number(found.to_issue)),
         ],

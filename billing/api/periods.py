@@ -139,7 +139,11 @@ class RetryPeriod(ApiView):
         responses=RetriedPeriodSerializer,
     )
     def post(self, request: Request, uuid: UUID) -> Response:
-        """Open a parked period again, once its cause is mended; the next run closes it."""
+        """Open a parked period again, once its cause is mended.
+
+        The next run closes it; it tries again by itself what is parked, so this is only needed where
+        the terms of the subscription are to be changed before.
+        """
         period = get_object_or_404(BillingPeriod, uuid=uuid)
         self.read_body(NoFieldsSerializer)
         closing.retry_parked(period_id=period.pk, actor=self.actor)

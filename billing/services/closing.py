@@ -29,7 +29,8 @@ from billing.usage import read_snapshots
 from config.base import audit
 from config.base.audit import Actor
 from config.base.errors import Refusal
-from config.base.rows import insert_rows
+from config.base.models import AuditEntry
+from config.base.rows import insert_rows, update_rows
 from customers.models import Subscription
 from customers.querysets import SubscriptionQuerySet
 
@@ -135,10 +136,29 @@ def retry_parked(*, period_id: int, actor: Actor) -> None:
     period = BillingPeriod.objects.select_for_update().get(pk=period_id)
     if period.status != PeriodStatus.PARKED:
         raise PeriodNotParked(f"{period} is {period.get_status_display().lower()}, not parked.")
-    period.status = PeriodStatus.CLOSED if period.closed_at else PeriodStatus.OPEN
-    period.trouble = ""
-    period.save()
-    audit.record(actor=actor, action="unparked", subject=period)
+    _open_again([period], actor=actor)
+
+
+def retry_all_parked(*, as_of: datetime, customer_id: int | None, actor: Actor) -> None:
+    """Open again what was due and earlier runs could not close; what fails anew is parked anew.
+
+    In three queries, in the caller's transaction.
+    """
+    parked = BillingPeriod.objects.to_retry(at=as_of).of_customer(customer_id)
+    parked = parked.select_related("subscription").order_by("pk")
+    if connection.features.has_select_for_update_skip_locked:
+        parked = parked.select_for_update(skip_locked=True, of=("self",))
+    _open_again(list(parked), actor=actor)
+
+
+def _open_again(parked: Sequence[BillingPeriod], *, actor: Actor) -> None:
+    for period in parked:
+        period.status = PeriodStatus.CLOSED if period.closed_at else PeriodStatus.OPEN
+        period.trouble = ""
+    update_rows(parked, ("status", "trouble"))
+    AuditEntry.objects.bulk_create(
+        audit.entry(actor=actor, action="unparked", subject=period) for period in parked
+    )
 
 
 @transaction.atomic

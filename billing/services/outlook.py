@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from billing.models import BillingPeriod, PeriodStatus
-from billing.querysets import BillingPeriodQuerySet
+from billing.models import BillingPeriod
 from billing.services import runs
 from billing.services.closing import to_close
 
 
 class Outlook(NamedTuple):
-    """Subscriptions to close, periods that are due, those that wait for somebody, drafts to issue.
+    """Subscriptions to close, periods that are due, those that are parked and tried again, drafts to issue.
 
     Periods that come to light as the ones before them close are not counted.
     """
@@ -22,7 +21,7 @@ class Outlook(NamedTuple):
     ended: int
     openings: int
     oldest: BillingPeriod | None
-    parked: BillingPeriodQuerySet
+    parked: int
     to_issue: int
 
 
@@ -37,6 +36,6 @@ def outlook(*, as_of: datetime, customer_id: int | None) -> Outlook:
         ended=ended.count(),
         openings=periods.to_open(at=as_of).count(),
         oldest=ended.order_by("ends_at", "pk").first(),
-        parked=periods.filter(status=PeriodStatus.PARKED).select_related("subscription"),
+        parked=periods.to_retry(at=as_of).count(),
         to_issue=runs.issuable(as_of=as_of, customer_id=customer_id).count(),
     )

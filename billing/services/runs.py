@@ -24,7 +24,7 @@ from billing.models import (
     RunStatus,
 )
 from billing.querysets import InvoiceQuerySet
-from billing.services.closing import close_subscriptions, to_close
+from billing.services.closing import close_subscriptions, retry_all_parked, to_close
 from billing.services.issuing import (
     InvoiceNotDraft,
     hold_for_review,
@@ -56,18 +56,22 @@ def start_run(
 ) -> BillingRun:
     """Record that everything due as of a moment is to be closed, and issued where due.
 
+    What earlier runs had to park is tried again.
+
     :raises Invalid: for a moment that has not come yet.
     """
     if as_of > now:
         message = "A run can't act as of a moment that has not come yet."
         raise Invalid([Fault(("as_of",), "in_the_future", message)])
+    customer_id = customer.pk if customer else None
     with transaction.atomic():
+        retry_all_parked(as_of=as_of, customer_id=customer_id, actor=actor)
         run = BillingRun.objects.create(
             as_of=as_of,
             customer=customer,
             started_by=actor.name,
             started_at=now,
-            subscriptions_total=_left(as_of, customer.pk if customer else None),
+            subscriptions_total=_left(as_of, customer_id),
         )
         audit.record(
             actor=actor,

@@ -269,6 +269,7 @@ def test_the_period_says_why_it_waits(parked: BillingPeriod) -> None:
 def test_the_close_page_lists_what_is_parked(parked: BillingPeriod) -> None:
     words = said(anna().get(CLOSE))
     assert "1 period is parked." in words
+    assert "Parked periods, to be tried again 1" in words
     assert "Parked, so left out Subscription Period Why ada 1–30 Nov 2026 Say who sells to" in words
 
 

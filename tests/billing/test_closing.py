@@ -8,8 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from billing.models import BillingPeriod, Invoice, PeriodCharge, UsageSnapshot
+from billing.models import BillingPeriod, BillingRun, Invoice, PeriodCharge, UsageSnapshot
 from billing.services import closing, issuing, runs
 from billing.services.upcoming import NothingUpcoming, upcoming_invoice
 from catalog.drafts import PriceDraft
@@ -222,6 +224,46 @@ class TestOnce:
         Customer.objects.filter(key="ada").update(issuer=sold_by)
         closing.retry_parked(period_id=parked.pk, actor=SYSTEM)
         assert len(close(at(11, 1))) == 2
+
+    def test_a_later_run_tries_again_what_is_parked(
+        self, ada: Subscription, plan: PlanVersion
+    ) -> None:
+        second = Issuer.objects.create(name="A second one")
+        bob = make.subscription(make.customer("bob"), plan)
+        assert close(at(11, 1)) == []
+        Customer.objects.filter(key="ada").update(issuer=second)
+        [only] = close(at(11, 1, 1))
+        assert only.customer == ada.customer
+        again = BillingPeriod.objects.get(status="parked")
+        assert (again.subscription, again.run) == (bob, BillingRun.objects.latest("pk"))
+        assert AuditEntry.objects.filter(action="unparked").count() == 2
+
+    def test_a_run_leaves_parked_what_was_not_due_by_then(self, ada: Subscription) -> None:
+        Issuer.objects.create(name="A second one")
+        close(at(11, 1))
+        runs.start_run(as_of=at(10, 31), now=at(11, 2), actor=SYSTEM)
+        bob = make.customer("bob")
+        runs.start_run(as_of=at(11, 2), now=at(11, 2), actor=SYSTEM, customer=bob)
+        assert BillingPeriod.objects.get().status == "parked"
+
+    def test_trying_again_costs_the_same_queries_however_many_are_parked(
+        self, ada: Subscription, plan: PlanVersion
+    ) -> None:
+        Issuer.objects.create(name="A second one")
+        close(at(11, 1))
+        few = self.queries_of_a_start()
+        for key in ("bob", "eve", "joe"):
+            make.subscription(make.customer(key), plan)
+        close(at(11, 1))
+        assert BillingPeriod.objects.filter(status="parked").count() == 4
+        assert self.queries_of_a_start() == few
+
+    @staticmethod
+    def queries_of_a_start() -> int:
+        with CaptureQueriesContext(connection) as asked:
+            runs.start_run(as_of=at(11, 1), now=at(11, 1), actor=SYSTEM)
+        BillingPeriod.objects.update(status="parked", trouble="x")
+        return len(asked)
 
 
 @pytest.mark.parametrize("hour", [0, 1, 2])
