@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as D
 from functools import partial
+from io import StringIO
 from random import Random
 from threading import Event, Thread
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.core.management import call_command
 from django.db import connection, transaction
 
 from billing.models import DocumentSequence, Invoice, InvoiceLine, PeriodCharge
@@ -82,6 +85,26 @@ def test_of_sixteen_closers_of_one_period_one_wins(ada: Subscription) -> None:
     assert sorted(closed) == [0] * 15 + [1]
     assert charged("usage") == [D(5)]
     assert contradictions(OVER) == []
+
+
+def test_the_command_waits_for_what_another_run_holds(plan: PlanVersion) -> None:
+    bob = make.subscription(make.customer("bob"), plan, starts_on=date(2025, 1, 1))
+    is_held, out = Event(), StringIO()
+
+    def hold() -> None:
+        with transaction.atomic():
+            Subscription.objects.select_for_update().get(pk=bob.pk)
+            is_held.set()
+            time.sleep(0.5)
+        connection.close()
+
+    holder = Thread(target=hold)
+    holder.start()
+    is_held.wait()
+    when = "2025-01-01T02:00:00Z"
+    call_command("close_periods", "--as-of", when, stdout=out, stderr=StringIO())
+    holder.join()
+    assert "finished: 0 periods closed, 1 invoices drafted" in out.getvalue()
 
 
 def test_sixteen_closers_of_a_hundred_periods_share_them(plan: PlanVersion) -> None:

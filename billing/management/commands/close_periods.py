@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import ArgumentParser, ArgumentTypeError
 from datetime import datetime
 from typing import Any
@@ -10,12 +11,16 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from billing.models import BillingRun, RunStatus
 from billing.services import runs
 from config.base.audit import Actor
 from config.base.errors import Invalid
 from config.base.models import ActorKind
 from config.base.services import outbox
 from customers.models import Customer
+
+TRIES = 60
+PAUSE = 1  # second, in which another run goes on with what it holds
 
 
 class Command(BaseCommand):
@@ -41,10 +46,11 @@ class Command(BaseCommand):
             )
         except Invalid as wrong:
             raise CommandError(str(wrong)) from None
-        for chunk in runs.chunks(run):
-            run = runs.close_chunk(run_id=run.pk, subscription_ids=chunk, now=timezone.now())
-            self.stderr.write(f"{run.subscriptions_done} of {run.subscriptions_total} closed")
-        run = runs.finish_if_done(run_id=run.pk, now=timezone.now())
+        for _ in range(TRIES):
+            run = self.close(run)
+            if run.status != RunStatus.RUNNING:
+                break
+            time.sleep(PAUSE)  # another run holds what is left
         _deliver_outbox()
         self.stdout.write(
             f"Run {run.uuid} {run.get_status_display().lower()}: {run.periods_closed} periods closed, "
@@ -54,6 +60,13 @@ class Command(BaseCommand):
             for period in parked:
                 self.stderr.write(f"Parked {period}: {period.trouble.splitlines()[0]}")
             raise CommandError(f"{len(parked)} periods are parked; the others are closed.")
+
+    def close(self, run: BillingRun) -> BillingRun:
+        """Close what of a run nobody else holds; return it as it is then."""
+        for chunk in runs.chunks(run):
+            run = runs.close_chunk(run_id=run.pk, subscription_ids=chunk, now=timezone.now())
+            self.stderr.write(f"{run.subscriptions_done} of {run.subscriptions_total} closed")
+        return runs.finish_if_done(run_id=run.pk, now=timezone.now())
 
 
 def _instant(text: str) -> datetime:
