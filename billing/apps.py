@@ -21,6 +21,7 @@ class BillingConfig(AppConfig):
             move_start,
             overview,
             preview,
+            reminders,
         )
         from billing.books import BOOKS  # noqa: PLC0415
         from billing.groups import GRANTS  # noqa: PLC0415
@@ -58,12 +59,14 @@ class BillingConfig(AppConfig):
         PANELS.append(overview.billed_panels)
         WAITING["billing.invoice.review"] = overview.drafts_to_review
         WAITING["billing.delivery"] = overview.mails_not_gone
+        WAITING["billing.dispute"] = overview.disputes_open
         WAITING["billing.lateusage"] = overview.late_usage_held
         WAITING["billing.billingperiod"] = overview.periods_parked
         WAITING["billing.billingperiod.due"] = overview.periods_due
         CUSTOMER_PANELS += [
             customer_panels.customer_running_panel,
             account_panels.account_panel,
+            reminders.reminders_panel,
             customer_panels.invoices_panel,
             customer_panels.tax_panel,
         ]

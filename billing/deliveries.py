@@ -14,8 +14,8 @@ from billing.documents import (
     PdfEngineMissing,
     store_document,
 )
-from billing.mails import invoice_message
-from billing.models import InvoiceDocument
+from billing.mails import invoice_message, reminder_message
+from billing.models import DeliveryKind, InvoiceDocument
 from billing.services.issuing import RENDER
 from billing.services.mailing import hand_over
 from billing.services.sending import MAIL
@@ -34,12 +34,18 @@ def render_invoice(message: Outbox, at: datetime) -> None:
         return  # voided since: it is rendered with its mark whenever asked for, and not kept
 
 
+_COMPOSE = {
+    DeliveryKind.INVOICE: invoice_message,
+    DeliveryKind.REMINDER: reminder_message,
+}
+
+
 @outbox.handles(MAIL, alone=True)
 def send_mail(message: Outbox, at: datetime) -> None:
     """Send a mail to a customer, with its document, which is made first if it is not there."""
     hand_over(
         delivery_id=message.payload["delivery"],
-        compose=invoice_message,
+        compose=lambda delivery: _COMPOSE[DeliveryKind(delivery.kind)](delivery, at=at),
         unmade=_UNMADE,
         at=at,
         is_last=message.attempts >= outbox.MAX_ATTEMPTS,

@@ -6,6 +6,7 @@ _EVERYTHING = (
     "billingrun billingperiod usagesnapshot periodcharge "
     "invoice invoiceline soldaddon taxsubtotal invoicedocument invoiceannex documentsequence "
     "lateusage planmove planmoverow openitem payment allocation refund writeoff bankimport delivery "
+    "dispute reminder reminderrow reminderstop "
     "taxrate exchangerate "
     "closeestimate estimatedbill estimatedusage look draftoddity invoicebatch invoicebatchrow"
 )
@@ -13,6 +14,9 @@ _DAILY = [
     *may("view", _EVERYTHING),
     *may("hold recalculate discard send", "invoice"),
     "answer_delivery",
+    *may("add close", "dispute"),
+    "send_reminder",
+    *may("add change", "reminderstop"),
     *may("add change", "soldaddon"),
     *may("add", "billingrun closeestimate"),
     "retry_billingperiod",

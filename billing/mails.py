@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from email.utils import formataddr
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
+from django.urls import reverse
 
 from billing.annexes import annex_of
 from billing.documents import made_pdf, store_document
 from billing.models import Delivery, Invoice
+from billing.overdue import Letter, letters
 from billing.presentation.mail import MailView, as_text, invoice_mail
 from billing.presentation.reader import clean
-from billing.services.mailing import message_id_of
+from billing.presentation.reminder import reminder_mail
+from billing.services.mailing import CalledOff, message_id_of
 from customers.models import Issuer
 
 
-def invoice_message(delivery: Delivery) -> EmailMultiAlternatives:
+def invoice_message(delivery: Delivery, *, at: datetime) -> EmailMultiAlternatives:
     """Return the mail of an invoice with its document attached, which is made now if not made yet.
 
     :raises DocumentNotIssued: if it is not issued any more.
@@ -32,6 +36,34 @@ def invoice_message(delivery: Delivery) -> EmailMultiAlternatives:
     assert pdf is not None
     message.attach(f"{invoice.number}.pdf", pdf, "application/pdf")
     return message
+
+
+def reminder_message(delivery: Delivery, *, at: datetime) -> EmailMultiAlternatives:
+    """Return the mail of a reminder, with what is open by now.
+
+    :raises CalledOff: if nothing of what it was made for is asked any more.
+    """
+    reminder = delivery.reminder
+    assert reminder is not None
+    found = [
+        one
+        for one in letters(at=at, customer_ids=[reminder.customer_id])
+        if (one.issuer.pk, one.currency) == (reminder.issuer_id, reminder.currency)
+    ]
+    meant = set(reminder.rows.values_list("item", flat=True))
+    if not any(row.item.pk in meant for one in found for row in one.asking):
+        raise CalledOff
+    view = reminder_mail(found[0], level=reminder.level, portal_url=_portal_url())
+    return _message(delivery, view, found[0].issuer)
+
+
+def letter_view(letter: Letter) -> MailView:
+    """Return what a letter that is due would say."""
+    return reminder_mail(letter, level=letter.level or 1, portal_url=_portal_url())
+
+
+def _portal_url() -> str:
+    return f"{settings.PUBLIC_URL}{reverse('portal:invoices')}"
 
 
 def invoice_view(invoice: Invoice) -> MailView:

@@ -27,7 +27,7 @@ from billing.models import (
     PlanMove,
     RunStatus,
 )
-from billing.services import batches, estimating, lateness, moving, reviewing, runs
+from billing.services import batches, estimating, lateness, moving, reminders, reviewing, runs
 from billing.services.closing import begin_periods
 from billing.services.one_offs import bill_one_offs
 from billing.services.sending import MAIL
@@ -203,6 +203,13 @@ def sweep() -> None:
 def settle_late_usage() -> None:
     """Beat, every day: note what came in after its period was closed, and bill what no close will."""
     lateness.settle_late_usage(as_of=timezone.now())
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def remind_customers() -> None:
+    """Beat, every hour: remind customers of what is overdue; a day begins at another hour elsewhere."""
+    if reminders.remind(at=timezone.now(), actor=SYSTEM):
+        nudge_mails()
 
 
 def _is_running(run_id: int) -> bool:

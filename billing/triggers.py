@@ -5,10 +5,12 @@ from django.db.models import GeneratedField, Model
 from billing.models import (
     Allocation,
     Delivery,
+    Dispute,
     Invoice,
     OpenItem,
     Payment,
     Refund,
+    ReminderStop,
     SoldAddOn,
     WriteOff,
 )
@@ -131,6 +133,40 @@ _SENDING = [
     ),
 ]
 
+_REMINDING = [
+    Guard(
+        "dispute_is_of_what_is_owed",
+        "billing_dispute",
+        "INSERT",
+        "NOT EXISTS (SELECT 1 FROM billing_openitem o WHERE o.invoice_id = NEW.item_id "
+        "AND o.voided_on IS NULL AND o.total >= NEW.amount)",
+    ),
+    Guard(
+        "dispute_changes_only_by_being_closed",
+        "billing_dispute",
+        "UPDATE",
+        f"OLD.closed_on IS NOT NULL OR {_but(Dispute, *Dispute.CLOSING)}",
+    ),
+    Guard("dispute_is_never_deleted", "billing_dispute", "DELETE", "TRUE"),
+    *append_only("billing_reminder", name="reminder"),
+    *append_only("billing_reminderrow", name="reminder_row"),
+    Guard(
+        "reminder_row_is_of_its_customer",
+        "billing_reminderrow",
+        "INSERT",
+        "NOT EXISTS (SELECT 1 FROM billing_reminder r JOIN billing_invoice i "
+        "ON i.customer_id = r.customer_id AND i.issuer_id = r.issuer_id AND i.currency = r.currency "
+        "WHERE r.id = NEW.reminder_id AND i.id = NEW.item_id AND i.status = 'issued')",
+    ),
+    Guard(
+        "reminder_stop_changes_only_by_being_ended",
+        "billing_reminderstop",
+        "UPDATE",
+        f"OLD.ended_at IS NOT NULL OR {_but(ReminderStop, *ReminderStop.ENDING)}",
+    ),
+    Guard("reminder_stop_is_never_deleted", "billing_reminderstop", "DELETE", "TRUE"),
+]
+
 _OVERLAP = (
     "EXISTS (SELECT 1 FROM billing_taxrate r WHERE {other} AND r.country = NEW.country "
     "AND r.category = NEW.category "
@@ -156,6 +192,7 @@ WAITS = [
 GUARDS = [
     *MONEY,
     *_SENDING,
+    *_REMINDING,
     *(
         Guard(
             f"tax_rate_{event.lower()}_overlaps_no_other",

@@ -19,5 +19,6 @@ app.conf.beat_schedule = {  # seconds
     "build_rollups": {"task": "metering.tasks.build_rollups", "schedule": 60},
     "fold_pieces": {"task": "metering.tasks.fold_pieces", "schedule": 60},
     "remind_of_reviews": {"task": "catalog.tasks.remind", "schedule": 3600},
+    "remind_customers": {"task": "billing.tasks.remind_customers", "schedule": 3600},
     "prune": {"task": "config.base.tasks.prune", "schedule": 3600},
 }

@@ -97,6 +97,20 @@ SECTIONS: dict[str, list[Place]] = {
             "billing.view_openitem",
         ),
         Place(
+            "Reminders",
+            "notifications",
+            "billing.reminder",
+            "Whom the next run reminds, and whom not and why",
+            "admin:billing_reminder_next",
+        ),
+        Place("Disputes", "gavel", "billing.dispute", "What customers question of invoices"),
+        Place(
+            "Left out of reminders",
+            "notifications_off",
+            "billing.reminderstop",
+            "Customers and invoices that are not reminded of, and why",
+        ),
+        Place(
             "Mails", "mail", "billing.delivery", "What was sent to customers, and what did not go"
         ),
         Place("Write-offs", "money_off", "billing.writeoff", "What nobody expects to be paid"),

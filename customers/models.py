@@ -24,6 +24,11 @@ from customers.querysets import (
 FIRST_NAME = "Your company"  # until somebody says who sells
 
 
+def _empty(*levels: str) -> Q:
+    """Return the condition that an issuer sends no reminders of one of these levels."""
+    return Q(*(Q(**{f"{level}_reminder_days__isnull": True}) for level in levels), _connector=Q.OR)
+
+
 class TaxStatus(models.TextChoices):
     """How a customer is taxed; what is stated here wins over country and VAT ID."""
 
@@ -194,14 +199,67 @@ class Issuer(Party):
         help_text="From now on, when they are issued, from the e-mail address above; nothing that was "
         "issued before is sent.",
     )
+    sends_reminders = models.BooleanField(
+        default=False,
+        help_text="By e-mail, of what is overdue and not disputed, every day. “Reminders” shows first who "
+        "would get one.",
+    )
+    first_reminder_days = models.PositiveSmallIntegerField(
+        "days overdue until the first reminder",
+        null=True,
+        blank=True,
+        default=7,
+        validators=[MinValueValidator(1), MaxValueValidator(365)],
+        help_text="Friendly. Empty: none of this kind.",
+    )
+    second_reminder_days = models.PositiveSmallIntegerField(
+        "until the second",
+        null=True,
+        blank=True,
+        default=14,
+        validators=[MinValueValidator(1), MaxValueValidator(365)],
+        help_text="Firm. Empty: none of this kind.",
+    )
+    third_reminder_days = models.PositiveSmallIntegerField(
+        "until the last",
+        null=True,
+        blank=True,
+        default=28,
+        validators=[MinValueValidator(1), MaxValueValidator(365)],
+        help_text="The last one. Empty: none of this kind.",
+    )
 
     class Meta:
         ordering = ("name",)
         constraints = (
             models.CheckConstraint(
                 name="issuer_sends_from_an_address",
-                condition=Q(sends_invoices=False) | ~Q(email=""),
-                violation_error_message="Enter the e-mail address that invoices are sent from.",
+                condition=Q(sends_invoices=False, sends_reminders=False) | ~Q(email=""),
+                violation_error_message="Enter the e-mail address that mails are sent from.",
+            ),
+            models.CheckConstraint(
+                name="issuer_reminds_later_each_time",
+                condition=(
+                    (
+                        _empty("first", "second")
+                        | Q(second_reminder_days__gt=F("first_reminder_days"))
+                    )
+                    & (
+                        _empty("second", "third")
+                        | Q(third_reminder_days__gt=F("second_reminder_days"))
+                    )
+                    & (
+                        _empty("first", "third")
+                        | Q(third_reminder_days__gt=F("first_reminder_days"))
+                    )
+                ),
+                violation_error_message="Each reminder comes later than the one before.",
+            ),
+            models.CheckConstraint(
+                name="issuer_reminds_once_it_is_overdue",
+                condition=~Q(first_reminder_days=0)
+                & ~Q(second_reminder_days=0)
+                & ~Q(third_reminder_days=0),
             ),
             one_of("tax_status", SellerTaxStatus, name="issuer_tax_status_is_known"),
             *within_bounds("issuer"),

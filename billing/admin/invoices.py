@@ -20,6 +20,7 @@ from billing.admin import words
 from billing.admin.account_panels import money_of
 from billing.admin.preview import preview
 from billing.admin.reading import reading
+from billing.admin.reminders import dunning_of
 from billing.admin.review import ReviewPages
 from billing.admin.sending import SEND, SendPages, mails_of
 from billing.admin.steps import STEPS, Answers, Refused, Step, each, sift
@@ -194,6 +195,7 @@ class InvoiceAdmin(ReviewPages, SendPages):
             "actions_detail": [self._button(step, invoice) for step in offered],
             "money": money_of(invoice, request),
             "mails": mails_of(invoice, request),
+            "dunning": dunning_of(invoice, request) if invoice.status == "issued" else None,
             **reading(
                 invoice,
                 at=timezone.now(),

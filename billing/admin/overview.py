@@ -20,6 +20,7 @@ from billing.models import (
     BillingPeriod,
     BillingRun,
     Delivery,
+    Dispute,
     Invoice,
     InvoiceStatus,
     LateStatus,
@@ -149,6 +150,12 @@ def _invoice_needs(at: datetime) -> Iterator[Need]:
             f"{said(late, 'amount of late usage waits', 'amounts of late usage wait')} for a decision.",
             _listed("billing_lateusage", {"status__exact": LateStatus.HELD.value}),
         )
+    if disputed := Dispute.objects.filter(closed_on=None).count():
+        yield Need(
+            23,
+            f"{said(disputed, 'invoice is', 'invoices are')} in dispute.",
+            _listed("billing_dispute", {"state": "open"}),
+        )
     if amounts := _open_by_currency(timezone.localdate(at)):
         count = sum(number for _, _, number in amounts)
         total = words.totals((currency, open_) for currency, open_, _ in amounts)
@@ -262,6 +269,10 @@ def drafts_to_review() -> int:
 
 def mails_not_gone() -> int:
     return waiting(Delivery.objects.to_look_at())
+
+
+def disputes_open() -> int:
+    return waiting(Dispute.objects.filter(closed_on=None))
 
 
 def periods_parked() -> int:

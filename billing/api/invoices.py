@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
 
@@ -30,14 +32,14 @@ from billing.api.shapes import (
 )
 from billing.electronic.carrying import xml_in
 from billing.electronic.demands import check_has_xml
-from billing.models import Delivery, Invoice, InvoiceStatus, PaymentStatus
+from billing.models import Delivery, Dispute, Invoice, InvoiceStatus, PaymentStatus, ReminderRow
 from billing.parties import IssuerUndecided
 from billing.querysets import InvoiceQuerySet
-from billing.services import issuing, sending
+from billing.services import disputing, issuing, sending
 from billing.services.sending import MOST_ADDRESSES
 from catalog.api.versions import NoFieldsSerializer
-from catalog.money import plain
-from config.base.api.fields import Text, YesNo
+from catalog.money import exponent, plain, round_half_up
+from config.base.api.fields import AmountString, Text, YesNo
 from config.base.api.paging import Filters
 from config.base.api.problems import BadParameter
 from config.base.api.serializers import StrictSerializer
@@ -113,6 +115,19 @@ class SendSerializer(StrictSerializer):
         help_text="Addresses; without, those of the customer: its `email` and the contacts who "
         "receive invoices.",
     )
+
+
+class DisputeSerializer(StrictSerializer):
+    """How much a customer questions, and why."""
+
+    amount = AmountString(positive=True, required=False, help_text="Without: all that is open.")
+    reason = Text(max_length=2000, lines=True)
+
+
+class ClosedDisputeSerializer(StrictSerializer):
+    """How it ended."""
+
+    reason = Text(max_length=2000, lines=True, help_text="Kept in the audit trail.")
 
 
 class InvoiceViewSet(ApiViewSet[Invoice]):
@@ -221,6 +236,24 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
         tasks.nudge_mails()
         return self._fresh(invoice)
 
+    @extend_schema(request=DisputeSerializer)
+    @action(detail=True, methods=["post"])
+    def dispute(self, request: Request, uuid: str) -> Response:
+        """Note that a customer questions some of what is open: nobody is reminded of that part."""
+        invoice = self.get_object()
+        body = {"amount": None, **self.read_body(DisputeSerializer)}
+        disputing.open_dispute(invoice_id=invoice.pk, **body, at=timezone.now(), actor=self.actor)
+        return self._fresh(invoice)
+
+    @extend_schema(request=ClosedDisputeSerializer)
+    @action(detail=True, methods=["post"], url_path="close-dispute")
+    def close_dispute(self, request: Request, uuid: str) -> Response:
+        """Close the open dispute of an invoice: what is open is asked for again."""
+        invoice = self.get_object()
+        body = self.read_body(ClosedDisputeSerializer)
+        disputing.close_dispute(invoice_id=invoice.pk, **body, at=timezone.now(), actor=self.actor)
+        return self._fresh(invoice)
+
     @extend_schema(request=ReasonSerializer)
     @action(detail=True, methods=["post"])
     def void(self, request: Request, uuid: str) -> Response:
@@ -280,6 +313,8 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
             {
                 **self._written(invoice),
                 "deliveries": [_delivery(one) for one in invoice.deliveries.order_by("-pk")],
+                "dispute": _dispute(invoice),
+                "reminders": [*_reminders(invoice)],
                 "later_usage": _later_usage(invoice),
             }
         )
@@ -314,6 +349,33 @@ def _delivery(one: Delivery) -> dict[str, Any]:
         "settled_at": one.settled_at,
         "message_id": one.message_id,
     }
+
+
+def _dispute(invoice: Invoice) -> dict[str, Any] | None:
+    found = Dispute.objects.filter(item=invoice.pk, closed_on=None).first()
+    if found is None:
+        return None
+    return {
+        "amount": _amount(found.amount, invoice),
+        "reason": found.reason,
+        "opened_on": found.opened_on,
+        "by_customer": found.by_customer,
+    }
+
+
+def _reminders(invoice: Invoice) -> Iterator[dict[str, Any]]:
+    rows = ReminderRow.objects.filter(item=invoice.pk).select_related("reminder").order_by("level")
+    for row in rows:
+        yield {
+            "level": row.level,
+            "on": row.reminder.made_on,
+            "asked": _amount(row.asked, invoice),
+            "disputed": _amount(row.disputed, invoice),
+        }
+
+
+def _amount(amount: Decimal, invoice: Invoice) -> str:
+    return f"{round_half_up(amount, exponent(invoice.currency)):f}"
 
 
 def _later_usage(invoice: Invoice) -> list[dict[str, str]] | None:

@@ -337,6 +337,24 @@ class DeliverySerializer(serializers.Serializer[Any]):
     message_id = serializers.CharField(help_text="Of the mail; empty until it is first tried.")
 
 
+class DisputeSerializer(serializers.Serializer[Any]):
+    """What its customer questions of an invoice now."""
+
+    amount = QuantityString()
+    reason = serializers.CharField()
+    opened_on = serializers.DateField()
+    by_customer = serializers.BooleanField(help_text="Opened in the portal.")
+
+
+class SentReminderSerializer(serializers.Serializer[Any]):
+    """A level at which an invoice was reminded of."""
+
+    level = serializers.IntegerField(help_text="1 friendly, 2 firm, 3 the last.")
+    on = serializers.DateField()
+    asked = QuantityString(help_text="What was open then, less what was disputed.")
+    disputed = QuantityString()
+
+
 class InvoiceDetailSerializer(InvoiceSerializer):
     """An invoice, what came in since it was drawn, and to whom it was sent."""
 
@@ -344,6 +362,8 @@ class InvoiceDetailSerializer(InvoiceSerializer):
         many=True,
         help_text="Mails with this invoice, the newest first; none: it was never sent by e-mail.",
     )
+    dispute = DisputeSerializer(allow_null=True, help_text="The open one; null: none.")
+    reminders = SentReminderSerializer(many=True, help_text="The first level first.")
     later_usage = LaterUsageSerializer(
         many=True,
         allow_null=True,

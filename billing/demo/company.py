@@ -11,6 +11,8 @@ from catalog.drafts import PriceDraft
 from catalog.models import Price, PriceTier, ValueMetric
 from customers.periods import Alignment, month_after
 
+DISPUTED = Decimal(50)
+DISPUTED_BECAUSE = "The calls of the last weekend came from a test that you asked for."
 MONTHS = 6  # of history before the month that runs
 
 ISSUER: dict[str, Any] = {

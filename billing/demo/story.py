@@ -20,8 +20,10 @@ from billing.demo.company import BUYERS, OFFERS, Buyer, Deal, Sale
 from billing.models import (
     BillingRun,
     BillWhen,
+    Dispute,
     Invoice,
     InvoiceStatus,
+    OpenItem,
     Purpose,
     RunStatus,
     SoldAddOn,
@@ -30,9 +32,11 @@ from billing.rate_tables import packaged
 from billing.services import life, runs
 from billing.services.add_ons import sell_add_on
 from billing.services.closing import to_close
+from billing.services.disputing import open_dispute
 from billing.services.estimating import month_to_close, start_estimate, take_step
 from billing.services.issuing import hold_for_review, issue_invoices
 from billing.services.lateness import settle_late_usage
+from billing.services.reminders import remind
 from billing.services.reviewing import look_over
 from billing.services.tax_rates import import_tax_rates
 from catalog import services as catalog
@@ -239,6 +243,7 @@ def _live_through(day: date, told: Told) -> int:
     _bill(as_of=at)
     _settle(day, at, told)
     _approve(at, told)
+    _dun(day, at, told)
     return events
 
 
@@ -246,7 +251,31 @@ def _begin_to_send(day: date, told: Told) -> None:
     """Let invoices of the month that runs be sent by e-mail; earlier ones were handed over otherwise."""
     issuer = Issuer.objects.get(pk=told.issuer_id)
     if day == told.day.replace(day=1) and not issuer.sends_invoices:
-        customers.change_issuer(issuer_id=issuer.pk, fields={"sends_invoices": True}, actor=PERSON)
+        customers.change_issuer(
+            issuer_id=issuer.pk,
+            fields={"sends_invoices": True, "sends_reminders": True},
+            actor=PERSON,
+        )
+
+
+def _dun(day: date, at: datetime, told: Told) -> None:
+    """Remind of what is overdue, as the worker does; three days ago a customer disputed something."""
+    owed = OpenItem.objects.owed().filter(invoice__issuer=told.issuer_id)
+    questioned = owed.filter(open__gt=company.DISPUTED).order_by("-invoice__due_date", "pk").first()
+    is_new = not Dispute.objects.filter(item__invoice__issuer=told.issuer_id).exists()
+    if questioned and is_new and day == told.day - timedelta(days=3):
+        open_dispute(
+            invoice_id=questioned.pk,
+            amount=company.DISPUTED,
+            reason=company.DISPUTED_BECAUSE,
+            at=at,
+            actor=PERSON,
+        )
+    remind(
+        at=at,
+        actor=SYSTEM,
+        customer_ids=owed.values_list("invoice__customer", flat=True).distinct(),
+    )
 
 
 def _settle(day: date, at: datetime, told: Told) -> None:

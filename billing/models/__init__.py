@@ -48,6 +48,7 @@ from billing.models.periods import (
     UsageSnapshot,
     time_of,
 )
+from billing.models.reminding import Dispute, Reminder, ReminderRow, ReminderStop
 from billing.models.reviews import (
     BatchAction,
     BatchState,
@@ -62,6 +63,10 @@ from billing.models.sending import FAILURES, Delivery, DeliveryKind, DeliverySta
 from billing.models.taxes import TaxRate
 
 __all__ = [
+    "Dispute",
+    "Reminder",
+    "ReminderRow",
+    "ReminderStop",
     "FAILURES",
     "Delivery",
     "DeliveryKind",

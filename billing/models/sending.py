@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from billing.models.invoices import Invoice
+from billing.models.reminding import Reminder
 from billing.querysets import DeliveryQuerySet
 from config.base.constraints import exactly_when, one_of
 from customers.models import Customer
@@ -15,6 +16,7 @@ from customers.models import Customer
 
 class DeliveryKind(models.TextChoices):
     INVOICE = "invoice", "Invoice"
+    REMINDER = "reminder", "Reminder"
 
 
 class DeliveryStatus(models.TextChoices):
@@ -30,6 +32,7 @@ class Unsent(models.TextChoices):
     NO_ADDRESS = "no_address", "the customer has no address for invoices"
     NOT_WANTED = "not_wanted", "the customer gets invoices in another way"
     VOID = "void", "the invoice was voided before"
+    SETTLED = "settled", "nothing was to be asked any more"
     REFUSED = "refused", "the mail server refused it"
     GIVEN_UP = "given_up", "every attempt failed"
     INTERRUPTED = "interrupted", "sending it was interrupted twice; it may have arrived"
@@ -51,6 +54,9 @@ class Delivery(models.Model):
     invoice = models.ForeignKey(
         Invoice, on_delete=models.PROTECT, null=True, blank=True, related_name="deliveries"
     )
+    reminder = models.ForeignKey(
+        Reminder, on_delete=models.PROTECT, null=True, blank=True, related_name="deliveries"
+    )
     address = models.EmailField(blank=True)
     status = models.CharField(max_length=7, choices=DeliveryStatus, default=DeliveryStatus.WAITING)
     why = models.CharField("why not", max_length=11, choices=Unsent, blank=True, default="")
@@ -71,7 +77,17 @@ class Delivery(models.Model):
 
     objects = DeliveryQuerySet.as_manager()
 
-    ASKED = ("uuid", "kind", "customer", "invoice", "address", "at_issue", "asked_at", "asked_by")
+    ASKED = (
+        "uuid",
+        "kind",
+        "customer",
+        "invoice",
+        "reminder",
+        "address",
+        "at_issue",
+        "asked_at",
+        "asked_by",
+    )
     """What never changes."""
 
     class Meta:
@@ -93,6 +109,16 @@ class Delivery(models.Model):
             one_of("why", Unsent, name="delivery_reason_is_known", blank=True),
             exactly_when(
                 Q(kind="invoice"), Q(invoice__isnull=False), name="delivery_of_an_invoice_names_it"
+            ),
+            exactly_when(
+                Q(kind="reminder"),
+                Q(reminder__isnull=False),
+                name="delivery_of_a_reminder_names_it",
+            ),
+            models.UniqueConstraint(
+                fields=["reminder", "address"],
+                condition=Q(reminder__isnull=False),
+                name="delivery_once_per_reminder_and_address",
             ),
             exactly_when(
                 Q(status="waiting"),

@@ -27,7 +27,7 @@ from billing.portal.lines import explained
 from billing.presentation import present
 from billing.presentation.account import due_at_issue
 from billing.presentation.invoice import zones_of
-from billing.presentation.reader import Reader
+from billing.presentation.reader import Reader, clean
 from billing.querysets import InvoiceQuerySet
 from billing.services.upcoming import running_periods
 from config.base.errors import Refusal
@@ -82,6 +82,7 @@ def invoice(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
         "status": status_of(found, reader),
         "since": _since_issue(found, reader),
         "sent": _sent(found, reader),
+        **_disputed(found, reader),
         "title": f"{view.heading} {view.number}",
         "pdf_url": reverse("portal:pdf", args=(found.uuid,)),
         "xml_url": reverse("portal:xml", args=(found.uuid,)) if has_xml(found) else "",
@@ -251,6 +252,20 @@ def _sent(invoice: Invoice, reader: Reader) -> str:
         return ""
     date = reader.local_date(sent.settled_at, str(invoice.seller.get("time_zone") or "UTC"))
     return words.of(reader.tag)["sent_on"].format(date=date)
+
+
+def _disputed(invoice: Invoice, reader: Reader) -> dict[str, str]:
+    """Say what is in dispute, or where to dispute something of what is open; one query."""
+    item, say = invoice.open_item, words.of(reader.tag)
+    found = item.disputes.filter(closed_on=None).first()
+    if found:
+        told = say["disputed"].format(
+            amount=reader.money(found.amount),
+            date=reader.day(found.opened_on),
+            reason=clean(found.reason),
+        )
+        return {"disputed": told}
+    return {"dispute_url": reverse("portal:dispute", args=(invoice.uuid,))} if item.open else {}
 
 
 def today(visitor: Visitor) -> date:

@@ -112,7 +112,7 @@ def present(
         account=tuple(account_rows(invoice, reader)),
         questions=tuple(_questions(invoice, seller, reader)),
         legal=paragraphs(seller.get("legal_text")),
-        footer=tuple(_footer(seller, reader)),
+        footer=tuple(footer_of(seller, reader)),
         identifier=invoice.uuid.hex,
         dated=(invoice.issued_at or invoice.created_at).astimezone(UTC),
     )
@@ -402,7 +402,8 @@ def _questions(invoice: Invoice, seller: Party, reader: Reader) -> Iterator[str]
         yield reader.say("write", email=email)
 
 
-def _footer(seller: Party, reader: Reader) -> Iterator[str]:
+def footer_of(seller: Party, reader: Reader) -> Iterator[str]:
+    """Say who the seller is: name and address, register, VAT ID, and a line of its own."""
     view = party_view(seller, reader)
     yield " · ".join(view.lines)
     vat_id, entry = clean(seller.get("vat_id")), clean(seller.get("register_entry"))

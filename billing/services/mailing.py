@@ -28,6 +28,10 @@ class MailServerUnreachable(Unreachable):
     """No connection, or none that lets us in: all other mails would fail the same way."""
 
 
+class CalledOff(Exception):
+    """What a mail was about is settled; raised by whoever makes the message."""
+
+
 class MailPutOff(Exception):
     """The mail server does not take this mail now, or it can't be made now."""
 
@@ -42,7 +46,8 @@ def hand_over(
 ) -> None:
     """Send a mail that waits, and note what became of it; do nothing about any other.
 
-    `compose` makes the message, and raises one of `unmade` if that is not possible now. `is_last`:
+    `compose` makes the message; it raises CalledOff if there is nothing to say any more, and one of
+    `unmade` if that is not possible now. `is_last`:
     what can't be sent now has failed for good.
 
     :raises MailServerUnreachable: if the server can't be reached, or does not let us in.
@@ -53,6 +58,12 @@ def hand_over(
         return
     try:
         message = compose(delivery)
+    except CalledOff:
+        if delivery.begun_at is None:
+            _settle(delivery, DeliveryStatus.UNSENT, at=at, why=Unsent.SETTLED)
+        else:  # it may have arrived when it was not
+            _settle(delivery, DeliveryStatus.FAILED, at=at, why=Unsent.INTERRUPTED)
+        return
     except unmade as trouble:
         _put_off(delivery, trouble, MailPutOff, at=at, is_last=is_last)
         return

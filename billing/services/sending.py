@@ -73,7 +73,7 @@ def send_at_issue(
     buyers = Customer.objects.prefetch_related("contacts").in_bulk(
         [invoice.customer_id for invoice in sent]
     )
-    _leave(
+    leave(
         delivery
         for invoice in sent
         for delivery in _at_issue(invoice, buyers[invoice.customer_id], at=at)
@@ -140,7 +140,7 @@ def send_invoices(
     failed.update(answer=f"Sent again, as {actor.name} asked.")
     for invoice, note in notes:
         audit.record(actor=actor, action="asked to send", subject=invoice, note=note)
-    return _leave(made)
+    return leave(made)
 
 
 def recipients(invoice: Invoice, *, to: Sequence[str] = ()) -> list[str]:
@@ -222,8 +222,8 @@ def _delivery(
     )
 
 
-def _leave(deliveries: Iterable[Delivery]) -> list[Delivery]:
-    """Save mails, and put in the outbox those that wait."""
+def leave(deliveries: Iterable[Delivery]) -> list[Delivery]:
+    """Save mails, and put in the outbox those that wait; call it in the transaction of their cause."""
     made = insert_rows(deliveries)
     waiting = [one for one in made if one.status == DeliveryStatus.WAITING]
     payloads = {str(one.uuid): {"delivery": one.pk} for one in waiting}

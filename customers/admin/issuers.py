@@ -70,8 +70,9 @@ class IssuerForm(PartyForm):
             for (name, *_), _, message in seller_faults(cleaned):
                 if name not in self.errors:
                     self.add_error(str(name), message)
-        if cleaned.get("sends_invoices") and not cleaned.get("email", "-"):
-            self.add_error("email", "Enter the address that invoices are sent from.")
+        sends = cleaned.get("sends_invoices") or cleaned.get("sends_reminders")
+        if sends and not cleaned.get("email", "-"):
+            self.add_error("email", "Enter the address that mails are sent from.")
         return cleaned
 
     def clean_logo_file(self) -> LogoPicture | None:
@@ -110,9 +111,13 @@ class IssuerAdmin(AuditedAdmin[Issuer]):
         (
             "Sending",
             {
-                "fields": ("sends_invoices",),
+                "fields": (
+                    "sends_invoices",
+                    "sends_reminders",
+                    ("first_reminder_days", "second_reminder_days", "third_reminder_days"),
+                ),
                 "description": "To the customer’s e-mail address and the contacts who receive "
-                "invoices, with the PDF attached.",
+                "invoices; invoices with the PDF attached.",
             },
         ),
         ("Where customers pay", {"fields": ("bank_name", ("iban", "bic"))}),

@@ -113,11 +113,13 @@ def change_issuer(*, issuer_id: int, fields: Mapping[str, Any], actor: Actor) ->
     """Change who sells; invoices issued before keep what they say.
 
     :raises Invalid: for a VAT ID, IBAN or BIC that can't be one, electronic invoices without what they
-        name, or if it sends invoices from no address.
+        name, or if it sends mails from no address.
     """
     issuer = Issuer.objects.select_for_update().get(pk=issuer_id)
     after = {**audit.state(issuer), **fields}
-    if not fields.keys().isdisjoint(("vat_id", "country", "email", "sends_invoices")):
+    if not fields.keys().isdisjoint(
+        ("vat_id", "country", "email", "sends_invoices", "sends_reminders")
+    ):
         _check_issuer(after)
     _check_account(fields)
     _check_electronic(after)
@@ -280,8 +282,8 @@ def _check(fields: Mapping[str, Any], before: Mapping[str, Any] | None = None) -
 def _check_issuer(issuer: Mapping[str, Any]) -> None:
     if fault := vat_id_fault(issuer["vat_id"], country=issuer["country"]):
         raise Invalid([Fault(("vat_id",), *fault)])
-    if issuer["sends_invoices"] and not issuer["email"]:
-        message = "Invoices are sent from this address: enter it, or send none."
+    if (issuer["sends_invoices"] or issuer["sends_reminders"]) and not issuer["email"]:
+        message = "Mails are sent from this address: enter it, or send none."
         raise Invalid([Fault(("email",), "required_to_send", message)])
 
 

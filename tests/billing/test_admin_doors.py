@@ -30,11 +30,15 @@ from billing.models import (
     InvoiceLine,
     LateUsage,
     MoveWhen,
+    OpenItem,
     PlanMove,
     Refund,
+    Reminder,
     TaxRate,
 )
 from billing.services import batches, estimating, importing, issuing, moving, refunds
+from billing.services.disputing import open_dispute
+from billing.services.reminders import stop_reminders
 from billing.services.sending import send_invoices
 from billing.services.write_offs import write_off
 from catalog.models import PlanVersion
@@ -105,6 +109,12 @@ NEEDED = {
     "billing/invoice/review/": "billing.view_invoice",
     "billing/invoice/decide/": "billing.view_invoice",
     "billing/invoice/send/": "billing.send_invoice",
+    "billing/dispute/of/*/": "billing.add_dispute",
+    "billing/dispute/*/close/": "billing.close_dispute",
+    "billing/reminder/next/": "billing.view_reminder",
+    "billing/reminderstop/*/end/": "billing.change_reminderstop",
+    "billing/reminderstop/customer/*/": "billing.add_reminderstop",
+    "billing/reminderstop/invoice/*/": "billing.add_reminderstop",
     "billing/invoicebatch/*/progress/": "billing.view_invoicebatch",
     "billing/invoicebatch/*/continue/": "billing.hold_invoice",
     "billing/invoice/step/*/": "billing.issue_invoice",
@@ -153,6 +163,8 @@ NOBODYS = {
     "billing/closeestimate/add/",
     "billing/invoicebatch/add/",
     "billing/writeoff/add/",
+    "billing/dispute/add/",
+    "billing/reminderstop/add/",
 }
 """A run is started by closing what is due, a move by its preview, an estimate on the close page; an
 invoice's page writes it off."""
@@ -212,7 +224,18 @@ def some_money(buyer: Customer, invoice: Invoice) -> None:
     )
     Issuer.objects.update(email="billing@northlight.test")
     send_invoices(invoice_ids=[invoice.pk], to=["x@ada.io"], at=NOW, actor=SYSTEM)
+    some_dunning(invoice)
     write_off(invoice_id=invoice.pk, amount=Decimal(1), reason="x", at=NOW, actor=SYSTEM)
+
+
+def some_dunning(invoice: Invoice) -> None:
+    """A dispute, an invoice that is left out of reminders, and a reminder."""
+    open_dispute(invoice_id=invoice.pk, amount=Decimal(1), reason="x", at=NOW, actor=SYSTEM)
+    stop_reminders(of=invoice, reason="x", at=NOW, actor=SYSTEM)
+    Reminder.objects.create(
+        customer=invoice.customer, issuer=invoice.issuer, currency="EUR", level=1,
+        made_on=NOW.date(), made_at=NOW, made_by="x",
+    )  # fmt: skip
 
 
 def preview(before: PlanVersion, after: PlanVersion) -> PlanMove:
@@ -261,6 +284,8 @@ def address(route: str) -> str:
         owners = {
             "contact_id": Contact,
             "issuer_id": Issuer,
+            "customer_id": Customer,
+            "invoice_id": OpenItem,
             "allocation_id": Allocation,
             "refund_id": Refund,
         }

@@ -137,6 +137,8 @@ class TestRead:
             "discarded_at": None,
             "reason": "",
             "deliveries": [],
+            "dispute": None,
+            "reminders": [],
             "later_usage": [],
         }
         lines = list(november.lines.all())
@@ -466,7 +468,7 @@ class TestLists:
         [draft] = close(at(12, 1, 1))
         issuing.issue_invoices(invoice_ids=[draft.pk], as_of=at(12, 1, 1), actor=SYSTEM)
         finance.get(INVOICES)
-        with django_assert_num_queries(14):
+        with django_assert_num_queries(16):
             assert len(finance.get(url(draft)).json()["lines"]) == count
         with django_assert_num_queries(14):
             finance.get(url(draft, "/explanation"))
@@ -703,7 +705,7 @@ class TestUpcoming:
         assert [line["id"] for line in upcoming["lines"]] == [None, None]
         time_machine.move_to("2026-12-01T12:00:00Z", tick=False)
         drawn = finance.get(url(close(at(12, 1, 1))[-1])).json()
-        assert set(drawn) == {*upcoming, "deliveries", "later_usage"}
+        assert set(drawn) == {*upcoming, "deliveries", "dispute", "later_usage", "reminders"}
         for before_, after in zip(upcoming["lines"], drawn["lines"], strict=True):
             assert {**before_, "id": 0, "explanation": 0} == {**after, "id": 0, "explanation": 0}
 

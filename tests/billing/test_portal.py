@@ -690,7 +690,9 @@ PUBLIC = {
     "calculator",
     "plan_calculator",
 }
-POSTED = {"sign_in", "sign_in_sent", "sign_in_confirm", "sign_out", "choose", "language"}
+POSTED = {
+    "sign_in", "sign_in_sent", "sign_in_confirm", "sign_out", "choose", "language", "dispute",
+}  # fmt: skip
 Address = Callable[[Subscription], list[Any]]
 OF_A_CUSTOMER: dict[str, Address] = {
     "metric": lambda subscription: ["api_calls"],
@@ -699,6 +701,7 @@ OF_A_CUSTOMER: dict[str, Address] = {
     "invoice": lambda subscription: [issued(subscription).uuid],
     "pdf": lambda subscription: [issued(subscription).uuid],
     "xml": lambda subscription: [electronic(subscription).uuid],
+    "dispute": lambda subscription: [issued(subscription).uuid],
 }
 MISSING = {
     "metric": ["nothing"],
@@ -707,6 +710,7 @@ MISSING = {
     "invoice": ["00000000-0000-0000-0000-000000000000"],
     "pdf": ["00000000-0000-0000-0000-000000000000"],
     "xml": ["00000000-0000-0000-0000-000000000000"],
+    "dispute": ["00000000-0000-0000-0000-000000000000"],
 }
 ANY_TIME = {"from": "2026-11-01", "to": "2026-11-30"}
 PLAIN = {
@@ -752,7 +756,7 @@ def test_nothing_is_posted_without_a_token(name: str, ada: Client) -> None:
     careful = Client(enforce_csrf_checks=True)
     if not name.startswith("sign_in_"):  # there who is in already goes on
         careful.cookies = ada.cookies
-    answer = careful.post(reverse(f"portal:{name}"))
+    answer = careful.post(reverse(f"portal:{name}", args=MISSING.get(name)))
     assert answer.status_code == 403
     assert "That took too long, or came from elsewhere" in said(answer)
 
@@ -781,10 +785,13 @@ def pages(ada: Client, fernwood: Subscription) -> list[Any]:
     found = [
         (name, ada.get(reverse(f"portal:{name}", args=args.get(name, [])), ANY_TIME))
         for name in names
-        if name != "invoice"
+        if name not in ("invoice", "dispute")
     ]
-    invoice = reverse("portal:invoice", args=(issued(fernwood).uuid,))
-    return [*found, ("invoice", ada.get(invoice))]
+    of = (issued(fernwood).uuid,)
+    theirs = [
+        (name, ada.get(reverse(f"portal:{name}", args=of))) for name in ("invoice", "dispute")
+    ]
+    return [*found, *theirs]
 
 
 def test_pages_are_nobodys_to_keep_frame_or_script(ada: Client, fernwood: Subscription) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,7 +15,19 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from billing.mail_books import MAIL_BOOKS
-from billing.models import Delivery, DeliveryStatus, Invoice, Unsent
+from billing.models import (
+    Delivery,
+    DeliveryStatus,
+    Dispute,
+    Invoice,
+    Reminder,
+    ReminderRow,
+    ReminderStop,
+    Unsent,
+)
+from billing.services.disputing import open_dispute
+from billing.services.reminders import remind
+from config.base.audit import SYSTEM
 from config.base.invariants import audit
 from config.base.models import Outbox
 from config.base.services import outbox
@@ -28,6 +41,7 @@ from tests.staff import anna, leo, sam
 
 pytestmark = pytest.mark.django_db
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
+LATER = datetime(2026, 12, 8, 12, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +97,7 @@ def test_an_issuer_who_sends_needs_an_address() -> None:
         {**fields, "email": "", "sends_invoices": "on"},
     )
     errors = response.context["adminform"].form.errors
-    assert errors == {"email": ["Enter the address that invoices are sent from."]}
+    assert errors == {"email": ["Enter the address that mails are sent from."]}
 
 
 class TestTheInvoicePage:
@@ -330,15 +344,190 @@ def test_the_portal_says_when_it_was_sent() -> None:
     assert "ap@acme.test" not in html
 
 
+# Reminders and disputes
+
+
+def reminds() -> None:
+    Issuer.objects.update(sends_reminders=True)
+
+
+class TestTheReminderPage:
+    def test_says_that_nobody_sends_and_where_to_switch_it_on(self) -> None:
+        assert "Nobody sends reminders." in page(anna(), "/admin/billing/reminder/next/")
+
+    def test_shows_whom_at_which_level_how_much_and_why_not(self) -> None:
+        reminds()
+        make.issued(buyer(name="Ada"))
+        make.issued(make.customer(name="Lost"))
+        held = make.issued(buyer(name="Bob"))
+        open_dispute(invoice_id=held.pk, amount=None, reason="x", at=AT, actor=SYSTEM)
+        with time_machine.travel(LATER, tick=False):
+            html = page(anna(), "/admin/billing/reminder/next/")
+        for told in (
+            "First, friendly", "100.00 EUR", "7 days", "The customer has no address.",
+            "All of it is in dispute.",
+        ):  # fmt: skip
+            assert told in html
+        assert not Reminder.objects.exists()
+
+    def test_sends_to_those_who_are_chosen(self) -> None:
+        reminds()
+        ada, bob = buyer(), buyer()
+        make.issued(ada)
+        make.issued(bob)
+        with time_machine.travel(LATER, tick=False):
+            response = anna().post(
+                "/admin/billing/reminder/next/", {"customer": [bob.pk]}, follow=True
+            )
+        assert "1 reminder on the way." in said(response)
+        assert Reminder.objects.get().customer == bob
+        html = page(leo(), f"/admin/billing/reminder/{Reminder.objects.get().pk}/change/")
+        assert "INV-2026-000002" in html
+
+    def test_lets_who_may_only_look_send_nothing(self) -> None:
+        client = sam()
+        assert client.get("/admin/billing/reminder/next/").status_code == 200
+        assert client.post("/admin/billing/reminder/next/", {"customer": 1}).status_code == 403
+
+    def test_costs_the_same_for_many(self) -> None:
+        reminds()
+        client = anna()
+
+        def queries() -> int:
+            with (
+                time_machine.travel(LATER, tick=False),
+                CaptureQueriesContext(connection) as captured,
+            ):
+                page(client, "/admin/billing/reminder/next/")
+            return len(captured)
+
+        make.issued(buyer())
+        queries()
+        few = queries()
+        for _ in range(5):
+            make.issued(buyer())
+        assert queries() == few
+
+
+def test_an_invoices_page_notes_a_dispute_and_closes_it() -> None:
+    invoice = make.issued(buyer())
+    client = anna()
+    address = f"/admin/billing/dispute/of/{invoice.pk}/"
+    assert "100.00 EUR of it is open." in page(client, address)
+    client.post(address, {"amount": "40", "reason": "Line 3"}, follow=True)
+    found = Dispute.objects.get()
+    assert (found.amount, found.reason, found.by_customer) == (40, "Line 3", False)
+    assert "40.00 EUR" in page(client, f"/admin/billing/invoice/{invoice.pk}/change/")
+    assert "1 invoice is in dispute." in page(client, "/admin/")
+    client.post(f"/admin/billing/dispute/{found.pk}/close/", {"reason": "Credited."})
+    assert Dispute.objects.get().closed_because == "Credited."
+    assert "Credited." in page(client, f"/admin/billing/dispute/{found.pk}/change/")
+
+
+@pytest.mark.parametrize("what", ["customer", "invoice"])
+def test_a_page_leaves_out_of_reminders_and_takes_that_back(what: str) -> None:
+    invoice = make.issued(buyer(name="Ada"))
+    pk = invoice.pk if what == "invoice" else invoice.customer_id
+    client = anna()
+    client.post(f"/admin/billing/reminderstop/{what}/{pk}/", {"reason": "Pays by hand."})
+    found = ReminderStop.objects.get()
+    assert found.reason == "Pays by hand."
+    where = "billing/invoice" if what == "invoice" else "customers/customer"
+    assert "Pays by hand." in page(client, f"/admin/{where}/{pk}/change/")
+    client.post(f"/admin/billing/reminderstop/{found.pk}/end/")
+    assert ReminderStop.objects.get().ended_by == "anna"
+    assert "Ended" in page(client, "/admin/billing/reminderstop/")
+
+
+def test_the_api_notes_a_dispute_and_tells_of_reminders(caller: Caller) -> None:
+    reminds()
+    invoice = make.issued(buyer())
+    address = f"/api/v1/invoices/{invoice.uuid}"
+    client = caller()
+    answer = client.post(f"{address}/dispute", {"amount": "40", "reason": "Line 3"}, "json")
+    assert answer.json()["dispute"] == {
+        "amount": "40.00", "reason": "Line 3", "opened_on": "2026-11-01", "by_customer": False,
+    }  # fmt: skip
+    again = client.post(f"{address}/dispute", {"reason": "x"}, "json")
+    assert (again.status_code, again.json()["code"]) == (409, "already_disputed")
+    remind(at=LATER, actor=SYSTEM)
+    assert client.get(address).json()["reminders"] == [
+        {"level": 1, "on": "2026-12-08", "asked": "60.00", "disputed": "40.00"}
+    ]
+    answer = client.post(f"{address}/close-dispute", {"reason": "Credited."}, "json")
+    assert answer.json()["dispute"] is None
+    answer = client.post(f"{address}/dispute", {"amount": "1000", "reason": "x"}, "json")
+    assert (answer.status_code, answer.json()["code"]) == (409, "more_than_open")
+
+
+class TestDisputingInThePortal:
+    @pytest.fixture
+    def invoice(self) -> Invoice:
+        return make.issued(buyer())
+
+    @pytest.fixture
+    def ada(self, invoice: Invoice) -> Client:
+        return door.signed_in(door.contact(invoice.customer, "ada@acme.test"))
+
+    def test_says_who_disputes_how_much_and_why(self, ada: Client, invoice: Invoice) -> None:
+        address = f"/portal/invoices/{invoice.uuid}/dispute/"
+        assert "Dispute an amount" in page(ada, f"/portal/invoices/{invoice.uuid}/")
+        assert "€100.00 is open." in page(ada, address)
+        response = ada.post(address, {"amount": "40,50", "reason": "Line 3 <b>"})
+        assert response.status_code == 302
+        found = Dispute.objects.get()
+        assert (found.amount, found.opened_by) == (Decimal("40.50"), "ada@acme.test")
+        assert found.by_customer
+        html = page(ada, f"/portal/invoices/{invoice.uuid}/")
+        assert "You dispute €40.50 since Nov 1, 2026: Line 3 &lt;b&gt;" in html
+        assert ada.get(address).status_code == 302
+
+    @pytest.mark.parametrize(
+        ("body", "said"),
+        [
+            pytest.param({"amount": "100.01", "reason": "x"}, "up to €100.00", id="too much"),
+            pytest.param({"amount": "0", "reason": "x"}, "above 0", id="nothing"),
+            pytest.param({"amount": "1e2", "reason": "x"}, "such as 100.00", id="no amount"),
+            pytest.param({"amount": "0.001", "reason": "x"}, "such as 100.00", id="too fine"),
+            pytest.param({"amount": "1", "reason": " "}, "Write what is wrong.", id="no reason"),
+            pytest.param({"amount": "1", "reason": "\u202ex"}, "invisible", id="unseen"),
+            pytest.param({"amount": "1", "reason": "x" * 2001}, "at most 2,000", id="too long"),
+        ],
+    )
+    def test_says_at_the_field_what_is_wrong(
+        self, ada: Client, invoice: Invoice, body: Any, said: str
+    ) -> None:
+        response = ada.post(f"/portal/invoices/{invoice.uuid}/dispute/", body)
+        assert response.status_code == 400
+        assert said in response.content.decode()
+        assert not Dispute.objects.exists()
+
+
 # Audit
 
 
 def no_mail_left() -> None:
-    change(Delivery.objects.get(status="waiting"), at_issue=False)
+    change(Delivery.objects.get(status="waiting", kind="invoice"), at_issue=False)
 
 
 def no_message_left() -> None:
     Outbox.objects.filter(kind="billing.mail").delete()
+
+
+def a_firmer_letter() -> None:
+    change(Reminder.objects.get(), level=3)
+
+
+def a_letter_nobody_gets() -> None:
+    Delivery.objects.filter(kind="reminder").delete()
+
+
+def too_much_asked() -> None:
+    change(ReminderRow.objects.get(), asked=101)
+
+
+def too_much_disputed() -> None:
+    change(Dispute.objects.get(), amount=101)
 
 
 @pytest.mark.parametrize(
@@ -346,12 +535,23 @@ def no_message_left() -> None:
     [
         pytest.param(no_mail_left, "invoices_are_sent_or_say_why", id="neither mail nor reason"),
         pytest.param(no_message_left, "mails_that_wait_are_sent", id="a mail nobody sends"),
+        pytest.param(
+            a_firmer_letter, "reminders_are_as_firm_as_their_invoices", id="a firmer letter"
+        ),
+        pytest.param(
+            a_letter_nobody_gets, "reminders_are_as_firm_as_their_invoices", id="to nobody"
+        ),
+        pytest.param(too_much_asked, "reminders_ask_for_what_is_owed", id="asking too much"),
+        pytest.param(too_much_disputed, "disputes_are_of_what_is_owed", id="disputing too much"),
     ],
 )
 def test_the_audit_finds_what_is_spoilt(spoil: Callable[[], None], name: str) -> None:
     sends()
-    make.issued(buyer())
+    Issuer.objects.update(sends_reminders=True)
+    invoice = make.issued(buyer())
     make.issued(make.customer())
+    open_dispute(invoice_id=invoice.pk, amount=Decimal(10), reason="x", at=AT, actor=SYSTEM)
+    remind(at=LATER, actor=SYSTEM)
     assert not contradictions(AT)
     unguarded()
     spoil()

@@ -159,6 +159,12 @@ RULES: dict[str, Callable[[], Any]] = {
         tax_status="standard",
         register_entry="HRB 1",  # which identifies only who is out of scope of tax
     ),
+    "issuer_reminds_later_each_time": lambda: Issuer.objects.create(
+        name="We", second_reminder_days=None, third_reminder_days=7
+    ),
+    "issuer_reminds_once_it_is_overdue": lambda: Issuer.objects.create(
+        name="We", first_reminder_days=0
+    ),
     "issuer_sends_from_an_address": lambda: Issuer.objects.create(name="We", sends_invoices=True),
     "issuer_consolidation_is_known": lambda: Issuer.objects.create(name="We", consolidation=""),
     "customer_consolidation_is_known": lambda: make.customer(consolidation="x"),

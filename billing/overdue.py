@@ -1,0 +1,154 @@
+"""What is overdue, as reminders see it: how much is asked of each invoice, at which level, or why not."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.db.models import Prefetch
+
+from billing.models import Dispute, OpenItem, ReminderRow, ReminderStop
+from billing.money import add
+from billing.reminding import Next, Reminded, next_level
+from catalog.money import EXACT, ZERO
+from customers.models import Customer, Issuer
+from customers.periods import local_date, zone
+
+
+class Whose(NamedTuple):
+    """Between whom a letter passes: a customer's, an issuer's, in one currency."""
+
+    issuer_id: int
+    customer_id: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An overdue invoice: what is asked of it now, and where it stands."""
+
+    item: OpenItem
+    asked: Decimal
+    """What is open and not disputed."""
+    disputed: Decimal
+    days: int
+    """Past the due date, where the issuer is."""
+    coming: Next | None
+    stopped: str
+    """Why it is not reminded of; empty: it is."""
+    is_due: bool
+    """Whether its next level has come, and something is asked at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """All that is overdue of one account."""
+
+    issuer: Issuer
+    customer: Customer
+    currency: str
+    today: date
+    rows: list[Asked]
+
+    @property
+    def due(self) -> list[Asked]:
+        """The invoices that reach a level now."""
+        return [row for row in self.rows if row.is_due]
+
+    @property
+    def level(self) -> int | None:
+        """How firm it is: the highest level that one reaches; None: nothing is to be sent."""
+        return max((row.coming.level for row in self.due if row.coming), default=None)
+
+    @property
+    def asking(self) -> list[Asked]:
+        """All that a letter names: overdue, not stopped, and not wholly disputed."""
+        return [row for row in self.rows if row.asked and not row.stopped]
+
+    @property
+    def total(self) -> Decimal:
+        return add(row.asked for row in self.asking)
+
+
+def days_of(issuer: Issuer) -> tuple[int | None, int | None, int | None]:
+    """Return after how many days an issuer reminds, by level."""
+    return issuer.first_reminder_days, issuer.second_reminder_days, issuer.third_reminder_days
+
+
+def letters(*, at: datetime, customer_ids: Collection[int] | None = None) -> list[Letter]:
+    """Return what is overdue now of issuers who send reminders, by account; five queries.
+
+    The longest overdue come first, in each letter and of all.
+    """
+    items = OpenItem.objects.owed().filter(
+        invoice__status="issued", invoice__issuer__sends_reminders=True
+    )
+    if customer_ids is not None:
+        items = items.filter(invoice__customer__in=customer_ids)
+    loaded = items.select_related("invoice__issuer").prefetch_related(
+        Prefetch("invoice__customer", Customer.objects.prefetch_related("contacts")),
+        Prefetch("disputes", Dispute.objects.filter(closed_on=None)),
+        Prefetch("reminder_rows", ReminderRow.objects.select_related("reminder")),
+    )
+    stops = _stops()
+    found: dict[Whose, list[Asked]] = defaultdict(list)
+    todays: dict[str, date] = {}
+    for item in loaded.order_by("invoice__due_date", "pk"):
+        invoice = item.invoice
+        name = invoice.issuer.time_zone
+        today = todays.setdefault(name, local_date(at, zone(name)))
+        assert invoice.due_date is not None
+        if invoice.due_date < today:
+            whose = Whose(invoice.issuer_id, invoice.customer_id, invoice.currency)
+            found[whose].append(_asked(item, today=today, stops=stops))
+    return [_letter(rows, todays) for rows in found.values()]
+
+
+def _letter(rows: list[Asked], todays: Mapping[str, date]) -> Letter:
+    invoice = rows[0].item.invoice
+    issuer = invoice.issuer
+    return Letter(issuer, invoice.customer, invoice.currency, todays[issuer.time_zone], rows)
+
+
+def _asked(item: OpenItem, *, today: date, stops: Mapping[tuple[str, int], str]) -> Asked:
+    invoice = item.invoice
+    assert invoice.due_date is not None
+    disputed = min(item.open, disputed_of(item.disputes.all()))
+    asked = EXACT.subtract(item.open, disputed)
+    stopped = stops.get(("invoice", invoice.pk)) or stops.get(("customer", invoice.customer_id), "")
+    coming = next_level(
+        days_of(invoice.issuer), due_date=invoice.due_date, last=_last(item.reminder_rows.all())
+    )
+    return Asked(
+        item,
+        asked,
+        disputed,
+        (today - invoice.due_date).days,
+        coming,
+        stopped,
+        bool(asked and not stopped and coming and coming.on <= today),
+    )
+
+
+def disputed_of(disputes: Iterable[Dispute]) -> Decimal:
+    """Return what is disputed of an invoice now."""
+    return add([one.amount for one in disputes if one.closed_on is None]) or ZERO
+
+
+def _last(rows: Iterable[ReminderRow]) -> Reminded | None:
+    sent = max(rows, key=lambda row: row.level, default=None)
+    return Reminded(sent.level, sent.reminder.made_on) if sent else None
+
+
+def _stops() -> dict[tuple[str, int], str]:
+    found: dict[tuple[str, int], str] = {}
+    for one in ReminderStop.objects.filter(ended_at=None):
+        if one.invoice_id:
+            found["invoice", one.invoice_id] = one.reason
+        elif one.customer_id:
+            found["customer", one.customer_id] = one.reason
+    return found
