@@ -38,7 +38,7 @@ def reminder_mail(letter: Letter, *, level: int, portal_url: str) -> MailView:
             Part(say["what_next"], (say[f"reminder_{level}_next"], say["paid_already"])),
         ),
         portal_url=portal_url,
-        portal_label=reader.say("portal"),
+        portal_label=say["see_invoices"],
         portal_note=say["sign_in"],
         questions=Part(say["disagree"], (_disagree(letter.issuer, say["dispute"]),)),
         footer=tuple(footer_of(seller_of(letter.issuer), reader)),
