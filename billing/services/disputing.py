@@ -9,14 +9,14 @@ from django.db import transaction
 
 from billing.models import Dispute
 from billing.services.payments import (
+    MoreThanOpen,
     NotPayable,
     amount_faults,
     book_date,
-    check_open,
     check_reason,
     locked_items,
 )
-from catalog.money import plain
+from catalog.money import exponent, plain, round_half_up
 from config.base import audit
 from config.base.audit import Actor
 from config.base.errors import Invalid, Refusal
@@ -69,7 +69,12 @@ def open_dispute(
     disputed = item.open if amount is None else amount
     if faults := list(amount_faults(disputed, item.invoice.currency, path=("amount",))):
         raise Invalid(faults)
-    check_open(item, disputed, path=("amount",))
+    if disputed > item.open:
+        left = f"{round_half_up(item.open, exponent(item.invoice.currency)):f}"
+        raise MoreThanOpen(
+            f"Of {item.invoice} {left} {item.invoice.currency} is open: dispute no more than that.",
+            path=("amount",),
+        )
     assert item.invoice.issue_date is not None
     made = Dispute.objects.create(
         item=item,
