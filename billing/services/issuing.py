@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -40,7 +40,6 @@ from billing.late_usage.settled import settling
 from billing.models import (
     BillingPeriod,
     DeliveryStatus,
-    DocumentSequence,
     Invoice,
     InvoiceAllowance,
     InvoiceLine,
@@ -56,9 +55,11 @@ from billing.models.invoices import TEMPLATE_VERSION
 from billing.offers import Served
 from billing.parties import buyer_of, payer_of, seller_of
 from billing.rates import Taxation, taxations
+from billing.services import numbering
 from billing.services.closing import Measured, change_draft, draft_of
 from billing.services.guarding import hold_unusual
 from billing.services.lateness import Settlement, late_draft, release_late, waive_late
+from billing.services.numbering import NumberBlock
 from billing.services.one_offs import one_off_draft, sold_alone
 from billing.services.sending import call_off, send_at_issue
 from billing.services.settling import close_item, open_items
@@ -141,15 +142,6 @@ class TaxPeriodOver(Refusal):
     code = "tax_period_over"
 
 
-class NumberBlock(NamedTuple):
-    """The numbers that one issuer's invoices would get if they were issued now."""
-
-    issuer: Issuer
-    first: str
-    last: str
-    issue_date: date
-
-
 class Redraft(NamedTuple):
     """An open invoice, what it would be if drawn now, and the metrics that measure otherwise.
 
@@ -198,27 +190,8 @@ def numbers_ahead(invoices: Iterable[Invoice], *, as_of: datetime) -> list[Numbe
     """Return the numbers and dates these invoices would be issued with, per issuer; spend none."""
     by_issuer = _by_issuer(invoices)
     issuers = Issuer.objects.in_bulk(by_issuer)
-    blocks = []
-    for issuer_id in sorted(by_issuer):
-        issuer, size = issuers[issuer_id], len(by_issuer[issuer_id])
-        today = local_date(as_of, zone(issuer.time_zone))
-        mine = DocumentSequence.objects.filter(issuer=issuer, kind=KIND, series=issuer.series)
-        counters = [counter for counter in mine.order_by("year") if _is_begun(counter, today)]
-        counter = (
-            counters[-1]
-            if counters
-            else DocumentSequence(kind=KIND, series=issuer.series, year=today.year)
-        )
-        first = counter.next_number
-        blocks.append(
-            NumberBlock(
-                issuer=issuer,
-                first=_number_text(counter, first),
-                last=_number_text(counter, first + size - 1),
-                issue_date=_issue_date(counter, today),
-            )
-        )
-    return blocks
+    sizes = {issuers[pk]: len(by_issuer[pk]) for pk in sorted(by_issuer)}
+    return numbering.numbers_ahead(sizes, kind=KIND, as_of=as_of)
 
 
 @transaction.atomic
@@ -616,50 +589,16 @@ def _check_reason(reason: str) -> None:
 
 
 def _number(issuer: Issuer, invoices: Sequence[Invoice], *, as_of: datetime) -> None:
-    """Spend a block of the issuer's numbers on these invoices and freeze their parties.
-
-    The counter is a locked row: a database sequence would leave gaps, which the tax office asks
-    about.
-    """
-    today = local_date(as_of, zone(issuer.time_zone))
-    counter = _counter(issuer, today=today)
-    issue_date = _issue_date(counter, today)
-    for invoice in invoices:
-        sequence, counter.next_number = counter.next_number, counter.next_number + 1
-        invoice.status = InvoiceStatus.ISSUED
-        invoice.kind, invoice.series = counter.kind, counter.series
-        invoice.year, invoice.sequence = counter.year, sequence
-        invoice.number = _number_text(counter, sequence)
+    """Spend a block of the issuer's numbers on these invoices and freeze their parties."""
+    numbers = numbering.spend_numbers(issuer, kind=KIND, size=len(invoices), as_of=as_of)
+    for invoice, number in zip(invoices, numbers, strict=True):
+        invoice.status, invoice.kind = InvoiceStatus.ISSUED, KIND
+        invoice.series, invoice.year = number.series, number.year
+        invoice.sequence, invoice.number = number.sequence, number.text
         invoice.seller, invoice.buyer = seller_of(issuer), buyer_of(invoice.customer)
-        invoice.issued_at, invoice.issue_date = as_of, issue_date
-        invoice.due_date = issue_date + timedelta(days=invoice.customer.payment_terms_days)
+        invoice.issued_at, invoice.issue_date = as_of, number.issue_date
+        invoice.due_date = number.issue_date + timedelta(days=invoice.customer.payment_terms_days)
         invoice.template_version = TEMPLATE_VERSION
-    counter.last_issue_date = issue_date
-    counter.save()
-
-
-def _counter(issuer: Issuer, *, today: date) -> DocumentSequence:
-    """Lock the counter of the year to issue in: today's, or a later one already begun (R36)."""
-    mine: dict[str, Any] = {"issuer": issuer, "kind": KIND, "series": issuer.series}
-    counters = DocumentSequence.objects.select_for_update().filter(**mine).order_by("year")
-    begun = [counter for counter in counters.all() if _is_begun(counter, today)]
-    if not begun:
-        DocumentSequence.objects.get_or_create(**mine, year=today.year)
-        begun = [counter for counter in counters.all() if _is_begun(counter, today)]
-    return begun[-1]
-
-
-def _is_begun(counter: DocumentSequence, today: date) -> bool:
-    return counter.year == today.year or bool(counter.year > today.year and counter.last_issue_date)
-
-
-def _issue_date(counter: DocumentSequence, today: date) -> date:
-    return max(today, counter.last_issue_date or today)
-
-
-def _number_text(counter: DocumentSequence, sequence: int) -> str:
-    series = f"{counter.series}-" if counter.series else ""
-    return f"{counter.kind}-{series}{counter.year}-{sequence:06d}"
 
 
 def _by_issuer(invoices: Iterable[Invoice]) -> dict[int, list[Invoice]]:
