@@ -15,7 +15,16 @@ from typing import Any, NamedTuple, cast
 from django.db.models import DecimalField, F, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
-from billing.models import Allocation, Invoice, OpenItem, Payment, PaymentKind, Refund, WriteOff
+from billing.models import (
+    Allocation,
+    CreditNote,
+    Invoice,
+    OpenItem,
+    Payment,
+    PaymentKind,
+    Refund,
+    WriteOff,
+)
 from billing.money import (
     Ageing,
     Candidate,
@@ -78,13 +87,17 @@ def open_invoices(
     items = OpenItem.objects.filter(invoice__issue_date__lte=as_of).exclude(voided_on__lte=as_of)
     if customer_ids is not None:
         items = items.filter(invoice__customer__in=customer_ids)
-    parts = _paid(as_of, "item"), _given_up(as_of)
+    parts = _paid(as_of, "item"), _given_up(as_of), _credited(as_of)
     settled = [Coalesce(Subquery(part), Value(0), output_field=_AMOUNT) for part in parts]
-    found = items.annotate(paid_by=settled[0], given_up_by=settled[1]).filter(
-        total__gt=F("paid_by") + F("given_up_by")  # SQLite may be a hair off: looked at again below
+    found = items.annotate(
+        paid_by=settled[0], given_up_by=settled[1], credited_by=settled[2]
+    ).filter(
+        # SQLite may be a hair off: looked at again below
+        total__gt=F("paid_by") + F("given_up_by") + F("credited_by")
     )
     of_invoice = [f"invoice__{name}" for name in ("customer", "currency", "due_date")]
-    rows = found.order_by("pk").values_list("pk", *of_invoice, "total", "paid_by", "given_up_by")
+    settled_by = ("paid_by", "given_up_by", "credited_by")
+    rows = found.order_by("pk").values_list("pk", *of_invoice, "total", *settled_by)
     for pk, customer_id, currency, due_date, total, *gone in rows:
         if left := EXACT.subtract(total, add(gone)):
             yield OpenInvoice(pk, Owed(customer_id, currency, due_date, left))
@@ -158,6 +171,9 @@ def position_at_issue(invoice: Invoice) -> AtIssue:
 
 def _entries(customer: Customer, currency: str) -> Iterator[Entry]:
     yield from _invoiced(customer, currency)
+    credited = Q(invoice__customer=customer, invoice__currency=currency)
+    for note in CreditNote.objects.filter(credited):
+        yield Entry(note.issue_date, Moved.CREDIT_NOTE, note.number, EXACT.minus(note.total))
     mine = Q(customer=customer, currency=currency)
     for payment in Payment.objects.filter(mine):
         kind, name = Moved(payment.kind), payment.reference
@@ -200,14 +216,19 @@ def _given_up(as_of: date) -> QuerySet[Any, Any]:
     return _sum(rows.exclude(reversed_on__lte=as_of), "item")
 
 
+def _credited(as_of: date) -> QuerySet[Any, Any]:
+    rows = CreditNote.objects.filter(invoice=OuterRef("pk"), issue_date__lte=as_of)
+    return _sum(rows, "invoice", "total")
+
+
 def _paid_back(as_of: date) -> QuerySet[Any, Any]:
     rows = Refund.objects.filter(payment=OuterRef("pk"), refunded_on__lte=as_of)
     return _sum(rows.exclude(reversed_on__lte=as_of), "payment")
 
 
-def _sum(rows: QuerySet[Any], whose: str) -> QuerySet[Any, Any]:
+def _sum(rows: QuerySet[Any], whose: str, what: str = "amount") -> QuerySet[Any, Any]:
     summed: QuerySet[Any, Any] = (
-        rows.order_by().values(whose).annotate(sum=ExactSum("amount")).values("sum")
+        rows.order_by().values(whose).annotate(sum=ExactSum(what)).values("sum")
     )
     return summed
 

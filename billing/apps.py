@@ -24,6 +24,7 @@ class BillingConfig(AppConfig):
             reminders,
         )
         from billing.books import BOOKS  # noqa: PLC0415
+        from billing.credit_books import CREDIT_BOOKS  # noqa: PLC0415
         from billing.groups import GRANTS  # noqa: PLC0415
         from billing.late_usage.books import LATE_BOOKS  # noqa: PLC0415
         from billing.mail_books import MAIL_BOOKS  # noqa: PLC0415
@@ -52,7 +53,9 @@ class BillingConfig(AppConfig):
         PlanVersionAdmin.panels.insert(0, for_customers.for_customers_panel)
         PlanVersionAdmin.panels.insert(1, move_start.moves_panel)
         UNSETTLED.append(unsettled)
-        INVARIANTS.extend([*BOOKS, *SHARED_BOOKS, *LATE_BOOKS, *MONEY_BOOKS, *MAIL_BOOKS])
+        INVARIANTS.extend(
+            [*BOOKS, *SHARED_BOOKS, *LATE_BOOKS, *MONEY_BOOKS, *CREDIT_BOOKS, *MAIL_BOOKS]
+        )
         STEPS.append(overview.billing_steps)
         NEEDS.append(overview.billing_needs)
         COMING.append(overview.billing_coming)

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import reduce
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -23,12 +23,13 @@ from billing.documents import document_path
 from billing.exchange import converted
 from billing.models import (
     BillingPeriod,
+    CreditNote,
+    CreditNoteDocument,
     DocumentSequence,
     Invoice,
     InvoiceAllowance,
     InvoiceDocument,
     InvoiceLine,
-    InvoiceStatus,
     LineKind,
     PeriodCharge,
     PeriodStatus,
@@ -36,7 +37,8 @@ from billing.models import (
     TaxSubtotal,
     UsageSnapshot,
 )
-from billing.models.invoices import NUMBERED
+from billing.models.invoices import KEPT, NUMBERED, UNDONE
+from billing.services import credit_notes
 from billing.services.issuing import RENDER
 from catalog.models import Price
 from catalog.money import EXACT, ZERO, exponent, round_half_up
@@ -46,7 +48,6 @@ from config.base.models import Outbox
 AT_ONCE = 2000  # rows in memory at once
 LATE = timedelta(days=1)
 """How long after its cutoff a period may be open: workers sweep every few minutes."""
-_UNDONE = (InvoiceStatus.VOID, InvoiceStatus.DISCARDED)
 
 
 def _add(amounts: Iterable[Decimal]) -> Decimal:
@@ -163,10 +164,12 @@ def _parts_of_others(at: datetime) -> Iterator[Finding]:
 def _numbers_with_gaps(at: datetime) -> Iterator[Finding]:
     """Find series whose numbers are not 1, 2, … up to the counter's last (R27)."""
     series = ("issuer_id", "kind", "series", "year")
-    numbered = Invoice.objects.filter(status__in=NUMBERED).order_by().values(*series)
     spent = {
         tuple(row[name] for name in series): (row["count"], row["first"], row["last"])
-        for row in numbered.annotate(count=Count("pk"), first=Min("sequence"), last=Max("sequence"))
+        for numbered in _numbered()
+        for row in numbered.order_by()
+        .values(*series)
+        .annotate(count=Count("pk"), first=Min("sequence"), last=Max("sequence"))
     }
     for counter in DocumentSequence.objects.order_by("pk"):
         key = tuple(getattr(counter, name) for name in series)
@@ -179,21 +182,26 @@ def _numbers_with_gaps(at: datetime) -> Iterator[Finding]:
         yield Finding(f"series {key}", "a counter", _told(found))
 
 
+def _numbered() -> tuple[QuerySet[Any], ...]:
+    """Return all documents that have a number."""
+    return Invoice.objects.filter(status__in=NUMBERED), CreditNote.objects.all()
+
+
 def _told(found: tuple[int, Any, Any]) -> str:
     count, first, last = found
     return f"{count} numbers from {first} to {last}"
 
 
 def _dates_that_fall(at: datetime) -> Iterator[Finding]:
-    """Find invoices that are dated before one with a lower number of the same series (R27)."""
+    """Find documents that are dated before one with a lower number of the same series (R27)."""
     last: dict[tuple[int, str, str], tuple[str, date]] = {}
-    rows = Invoice.objects.filter(status__in=NUMBERED).order_by("year", "sequence")
     columns = ("issuer_id", "kind", "series", "number", "issue_date")
-    for *series, number, day in rows.values_list(*columns).iterator():
+    rows = [one.order_by("year", "sequence").values_list(*columns) for one in _numbered()]
+    for *series, number, day in chain.from_iterable(one.iterator() for one in rows):
         key = (series[0], series[1], series[2])
         before, latest = last.get(key, (number, day))
         if day < latest:
-            yield Finding(f"invoice {number}", f"{latest} or later, as {before}", f"{day}")
+            yield Finding(number, f"{latest} or later, as {before}", f"{day}")
         last[key] = (number, max(day, latest))
 
 
@@ -251,7 +259,7 @@ def _periods_not_billed_once(at: datetime) -> Iterator[Finding]:
 
 def _charges_unlike_their_invoice(at: datetime) -> Iterator[Finding]:
     """Find claims of periods that outlive their invoice, or are gone before it (R33)."""
-    is_undone = Q(invoice__status__in=_UNDONE)
+    is_undone = Q(invoice__status__in=UNDONE)
     astray = PeriodCharge.objects.filter(
         is_undone & Q(is_live=True) | ~is_undone & Q(is_live=False)
     )
@@ -272,25 +280,29 @@ def _periods_that_wait(at: datetime) -> Iterator[Finding]:
 
 
 def _documents_that_differ(at: datetime) -> Iterator[Finding]:
-    """Find issued invoices without their document, and files that are not what was issued (R28).
+    """Find what was issued without its document, and files that are not what was issued (R28).
 
-    One that was declared void before its document was made never gets one.
+    An invoice that was declared void before its document was made never gets one.
     """
-    waiting = set(
-        Outbox.objects.filter(kind=RENDER).exclude(status="done").values_list("key", flat=True)
+    messages = Outbox.objects.filter(kind__in=[RENDER, credit_notes.RENDER]).exclude(status="done")
+    waiting = set(messages.values_list("key", flat=True))
+    unmade = (
+        Invoice.objects.filter(status__in=KEPT, documents=None),
+        CreditNote.objects.filter(document=None),
     )
-    without = Invoice.objects.filter(status=InvoiceStatus.ISSUED, documents=None)
-    for uuid, number in without.order_by("pk").values_list("uuid", "number").iterator():
-        if str(uuid) not in waiting:
-            yield Finding(f"invoice {number}", "a document, or a message to make it", "neither")
+    for rows in unmade:
+        for uuid, number in rows.order_by("pk").values_list("uuid", "number").iterator():
+            if str(uuid) not in waiting:
+                yield Finding(number or "", "a document, or a message to make it", "neither")
     known = set()
-    for document in InvoiceDocument.objects.order_by("pk").iterator():
-        known.add(document.sha256)
-        path = document_path(document.sha256)
-        if not path.exists():
-            yield Finding(f"document {document.sha256}", "its file", "none")
-        elif (found := hashlib.sha256(path.read_bytes()).hexdigest()) != document.sha256:
-            yield Finding(f"document {document.sha256}", document.sha256, found)
+    for kept in (InvoiceDocument.objects.order_by("pk"), CreditNoteDocument.objects.order_by("pk")):
+        for sha256 in kept.values_list("sha256", flat=True).iterator():
+            known.add(sha256)
+            path = document_path(sha256)
+            if not path.exists():
+                yield Finding(f"document {sha256}", "its file", "none")
+            elif (found := hashlib.sha256(path.read_bytes()).hexdigest()) != sha256:
+                yield Finding(f"document {sha256}", sha256, found)
     folder = settings.DATA_DIR / "documents"
     for path in sorted(folder.glob("*/*.pdf")):
         if path.stem not in known and _is_old(path.stat().st_mtime, at):

@@ -22,6 +22,7 @@ from billing.models import (
     PeriodCharge,
     Purpose,
 )
+from billing.models.invoices import UNDONE
 from billing.offers import Served
 from catalog.models import Timing
 
@@ -57,9 +58,7 @@ def charging_invoices(periods: Iterable[int]) -> dict[int, set[int]]:
     """
     found: dict[int, set[int]] = defaultdict(set)
     if ids := list(periods):
-        live = _fees_of(ids).exclude(
-            invoice__status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED]
-        )
+        live = _fees_of(ids).exclude(invoice__status__in=UNDONE)
         for period, invoice in lasting(live).values_list("period", "invoice"):
             found[period].add(invoice)
     return found

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from billing import calculation
 from billing.calculation import add_up
-from billing.models import InvoiceAllowance, InvoiceLine, InvoiceStatus, LineKind
+from billing.models import InvoiceAllowance, InvoiceLine, LineKind
+from billing.models.invoices import UNDONE
 from catalog.models import CouponDuration
 from catalog.money import EXACT, ZERO
 from customers.models import AppliedCoupon, Subscription
@@ -86,7 +87,7 @@ def taken_of(applied: Iterable[int]) -> Taken:
     found: Taken = defaultdict(dict)
     if wanted := list(applied):
         live = InvoiceAllowance.objects.filter(applied__in=wanted).exclude(
-            invoice__status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED]
+            invoice__status__in=UNDONE
         )
         for coupon, invoice, amount in live.values_list("applied_id", "invoice_id", "amount"):
             _add(found[coupon], invoice, amount)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from django.db.models import BigIntegerField, Exists, OuterRef
+from django.db.models import BigIntegerField, Exists, OuterRef, QuerySet
 from django.db.models.functions import Cast
 
+from billing.credit_documents import store_credit_note
 from billing.documents import (
     DocumentDamaged,
     DocumentNotIssued,
@@ -15,7 +17,8 @@ from billing.documents import (
     store_document,
 )
 from billing.mails import invoice_message, reminder_message
-from billing.models import DeliveryKind, InvoiceDocument
+from billing.models import CreditNoteDocument, DeliveryKind, InvoiceDocument
+from billing.services import credit_notes
 from billing.services.issuing import RENDER
 from billing.services.mailing import hand_over
 from billing.services.sending import MAIL
@@ -52,12 +55,23 @@ def send_mail(message: Outbox, at: datetime) -> None:
     )
 
 
+@outbox.handles(credit_notes.RENDER)
+def render_credit_note(message: Outbox, at: datetime) -> None:
+    """Make and keep the document of a credit note."""
+    store_credit_note(message.payload["id"])
+
+
 def settle_rendered(*, at: datetime) -> None:
     """Mark as done what waits to be rendered though its document exists.
 
     Whoever downloads an invoice first makes its document; the message of a worker that was killed
-    would wait for the end of its claim. One statement.
+    would wait for the end of its claim. Two statements.
     """
-    made = InvoiceDocument.objects.filter(invoice=Cast(OuterRef("payload__id"), BigIntegerField()))
-    waiting = Outbox.objects.filter(kind=RENDER, status=OutboxStatus.PENDING)
-    waiting.filter(Exists(made)).update(status=OutboxStatus.DONE, done_at=at)
+    asked = Cast(OuterRef("payload__id"), BigIntegerField())
+    made: dict[str, QuerySet[Any]] = {
+        RENDER: InvoiceDocument.objects.filter(invoice=asked),
+        credit_notes.RENDER: CreditNoteDocument.objects.filter(note=asked),
+    }
+    for kind, documents in made.items():
+        waiting = Outbox.objects.filter(kind=kind, status=OutboxStatus.PENDING)
+        waiting.filter(Exists(documents)).update(status=OutboxStatus.DONE, done_at=at)

@@ -14,7 +14,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from functools import cache, lru_cache
@@ -23,6 +23,7 @@ from threading import Lock
 from typing import Any, ClassVar, NamedTuple
 
 from django.conf import settings
+from django.db.models import Model
 from django.template.loader import render_to_string
 
 from billing.annexes import Annex, annex_of, keep_annex
@@ -30,12 +31,14 @@ from billing.electronic.carrying import Carried, carry, name_each_file_once
 from billing.electronic.demands import has_xml
 from billing.electronic.writing import electronic_invoice
 from billing.glyphs import FONTS, Printable, described, printable
-from billing.models import Invoice, InvoiceDocument, InvoiceStatus
+from billing.models import Invoice, InvoiceDocument
+from billing.models.invoices import KEPT
 from billing.presentation import InvoiceView, present
 from billing.presentation.colours import palette
 from billing.presentation.invoice import LOGO
 from billing.presentation.reader import clean
 from billing.presentation.statement import StatementView
+from billing.reissue import links_to
 from catalog.plan_terms import Section
 from config.base import audit
 from config.base.audit import SYSTEM
@@ -65,6 +68,14 @@ class DocumentNotIssued(Refusal):
     """Only an issued invoice has a document that is kept."""
 
     code = "document_not_issued"
+
+
+class Kept(NamedTuple):
+    """The bytes that were kept of a document, and which characters no font has, in words."""
+
+    sha256: str
+    size_bytes: int
+    missing: str
 
 
 class DocumentDamaged(Exception):
@@ -178,7 +189,7 @@ def pdf_of(invoice: Invoice) -> bytes:
     :raises PdfEngineMissing: if it has to be rendered and can't be.
     :raises DocumentDamaged: if the kept bytes are not what was kept.
     """
-    if invoice.status != InvoiceStatus.ISSUED:
+    if invoice.status not in KEPT:
         view = _marked(invoice.pk)
         return _marked_pdf(view) or render(view)
     document = next(iter(invoice.documents.all()), None) or store_document(invoice.pk)
@@ -190,7 +201,7 @@ def made_pdf(invoice: Invoice) -> bytes | None:
 
     :raises DocumentDamaged: if the kept bytes are not what was kept.
     """
-    if invoice.status != InvoiceStatus.ISSUED:
+    if invoice.status not in KEPT:
         return _marked_pdf(_marked(invoice.pk))
     document = invoice.documents.first()
     return _kept(document) if document else None
@@ -247,21 +258,35 @@ def store_document(invoice_id: int) -> InvoiceDocument:
     invoice = Invoice.objects.with_lines().get(pk=invoice_id)
     for document in invoice.documents.all():
         return document
-    if invoice.status != InvoiceStatus.ISSUED:
+    if invoice.status not in KEPT:
         raise DocumentNotIssued(f"{invoice} is not issued, so there is no document to keep.")
-    view = _view(invoice, keep_annex(invoice))
+    kept = keep(_view(invoice, keep_annex(invoice)), xml_of(invoice))
+    document, is_new = InvoiceDocument.objects.get_or_create(
+        invoice=invoice, defaults={"sha256": kept.sha256, "size_bytes": kept.size_bytes}
+    )
+    if is_new:
+        tell_missing(invoice, kept)
+    return document
+
+
+def keep(view: InvoiceView, xml: bytes | None = None) -> Kept:
+    """Render what was issued, with the XML it is to carry, and keep its bytes under their own hash.
+
+    :raises PdfEngineMissing: if it can't be rendered.
+    """
     _engine()  # says first what this machine lacks
     said = printable(html_of(view))
-    pdf = _printed(view, said, xml_of(invoice))
+    pdf = _printed(view, said, xml)
     sha256 = hashlib.sha256(pdf).hexdigest()
     _write(document_path(sha256), pdf)
-    document, is_new = InvoiceDocument.objects.get_or_create(
-        invoice=invoice, defaults={"sha256": sha256, "size_bytes": len(pdf)}
-    )
-    if is_new and said.missing:
-        note = f"No font has {described(said.missing)}: left out, or printed as “?”."
-        audit.record(actor=SYSTEM, action="printed incompletely", subject=invoice, note=note)
-    return document
+    return Kept(sha256, len(pdf), described(said.missing) if said.missing else "")
+
+
+def tell_missing(document: Model, kept: Kept) -> None:
+    """Leave in the audit trail what no font has of a document."""
+    if kept.missing:
+        note = f"No font has {kept.missing}: left out, or printed as “?”."
+        audit.record(actor=SYSTEM, action="printed incompletely", subject=document, note=note)
 
 
 def xml_of(invoice: Invoice) -> bytes | None:
@@ -270,18 +295,38 @@ def xml_of(invoice: Invoice) -> bytes | None:
 
 
 def _view(invoice: Invoice, annex: Annex) -> InvoiceView:
-    return present(invoice, portal_url=annex.portal_url, change=annex.change, details=annex.usage)
+    replaces, replaced_by = links_to(invoice).named
+    if invoice.status in KEPT:
+        replaced_by = ()  # came later: a kept document says what was known when it was made
+    return present(
+        invoice,
+        portal_url=annex.portal_url,
+        change=annex.change,
+        details=annex.usage,
+        replaces=replaces,
+        replaced_by=replaced_by,
+    )
 
 
 def _kept(document: InvoiceDocument) -> bytes:
-    """Read a document and check it; one that is lost is made again if that gives the same bytes."""
-    path = document_path(document.sha256)
+    def again() -> bytes:
+        invoice = Invoice.objects.with_lines().get(pk=document.invoice_id)
+        return render(_view(invoice, keep_annex(invoice)), xml_of(invoice))
+
+    return read_kept(document.sha256, again)
+
+
+def read_kept(sha256: str, render_again: Callable[[], bytes]) -> bytes:
+    """Read kept bytes and check them; what is lost is made again if that gives the same bytes.
+
+    :raises DocumentDamaged: if it does not.
+    """
+    path = document_path(sha256)
     pdf = path.read_bytes() if path.exists() else b""
-    if hashlib.sha256(pdf).hexdigest() == document.sha256:
+    if hashlib.sha256(pdf).hexdigest() == sha256:
         return pdf
-    invoice = Invoice.objects.with_lines().get(pk=document.invoice_id)
-    again = render(_view(invoice, keep_annex(invoice)), xml_of(invoice))
-    if hashlib.sha256(again).hexdigest() != document.sha256:
+    again = render_again()
+    if hashlib.sha256(again).hexdigest() != sha256:
         raise DocumentDamaged(f"{path} is missing or changed: restore it from a backup.")
     _write(path, again)
     return again

@@ -24,7 +24,6 @@ from billing.models import (
     Invoice,
     InvoiceAllowance,
     InvoiceLine,
-    InvoiceStatus,
     LineKind,
     PeriodCharge,
     Purpose,
@@ -32,6 +31,7 @@ from billing.models import (
     TaxSubtotal,
     UsageSnapshot,
 )
+from billing.models.invoices import UNDONE
 from billing.offers import Served
 from billing.parties import buyer_of, payer_of, seller_of
 from billing.rates import Taxation
@@ -48,7 +48,6 @@ from customers.models import Issuer, Subscription
 from customers.periods import local_date, zone
 
 CLOSES = (Purpose.REGULAR, Purpose.FINAL)
-_UNDONE = (InvoiceStatus.VOID, InvoiceStatus.DISCARDED)
 JOINED = ("net_total", "tax_total", "total", "sections", "auto_issue_at")
 
 
@@ -275,7 +274,7 @@ def _billed_since(committed: Mapping[int, Served]) -> Iterator[tuple[int, Decima
     first = min(since for spans in spanning.values() for _, since, _ in spans)
     closing = PeriodCharge.objects.filter(period__in=committed, is_live=True)
     closed_by = dict(closing.filter(purpose__in=CLOSES).values_list("period_id", "invoice_id"))
-    lines = InvoiceLine.objects.exclude(invoice__status__in=_UNDONE).exclude(
+    lines = InvoiceLine.objects.exclude(invoice__status__in=UNDONE).exclude(
         kind=LineKind.COMMITMENT
     )
     nets = (
@@ -370,7 +369,7 @@ def billed_until(served: Iterable[Served]) -> dict[int, dict[str, date]]:
 
 def _billed_before(periods: Iterable[int]) -> QuerySet[InvoiceLine]:
     """Return the lines of these periods on live invoices, without those of the one that closes each."""
-    return _not_by_its_close(periods).exclude(invoice__status__in=_UNDONE)
+    return _not_by_its_close(periods).exclude(invoice__status__in=UNDONE)
 
 
 def _not_by_its_close(periods: Iterable[int]) -> QuerySet[InvoiceLine]:

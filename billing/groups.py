@@ -5,6 +5,7 @@ from config.base.groups import DEVELOPER, FINANCE, FINANCE_LEAD, SUPPORT, Grants
 _EVERYTHING = (
     "billingrun billingperiod usagesnapshot periodcharge "
     "invoice invoiceline soldaddon taxsubtotal invoicedocument invoiceannex documentsequence "
+    "creditnote creditnoteline creditnotetax creditnotedocument "
     "lateusage planmove planmoverow openitem payment allocation refund writeoff bankimport delivery "
     "dispute reminder reminderrow reminderstop "
     "taxrate exchangerate "
@@ -36,6 +37,7 @@ GRANTS: Grants = {
         "write_off_lateusage",
         *may("reverse refund", "payment"),
         *may("add reverse", "writeoff"),
+        "add_creditnote",
         *may("delete", "taxrate exchangerate"),
     ],
     SUPPORT: may("view", _EVERYTHING),

@@ -9,20 +9,19 @@ from decimal import Decimal
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, When
 
 from billing.calculation import add_up
-from billing.models import InvoiceAnnex, InvoiceLine, InvoiceStatus, LineKind, SoldAddOn
+from billing.models import InvoiceAnnex, InvoiceLine, LineKind, SoldAddOn
+from billing.models.invoices import UNDONE
 from catalog.add_ons import rate_add_on
 from config.base.invariants import Finding, Invariant
-
-_UNDONE = (InvoiceStatus.VOID, InvoiceStatus.DISCARDED)
 
 
 def _add_ons_not_billed_once(at: datetime) -> Iterator[Finding]:
     """Find sales that are on two invoices, or are missing on the one that should charge them."""
     lines = InvoiceLine.objects.filter(sold_add_on=OuterRef("pk"))
-    is_charged = Q(invoice__isnull=False) & ~Q(invoice__status__in=_UNDONE)
+    is_charged = Q(invoice__isnull=False) & ~Q(invoice__status__in=UNDONE)
     sales = SoldAddOn.objects.annotate(
         has_its_line=Exists(lines.filter(invoice=OuterRef("invoice"))),
-        lines_found=Count("lines", filter=~Q(lines__invoice__status__in=_UNDONE)),
+        lines_found=Count("lines", filter=~Q(lines__invoice__status__in=UNDONE)),
         lines_due=Case(When(is_charged, then=1), default=0),
     )
     astray = sales.filter(~Q(lines_found=F("lines_due")) | Q(is_charged, has_its_line=False))

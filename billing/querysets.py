@@ -25,6 +25,7 @@ from customers.models import Subscription, SubscriptionPhase
 if TYPE_CHECKING:
     from billing.models import (  # noqa: F401
         BillingPeriod,
+        CreditNote,
         Delivery,
         Invoice,
         OpenItem,
@@ -125,6 +126,14 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
     def overdue(self, *, on: date) -> InvoiceQuerySet:
         """Keep what was due before that day and is still open."""
         return self.filter(due_date__lt=on, open_item__open__gt=0)
+
+
+class CreditNoteQuerySet(models.QuerySet["CreditNote"]):
+    def with_lines(self) -> CreditNoteQuerySet:
+        """Load all that shows a credit note, in a constant number of queries."""
+        return self.select_related("invoice__customer").prefetch_related(
+            "lines__line__price__metric", "lines__line__subscription", "taxes"
+        )
 
 
 class OpenItemQuerySet(models.QuerySet["OpenItem"]):

@@ -14,6 +14,7 @@ from django.db.models import Count, Max, Q
 
 from billing.chunk import Chunk
 from billing.models import BillingPeriod, Invoice, InvoiceStatus
+from billing.models.invoices import UNDONE
 from billing.parties import payer_of
 from catalog.money import plain
 from config.base.fields import ExactSum
@@ -62,7 +63,7 @@ def _billed(subscription_ids: Sequence[int]) -> dict[int, tuple[Any, ...]]:
     told = invoices.values_list("charges__subscription").annotate(
         last=Max("pk"),
         issued=Count("pk", filter=Q(status=InvoiceStatus.ISSUED)),
-        gone=Count("pk", filter=Q(status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED])),
+        gone=Count("pk", filter=Q(status__in=UNDONE)),
         sum=ExactSum("total"),
     )
     found = {pk: (*counts, plain(total)) for pk, *counts, total in told}

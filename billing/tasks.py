@@ -14,12 +14,13 @@ from celery import current_app, shared_task
 from django.db import transaction
 from django.utils import timezone
 
-from billing import documents
+from billing import credit_documents, documents
 from billing.deliveries import settle_rendered
 from billing.models import (
     BatchStatus,
     BillingRun,
     CloseEstimate,
+    CreditNote,
     EstimateStatus,
     Invoice,
     InvoiceBatch,
@@ -68,6 +69,26 @@ def printed(invoice: Invoice) -> bytes | None:
     if pdf is None:
         nudge(make_pdf, invoice.pk)
     return pdf
+
+
+def printed_note(note: CreditNote) -> bytes | None:
+    """Return a credit note's PDF; where workers make it and it is not made yet, ask one: None.
+
+    :raises PdfEngineMissing: if it has to be rendered here and can't be.
+    :raises DocumentDamaged: if the kept bytes are not what was kept.
+    """
+    if current_app.conf.task_always_eager:
+        return credit_documents.credit_note_pdf(note)
+    pdf = credit_documents.made_credit_note(note)
+    if pdf is None:
+        nudge(make_note_pdf, note.pk)
+    return pdf
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def make_note_pdf(note_id: int) -> None:
+    """Make the PDF of a credit note that somebody waits for."""
+    credit_documents.store_credit_note(note_id)
 
 
 @shared_task  # type: ignore[untyped-decorator]

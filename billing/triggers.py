@@ -81,6 +81,13 @@ MONEY = [
         "AND i.status = 'issued' AND i.total = NEW.total)",
     ),
     Guard(
+        "invoice_credited_only_if_all_of_it_is",
+        "billing_invoice",
+        "UPDATE",
+        "NEW.status = 'credited' AND OLD.status = 'issued' AND NOT EXISTS (SELECT 1 FROM "
+        "billing_openitem o WHERE o.invoice_id = NEW.id AND o.credited = o.total)",
+    ),
+    Guard(
         "invoice_void_only_if_nothing_settles_it",
         "billing_invoice",
         "UPDATE",
@@ -167,6 +174,59 @@ _REMINDING = [
     Guard("reminder_stop_is_never_deleted", "billing_reminderstop", "DELETE", "TRUE"),
 ]
 
+CREDITS = [
+    Guard(
+        "credit_note_corrects_an_issued_invoice",
+        "billing_creditnote",
+        "INSERT",
+        "NOT EXISTS (SELECT 1 FROM billing_invoice i WHERE i.id = NEW.invoice_id "
+        "AND i.status = 'issued' AND i.issuer_id = NEW.issuer_id AND i.issue_date <= NEW.issue_date)",
+    ),
+    Guard(
+        "credit_notes_never_beyond_their_invoice",
+        "billing_creditnote",
+        "INSERT",
+        "(SELECT ROUND(COALESCE(SUM(c.total), 0) + NEW.total, 4) FROM billing_creditnote c "
+        "WHERE c.invoice_id = NEW.invoice_id) > (SELECT i.total FROM billing_invoice i "
+        "WHERE i.id = NEW.invoice_id)",
+    ),
+    Guard(
+        "credit_line_is_one_of_its_notes_invoice",
+        "billing_creditnoteline",
+        "INSERT",
+        "NOT EXISTS (SELECT 1 FROM billing_creditnote n JOIN billing_invoiceline l "
+        "ON l.invoice_id = n.invoice_id WHERE n.id = NEW.note_id AND l.id = NEW.line_id "
+        "AND NEW.position BETWEEN 1 AND n.line_count AND (NEW.creditable BETWEEN 0 AND l.net "
+        "OR NEW.creditable BETWEEN l.net AND 0))",
+    ),
+    Guard(
+        "credit_line_tells_what_was_credited_before",
+        "billing_creditnoteline",
+        "INSERT",
+        "ROUND(NEW.credited_before, 4) <> (SELECT ROUND(COALESCE(SUM(c.net), 0), 4) "
+        "FROM billing_creditnoteline c WHERE c.line_id = NEW.line_id)",
+    ),
+    Guard(
+        "credit_line_never_of_more_units_than_its_line",
+        "billing_creditnoteline",
+        "INSERT",
+        "NEW.quantity IS NOT NULL AND (SELECT ROUND(COALESCE(SUM(c.quantity), 0) + NEW.quantity, 10) "
+        "FROM billing_creditnoteline c WHERE c.line_id = NEW.line_id) > "
+        "(SELECT l.quantity FROM billing_invoiceline l WHERE l.id = NEW.line_id)",
+    ),
+    Guard(
+        "credit_tax_is_one_of_its_note",
+        "billing_creditnotetax",
+        "INSERT",
+        "NEW.position NOT BETWEEN 1 AND "
+        "(SELECT n.tax_count FROM billing_creditnote n WHERE n.id = NEW.note_id)",
+    ),
+    *append_only("billing_creditnote", name="credit_note"),
+    *append_only("billing_creditnoteline", name="credit_line"),
+    *append_only("billing_creditnotetax", name="credit_tax"),
+    *append_only("billing_creditnotedocument", name="credit_document"),
+]
+
 _OVERLAP = (
     "EXISTS (SELECT 1 FROM billing_taxrate r WHERE {other} AND r.country = NEW.country "
     "AND r.category = NEW.category "
@@ -193,6 +253,7 @@ GUARDS = [
     *MONEY,
     *_SENDING,
     *_REMINDING,
+    *CREDITS,
     *(
         Guard(
             f"tax_rate_{event.lower()}_overlaps_no_other",
@@ -206,15 +267,15 @@ GUARDS = [
         "invoice_frozen_once_issued",
         "billing_invoice",
         "UPDATE",
-        f"OLD.status IN ('issued', 'void') AND ({immutable(*_FROZEN)})",
+        f"OLD.status IN ('issued', 'void', 'credited') AND ({immutable(*_FROZEN)})",
     ),
     Guard(
         "invoice_status_moves_forward",
         "billing_invoice",
         "UPDATE",
         "NEW.status <> OLD.status AND NOT ("
-        "(OLD.status IN ('draft', 'review') AND NEW.status <> 'void') "
-        "OR (OLD.status = 'issued' AND NEW.status = 'void'))",
+        "(OLD.status IN ('draft', 'review') AND NEW.status NOT IN ('void', 'credited')) "
+        "OR (OLD.status = 'issued' AND NEW.status IN ('void', 'credited')))",
     ),
     Guard("invoice_begins_unissued", "billing_invoice", "INSERT", "NEW.status <> 'draft'"),
     Guard("invoice_is_never_deleted", "billing_invoice", "DELETE", "TRUE"),

@@ -1,8 +1,8 @@
 """Fees that were paid in advance for days without service under their version, and their credit.
 
-What is unused follows from the phases, what was credited from the credits on live invoices; neither
-is kept anywhere else. So a credit that an invoice can't carry is found again by the next (R32a),
-and no fee is credited twice or beyond its net (R21a).
+What is unused follows from the phases, what was credited from the credits on live invoices and from
+credit notes; neither is kept anywhere else. So a credit that an invoice can't carry is found again
+by the next (R32a), and no fee is credited twice or beyond its net (R21a).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from django.db.models import Exists, F, Min, OuterRef, Q
 
 from billing.calculation import Tax, Taxed, add_up, creditable
+from billing.creditable import credited_by_notes, shares_of
 from billing.models import (
     InvoiceAllowance,
     InvoiceLine,
@@ -24,6 +25,7 @@ from billing.models import (
     LineKind,
     Recognition,
 )
+from billing.models.invoices import UNDONE
 from billing.rates import tax_of
 from catalog.models import Proration, Timing
 from catalog.money import EXACT, ZERO, exponent, round_half_up
@@ -60,6 +62,7 @@ class UnusedFees:
         self._unused = _unused(subscriptions)
         lines = [line for found in self._unused.values() for line, *_ in found]
         self._paid = _paid(lines)
+        self._noted = credited_by_notes(line.pk for line in lines)
         self._credited = _credited(lines)
 
     def of(self, subscription: Subscription, *, day: date, replaces: int | None) -> list[Unused]:
@@ -72,6 +75,7 @@ class UnusedFees:
             given = add_up(
                 amount for invoice, amount in self._credited[line.pk].items() if invoice != replaces
             )
+            given = EXACT.add(given, self._noted.get(line.pk, ZERO))
             one = Unused(line, since, self._paid[line.pk], ZERO)
             places = exponent(line.invoice.currency)
             worth = round_half_up(Fraction(one.paid) * one.part.value, places)
@@ -210,15 +214,11 @@ def _served_until(line: InvoiceLine, subscription: Subscription) -> date | None:
 
 def _paid(lines: Sequence[InvoiceLine]) -> dict[int, Decimal]:
     """Return what each fee came to after its share of coupons."""
-    taken: dict[tuple[int, int], Decimal] = defaultdict(Decimal)
-    for allowance in InvoiceAllowance.objects.filter(
-        invoice__in={line.invoice_id for line in lines}
-    ):
-        for share in allowance.shares:
-            place = allowance.invoice_id, share["line"]
-            taken[place] = EXACT.add(taken[place], Decimal(share["amount"]))
+    allowances = InvoiceAllowance.objects.filter(invoice__in={line.invoice_id for line in lines})
+    taken = shares_of(allowances)
     return {
-        line.pk: EXACT.subtract(line.net, taken[line.invoice_id, line.position]) for line in lines
+        line.pk: EXACT.subtract(line.net, taken.get((line.invoice_id, line.position), ZERO))
+        for line in lines
     }
 
 
@@ -226,7 +226,7 @@ def _credited(lines: Sequence[InvoiceLine]) -> dict[int, dict[int, Decimal]]:
     """Return, by fee and invoice, what live invoices credit of it."""
     found: dict[int, dict[int, Decimal]] = defaultdict(dict)
     given = InvoiceLine.objects.filter(credited__in=[line.pk for line in lines]).exclude(
-        invoice__status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED]
+        invoice__status__in=UNDONE
     )
     for line, invoice, net in given.values_list("credited_id", "invoice_id", "net"):
         found[line][invoice] = EXACT.minus(net)

@@ -76,6 +76,12 @@ SECTIONS: dict[str, list[Place]] = {
         ),
         Place("Invoices", "receipt_long", "billing.invoice", "Drafts to check, invoices issued"),
         Place(
+            "Credit notes",
+            "undo",
+            "billing.creditnote",
+            "What was taken back of issued invoices",
+        ),
+        Place(
             "Late usage",
             "running_with_errors",
             "billing.lateusage",

@@ -192,7 +192,10 @@ class InvoiceAdmin(ReviewPages, SendPages):
         context |= {
             "title": f"{words.name_of(invoice)} · {words.buyer_of(invoice)}",
             "content_title": f"{words.name_of(invoice)} · {words.buyer_of(invoice)}",
-            "actions_detail": [self._button(step, invoice) for step in offered],
+            "actions_detail": [
+                *[self._button(step, invoice) for step in offered],
+                *_credit_button(request, invoice),
+            ],
             "money": money_of(invoice, request),
             "mails": mails_of(invoice, request),
             "dunning": dunning_of(invoice, request) if invoice.status == "issued" else None,
@@ -383,6 +386,17 @@ class InvoiceAdmin(ReviewPages, SendPages):
 
 def _permitted(request: HttpRequest) -> list[Step]:
     return [step for step in STEPS.values() if request.user.has_perm(step.permission)]
+
+
+def _credit_button(request: HttpRequest, invoice: Invoice) -> list[dict[str, Any]]:
+    """Offer to credit an issued invoice, unless nothing is left of it to credit."""
+    may = request.user.has_perm("billing.add_creditnote")
+    if not may or invoice.status != InvoiceStatus.ISSUED:
+        return []
+    if invoice.open_item.credited >= invoice.total:
+        return []
+    url = reverse("admin:billing_creditnote_of", args=(invoice.pk,))
+    return [{"title": "Credit…", "icon": "undo", "path": url, "attrs": {}}]
 
 
 def _bulk(step: Step) -> Any:

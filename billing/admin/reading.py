@@ -13,6 +13,7 @@ from billing.annexes import told_change
 from billing.electronic.demands import has_xml, lacking, too_fine, why_none
 from billing.models import Invoice, UsageSnapshot
 from billing.presentation import present
+from billing.reissue import Links, links_to
 from billing.services.add_ons import sale_in_words
 from billing.services.issuing import usage_since
 from catalog.money import plain
@@ -27,8 +28,14 @@ def reading(
     invoice: Invoice, *, at: datetime, in_english: bool, recalculate_url: str
 ) -> dict[str, Any]:
     """Return what the page shows of an invoice loaded `with_lines`; a constant number of queries."""
+    links = links_to(invoice)
+    replaces, replaced_by = links.named
     view = present(
-        invoice, locale=words.LOCALE if in_english else None, change=told_change(invoice)
+        invoice,
+        locale=words.LOCALE if in_english else None,
+        change=told_change(invoice),
+        replaces=replaces,
+        replaced_by=replaced_by,
     )
     snapshots = _snapshots(invoice)
     entries = AuditEntry.objects.filter(
@@ -52,7 +59,7 @@ def reading(
             "history_url": reverse("admin:billing_invoice_history", args=(invoice.pk,)),
             "is_open": invoice.is_open,
         },
-        "facts": list(_facts(invoice)),
+        "facts": [*_facts(invoice), *_related(links)],
         "view": view,
         "is_foreign": view.language.partition("-")[0] != "en",
         "in_english": in_english,
@@ -99,7 +106,8 @@ def _facts(invoice: Invoice) -> Iterator[tuple[str, str, str]]:
     if invoice.due_date:
         yield "Due", words.day(invoice.due_date), ""
     if invoice.voided_at:
-        yield "Voided", words.moment(invoice.voided_at), ""
+        ceased = "Voided" if invoice.status == "void" else "Credited, to be billed anew"
+        yield ceased, words.moment(invoice.voided_at), ""
     if invoice.discarded_at:
         yield "Discarded", words.moment(invoice.discarded_at), ""
     if invoice.issuer.electronic_invoices or has_xml(invoice):
@@ -116,6 +124,13 @@ def _electronic(invoice: Invoice) -> str:
         return why
     found = lacking([invoice], {invoice.issuer_id: invoice.issuer})
     return found.get(invoice.pk, "the PDF will carry it as XML (EN 16931, Factur-X)")
+
+
+def _related(links: Links) -> Iterator[tuple[str, str, str]]:
+    """Yield what bills anew what a void invoice billed, drafts too."""
+    for label, some in (("Replaces", links.replaces), ("Replaced by", links.replaced_by)):
+        for one in some:
+            yield label, words.name_of(one), words.page("billing_invoice", one.pk)
 
 
 def _when_issued(invoice: Invoice) -> str:

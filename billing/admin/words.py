@@ -30,6 +30,7 @@ TAGS = {
     InvoiceStatus.REVIEW.label: "warning",
     InvoiceStatus.ISSUED.label: "success",
     InvoiceStatus.VOID.label: "danger",
+    InvoiceStatus.CREDITED.label: "",
     InvoiceStatus.DISCARDED.label: "",
     PeriodStatus.OPEN.label: "info",
     PeriodStatus.CLOSED.label: "success",
@@ -145,7 +146,7 @@ def buyer_of(invoice: Invoice) -> str:
 
 def tag_of(invoice: Invoice) -> str:
     """Return the class of a status on a page of our own."""
-    classes = {"issued": "pb-good", "void": "pb-bad", "discarded": ""}
+    classes = {"issued": "pb-good", "void": "pb-bad", "credited": "", "discarded": ""}
     return classes.get(invoice.status, "pb-open")
 
 

@@ -8,6 +8,7 @@ from billing.api import (
     accounts,
     add_ons,
     closing,
+    credit_notes,
     exchange_rates,
     invoices,
     late,
@@ -29,6 +30,7 @@ routes = [
     *tax_rates.routes,
     *exchange_rates.routes,
     *payments.routes,
+    *credit_notes.routes,
     *accounts.routes,
 ]
 urlpatterns = [

@@ -18,8 +18,10 @@ from django.utils.translation.trans_real import (
 from rest_framework.request import Request
 
 from billing.api.periods import written
+from billing.crediting import Book
 from billing.electronic.demands import has_xml
 from billing.models import (
+    CreditNote,
     Invoice,
     InvoiceAllowance,
     InvoiceLine,
@@ -32,6 +34,7 @@ from billing.presentation.change import change_view
 from billing.presentation.lines import line_view
 from billing.presentation.reader import Reader
 from billing.presentation.views import LineView, RowView
+from billing.reissue import Links
 from catalog import wording
 from catalog.money import EXACT, exponent, plain, round_half_up
 from catalog.pricing.explanation import step_from_json
@@ -39,6 +42,7 @@ from customers.models import Subscription
 from customers.periods import first_instant, zone
 
 UPCOMING = "upcoming"
+_NO_LINKS = Links()
 _ADDRESS = ("line1", "line2", "postal_code", "city", "region", "country")
 _PARTY = ("key", "name", "legal_name", "email", "vat_id", "purchase_order")
 
@@ -83,8 +87,19 @@ def readers_locale(request: Request, invoice: Invoice) -> str:
     return Reader(str(invoice.buyer.get("locale") or "en"), invoice.currency).language
 
 
-def invoice_answer(shown: Shown, *, locale: str) -> dict[str, Any]:
-    """Return an invoice as the contract writes it, with its steps worded in a locale."""
+def invoice_answer(
+    shown: Shown,
+    *,
+    locale: str,
+    book: Book | None = None,
+    notes: Iterable[CreditNote] = (),
+    links: Links = _NO_LINKS,
+) -> dict[str, Any]:
+    """Return an invoice as the contract writes it, with its steps worded in a locale.
+
+    `book` is what of an issued one can be credited, `notes` are those that credit it, `links` what
+    it replaces and what replaces it.
+    """
     invoice = shown.invoice
     places = exponent(invoice.currency)
     is_numbered = invoice.number is not None
@@ -102,21 +117,36 @@ def invoice_answer(shown: Shown, *, locale: str) -> dict[str, Any]:
             {
                 "subscription": one.key,
                 "customer": one.customer.key,
-                "net": _amount(net, places),
+                "net": amount(net, places),
             }
             for one, net in by_subscription(shown.lines)
         ],
-        "lines": [_line(line, places, saved=shown.is_saved, locale=locale) for line in shown.lines],
+        "lines": [
+            {
+                **_line(line, places, saved=shown.is_saved, locale=locale),
+                "creditable": _left(book, line, places),
+            }
+            for line in shown.lines
+        ],
         "allowances": list(_allowances(shown, places)),
-        "net_total": _amount(invoice.net_total, places),
-        "tax_total": _amount(invoice.tax_total, places),
-        "total": _amount(invoice.total, places),
-        "amount_due": _amount(_due(invoice), places),
+        "net_total": amount(invoice.net_total, places),
+        "tax_total": amount(invoice.tax_total, places),
+        "total": amount(invoice.total, places),
+        "amount_due": amount(_due(invoice), places),
+        "creditable": amount(book.left, places) if book else None,
+        "credit_notes": [
+            {"id": note.uuid, "number": note.number, "total": amount(note.total, places)}
+            for note in notes
+        ],
+        **{
+            name: [{"id": one.uuid, "number": one.number} for one in some]
+            for name, some in links._asdict().items()
+        },
         "taxes": [_tax(tax, places) for tax in shown.taxes],
         "tax_in_books": invoice.tax_in_books or None,
         "has_xml": shown.is_saved and has_xml(invoice),
-        "seller": _party(invoice.seller) if is_numbered else None,
-        "buyer": _party(invoice.buyer) if is_numbered else None,
+        "seller": party_answer(invoice.seller) if is_numbered else None,
+        "buyer": party_answer(invoice.buyer) if is_numbered else None,
         "run": invoice.run.uuid if invoice.run else None,
         "created_at": invoice.created_at,
         "auto_issue_at": invoice.auto_issue_at if invoice.is_open else None,
@@ -148,7 +178,7 @@ def explanation_answer(
                 "id": line.uuid,
                 "description": line.description,
                 "kind": line.kind,
-                "net": _amount(line.net, places),
+                "net": amount(line.net, places),
                 "explanation": _explanation(line, places, locale),
                 "sentences": list(_sentences(line_view(line, reader, today=today))),
             }
@@ -161,13 +191,13 @@ def _change(told: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
     difference = EXACT.subtract(Decimal(told["net"]), Decimal(told["last_net"]))
     return {
         "last": told["last"],
-        "last_net": _amount(Decimal(told["last_net"]), reader.exponent),
-        "net": _amount(Decimal(told["net"]), reader.exponent),
-        "difference": _amount(difference, reader.exponent),
+        "last_net": amount(Decimal(told["last_net"]), reader.exponent),
+        "net": amount(Decimal(told["net"]), reader.exponent),
+        "difference": amount(difference, reader.exponent),
         "drivers": [
             {
                 **{key: one[key] for key in ("kind", "name", "before", "now")},
-                "amount": _amount(Decimal(one["amount"]), reader.exponent),
+                "amount": amount(Decimal(one["amount"]), reader.exponent),
             }
             for one in told["drivers"]
         ],
@@ -205,12 +235,18 @@ def _line(line: InvoiceLine, places: int, *, saved: bool, locale: str) -> dict[s
         "quantity": plain(line.quantity),
         "included": said.get("included"),
         "overage": said.get("overage"),
-        "net": _amount(line.net, places),
+        "net": amount(line.net, places),
         "tax_category": line.tax_category,
         "tax_rate": plain(line.tax_rate),
         "rate_category": line.rate_category,
         "explanation": _explanation(line, places, locale),
     }
+
+
+def _left(book: Book | None, line: InvoiceLine, places: int) -> str | None:
+    """Say what can still be credited of a line; None where nothing is issued."""
+    row = book.line(line.pk) if book else None
+    return amount(row.left, places) if row else None
 
 
 def _served(line: InvoiceLine) -> dict[str, str]:
@@ -277,14 +313,14 @@ def _allowances(shown: Shown, places: int) -> Iterator[dict[str, Any]]:
             "coupon": allowance.applied.coupon.key,
             "description": allowance.description,
             "percent": None if allowance.percent is None else plain(allowance.percent),
-            "amount": _amount(allowance.amount, places),
+            "amount": amount(allowance.amount, places),
             "tax_category": allowance.tax_category,
             "tax_rate": plain(allowance.tax_rate),
             "shares": [
                 {
                     "line": lines[share["line"]],
                     "position": share["line"],
-                    "amount": _amount(Decimal(share["amount"]), places),
+                    "amount": amount(Decimal(share["amount"]), places),
                 }
                 for share in allowance.shares
             ],
@@ -295,8 +331,8 @@ def _tax(tax: TaxSubtotal, places: int) -> dict[str, str]:
     return {
         "category": tax.category,
         "rate": plain(tax.rate),
-        "base": _amount(tax.base, places),
-        "amount": _amount(tax.amount, places),
+        "base": amount(tax.base, places),
+        "amount": amount(tax.amount, places),
         "reason": tax.reason,
         "rate_category": tax.rate_category,
         "country": tax.country,
@@ -304,11 +340,12 @@ def _tax(tax: TaxSubtotal, places: int) -> dict[str, str]:
     }
 
 
-def _party(frozen: dict[str, Any]) -> dict[str, Any]:
+def party_answer(frozen: dict[str, Any]) -> dict[str, Any]:
+    """Return a party as it was frozen."""
     found = {name: frozen.get(name, "") for name in _PARTY if name in frozen}
     return found | {"address": {name: frozen.get(name, "") for name in _ADDRESS}}
 
 
-def _amount(value: Decimal, places: int) -> str:
+def amount(value: Decimal, places: int) -> str:
     """Write an amount, which is rounded already, with just the currency's decimals."""
     return f"{round_half_up(value, places):f}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, cast
 from uuid import UUID
 
@@ -30,11 +31,15 @@ from billing.api.shapes import (
     InvoiceDetailSerializer,
     InvoiceSerializer,
 )
+from billing.creditable import books_of
+from billing.crediting import Book
 from billing.electronic.carrying import xml_in
 from billing.electronic.demands import check_has_xml
-from billing.models import Delivery, Dispute, Invoice, InvoiceStatus, PaymentStatus, ReminderRow
+from billing.models import Delivery, Dispute, Invoice, PaymentStatus, ReminderRow
+from billing.models.invoices import KEPT
 from billing.parties import IssuerUndecided
 from billing.querysets import InvoiceQuerySet
+from billing.reissue import Links, links_of
 from billing.services import disputing, issuing, sending
 from billing.services.sending import MOST_ADDRESSES
 from catalog.api.versions import NoFieldsSerializer
@@ -137,7 +142,7 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
     queryset = (
         Invoice.objects.with_lines()
         .select_related("run")
-        .prefetch_related("lines__period")
+        .prefetch_related("lines__period", "credit_notes")
         .order_by("-pk")
     )
     serializer_class = InvoiceDetailSerializer
@@ -151,7 +156,10 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
         """List invoices with their lines, the newest first."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         assert page is not None
-        return self.get_paginated_response([self._written(invoice) for invoice in page])
+        books, links = books_of(page), links_of(page)
+        return self.get_paginated_response(
+            [self._written(invoice, books, links) for invoice in page]
+        )
 
     @extend_schema(parameters=[LANGUAGE])
     def retrieve(self, request: Request, uuid: str) -> Response:
@@ -189,8 +197,8 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
         if pdf is None:
             return HttpResponse(status=202, headers={"Retry-After": "2"})
         name = f"{invoice.number or f'{invoice.status}-{invoice.uuid}'}.pdf"
-        if invoice.status == InvoiceStatus.ISSUED:
-            return _unchanging(request, pdf, "application/pdf", name)
+        if invoice.status in KEPT:
+            return unchanging(request, pdf, "application/pdf", name)
         headers = {**_named(name), "Cache-Control": "no-store"}
         return HttpResponse(pdf, content_type="application/pdf", headers=headers)
 
@@ -215,7 +223,7 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
         pdf = tasks.printed(invoice)
         if pdf is None:
             return HttpResponse(status=202, headers={"Retry-After": "2"})
-        return _unchanging(request, xml_in(pdf), "application/xml", f"{invoice.number}.xml")
+        return unchanging(request, xml_in(pdf), "application/xml", f"{invoice.number}.xml")
 
     @extend_schema(request=NoFieldsSerializer)
     @action(detail=True, methods=["post"])
@@ -311,7 +319,7 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
     def _answer(self, invoice: Invoice) -> Response:
         return Response(
             {
-                **self._written(invoice),
+                **self._written(invoice, books_of([invoice]), links_of([invoice])),
                 "deliveries": [_delivery(one) for one in invoice.deliveries.order_by("-pk")],
                 "dispute": _dispute(invoice),
                 "reminders": [*_reminders(invoice)],
@@ -319,15 +327,24 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
             }
         )
 
-    def _written(self, invoice: Invoice) -> dict[str, Any]:
-        return invoice_answer(shown(invoice), locale=readers_locale(self.request, invoice))
+    def _written(
+        self, invoice: Invoice, books: Mapping[int, Book], links: Mapping[int, Links]
+    ) -> dict[str, Any]:
+        notes = sorted(invoice.credit_notes.all(), key=attrgetter("pk"))
+        return invoice_answer(
+            shown(invoice),
+            locale=readers_locale(self.request, invoice),
+            book=books.get(invoice.pk),
+            notes=notes,
+            links=links.get(invoice.pk, Links()),
+        )
 
 
 def _named(filename: str) -> dict[str, str]:
     return {"Content-Disposition": f'inline; filename="{filename}"'}
 
 
-def _unchanging(request: Request, content: bytes, content_type: str, filename: str) -> HttpResponse:
+def unchanging(request: Request, content: bytes, content_type: str, filename: str) -> HttpResponse:
     """Answer with bytes that stay the same for ever; 304 for who has them."""
     etag = f'"{hashlib.sha256(content).hexdigest()}"'
     headers = {**_named(filename), "ETag": etag}

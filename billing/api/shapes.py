@@ -109,6 +109,10 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     billed = SettledSerializer(
         many=True, required=False, help_text="Of late usage: what was billed of it before."
     )
+    credited = QuantityString(
+        required=False,
+        help_text="Of late usage that turned out to be less: what credit notes credited already.",
+    )
     plan_changed = serializers.BooleanField(
         required=False,
         help_text="Of late usage: the plan was changed from a day that was billed.",
@@ -130,7 +134,9 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     )
     line = serializers.UUIDField(required=False, help_text="Of a credit: the line of the fee.")
     paid = QuantityString(required=False, help_text="Of a credit: the fee after coupons.")
-    credited_before = QuantityString(required=False, help_text="Credited by earlier invoices.")
+    credited_before = QuantityString(
+        required=False, help_text="Credited before, by invoices and credit notes."
+    )
     waits = QuantityString(
         required=False, help_text="What this invoice could not carry; the next one credits it."
     )
@@ -165,6 +171,12 @@ class LineSerializer(serializers.Serializer[Any]):
     rate_category = serializers.ChoiceField(
         choices=RateCategory.values,
         help_text="Which of a country’s rates what is sold falls under.",
+    )
+    creditable = QuantityString(
+        minimum=None,
+        allow_null=True,
+        help_text="What credit notes can still take of it, before tax and after coupons; null "
+        "until it is issued, and once it is void.",
     )
     explanation = ExplanationSerializer()
 
@@ -248,6 +260,19 @@ class ChargedSubscriptionSerializer(serializers.Serializer[Any]):
     )
 
 
+class NoteOfInvoiceSerializer(serializers.Serializer[Any]):
+    """A credit note of an invoice; `/credit-notes/{id}` tells all of it."""
+
+    id = serializers.UUIDField()
+    number = serializers.CharField()
+    total = QuantityString()
+
+
+class RelatedInvoiceSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    number = serializers.CharField(allow_null=True, help_text="null until it is issued.")
+
+
 class InvoiceSerializer(serializers.Serializer[Any]):
     """What a customer owes, or will, with every amount explained."""
 
@@ -279,6 +304,18 @@ class InvoiceSerializer(serializers.Serializer[Any]):
     amount_due = QuantityString(
         help_text="The total less what was paid, credited and written off; 0 if void or discarded."
     )
+    creditable = QuantityString(
+        allow_null=True,
+        help_text="What a credit note over all that is left would come to, tax included; null "
+        "until it is issued, and once it is void.",
+    )
+    credit_notes = NoteOfInvoiceSerializer(many=True, help_text="The oldest first.")
+    replaces = RelatedInvoiceSerializer(
+        many=True, help_text="Void invoices whose periods or sales it bills anew."
+    )
+    replaced_by = RelatedInvoiceSerializer(
+        many=True, help_text="Of a void invoice: those that bill it anew."
+    )
     taxes = InvoiceTaxSerializer(many=True)
     tax_in_books = TaxInBooksSerializer(
         allow_null=True,
@@ -295,7 +332,9 @@ class InvoiceSerializer(serializers.Serializer[Any]):
         allow_null=True, help_text="When a run issues it; null: by a person, or never."
     )
     issued_at = serializers.DateTimeField(allow_null=True)
-    voided_at = serializers.DateTimeField(allow_null=True)
+    voided_at = serializers.DateTimeField(
+        allow_null=True, help_text="When it became void, or was credited to be billed anew."
+    )
     discarded_at = serializers.DateTimeField(allow_null=True)
     reason = serializers.CharField(
         help_text="Why it is held for review, or was voided or discarded; empty if nobody said."

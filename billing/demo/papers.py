@@ -1,4 +1,4 @@
-"""The demo's invoices as PDF files, beside each other under their numbers, and its mails as files."""
+"""The demo's invoices and credit notes as PDF files, and its mails as files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 
 from django.conf import settings
 
+from billing.credit_documents import store_credit_note
 from billing.demo.story import Tell, Told
 from billing.documents import document_path, store_document
-from billing.models import Invoice, InvoiceDocument, InvoiceStatus
+from billing.models import CreditNote, Invoice, InvoiceStatus
 from billing.services.issuing import RENDER
 from billing.services.sending import MAIL
 from config.base.services import outbox
@@ -33,11 +34,18 @@ def write_papers(told: Told, *, folder: Path, now: datetime, tell: Tell) -> None
             tell(f"{issued.count() - missing.count()} of {issued.count()} PDFs written")
     for invoice in missing:
         store_document(invoice.pk)  # a worker has claimed it, and may be long about it
+    notes = CreditNote.objects.filter(issuer=told.issuer_id)
+    for note in notes.filter(document=None):
+        store_credit_note(note.pk)
     folder.mkdir(parents=True, exist_ok=True)
-    for document in InvoiceDocument.objects.filter(invoice__in=issued).select_related("invoice"):
-        paper = folder / f"{document.invoice.number}.pdf"
-        if not paper.exists():
-            shutil.copyfile(document_path(document.sha256), paper)
+    made: dict[str | None, str | None] = {
+        **dict(issued.values_list("number", "documents__sha256")),
+        **dict(notes.values_list("number", "document__sha256")),
+    }
+    for number, sha256 in made.items():
+        paper = folder / f"{number}.pdf"
+        if sha256 and not paper.exists():
+            shutil.copyfile(document_path(sha256), paper)
     with _mails_as_files(folder / "mail"):
         while any(outbox.deliver_due(at=now, limit=AT_ONCE, kind=MAIL)):
             pass

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from django.db import transaction
 
-from billing.demo import company, paying, usage
+from billing.demo import company, crediting, paying, usage
 from billing.demo.company import BUYERS, OFFERS, Buyer, Deal, Sale
 from billing.models import (
     BillingRun,
@@ -338,6 +338,7 @@ def _pay(day: date, told: Told) -> None:
     if at <= told.reference:
         first = min(buyer.since(told.day) for buyer in BUYERS)
         paying.pay(day, at=at, first=first, last=told.day, issuer_id=told.issuer_id, actor=PERSON)
+        crediting.credit(day, at=at, last=told.day, issuer_id=told.issuer_id, actor=PERSON)
 
 
 def _change_seats(subscription: Subscription, seats: int, day: date) -> None:

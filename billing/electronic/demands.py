@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from billing.models import Invoice, InvoiceStatus, TaxCategory, TaxSubtotal
+from billing.models import Invoice, TaxCategory, TaxSubtotal
+from billing.models.invoices import KEPT
 from catalog.money import exponent
 from config.base.errors import Refusal
 from customers.electronic import names_country, seller_faults
@@ -45,7 +46,7 @@ def has_xml(invoice: Invoice) -> bool:
 
 def why_none(invoice: Invoice) -> str:
     """Say why an invoice has no XML; empty if it has one."""
-    if invoice.status != InvoiceStatus.ISSUED:
+    if invoice.status not in KEPT:
         state = invoice.get_status_display().lower()
         return f"The invoice is {state}: only an issued one has an XML."
     if not invoice.seller.get("electronic_invoices"):

@@ -28,9 +28,9 @@ from billing.calculation import add_up
 from billing.electronic.figures import figures
 from billing.models import Invoice, InvoiceAllowance, InvoiceLine, TaxCategory, TaxSubtotal
 from billing.presentation.account import due_at_issue
-from billing.presentation.invoice import tax_in_books, tax_note
 from billing.presentation.lines import is_shown, line_view
 from billing.presentation.reader import Reader, clean, paragraphs
+from billing.presentation.taxes import tax_in_books, tax_note
 from billing.presentation.views import LineView, RowView
 from catalog.money import EXACT, exponent, plain, round_half_up
 from customers.electronic import names_country

@@ -21,6 +21,7 @@ from billing.models import (
     PeriodStatus,
     UsageSnapshot,
 )
+from billing.models.invoices import UNDONE
 from billing.usage import read_snapshots
 from catalog.money import EXACT
 from config.base.invariants import Finding, Invariant
@@ -39,7 +40,7 @@ def _lines_unlike_their_rows(at: datetime) -> Iterator[Finding]:
     late = InvoiceLine.objects.filter(kind=LineKind.LATE).order_by("pk")
     for line in late.iterator():
         said = line.explanation
-        on = [said["exact"], said["rounding"], said.get("minimum", "0")]
+        on = [said["exact"], said["rounding"], said.get("minimum", "0"), said.get("credited", "0")]
         off = [said.get("coupons", "0"), said.get("waits", "0")]
         off += [one["amount"] for one in said["billed"]]
         expected = EXACT.subtract(add_up(map(Decimal, on)), add_up(map(Decimal, off)))
@@ -108,9 +109,7 @@ def _waits_since_recast(before: UsageSnapshot) -> bool:
 
 def _known(periods: Sequence[int]) -> dict[tuple[int, int], UsageSnapshot]:
     """Return the newest reading that was billed or noted, by period and metric."""
-    billed = InvoiceLine.objects.filter(snapshot=OuterRef("pk")).exclude(
-        invoice__status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED]
-    )
+    billed = InvoiceLine.objects.filter(snapshot=OuterRef("pk")).exclude(invoice__status__in=UNDONE)
     noted = LateUsage.objects.filter(snapshot=OuterRef("pk"))
     found = UsageSnapshot.objects.filter(Exists(billed) | Exists(noted), period__in=periods)
     return {

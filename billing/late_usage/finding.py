@@ -269,7 +269,10 @@ def _add_commitments(found: Mapping[int, Sequence[Late]], *, replaced: Iterable[
         }
         late = by_period[period][-1]
         line = commitment_difference(
-            late.served, commitment.charged_with(whole), commitment.settled
+            late.served,
+            commitment.charged_with(whole),
+            commitment.settled,
+            commitment.credited,
         )
         if line:
             late.lines.append(late.lines[-1]._replace(line=line, held_for=""))

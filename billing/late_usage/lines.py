@@ -16,7 +16,7 @@ from billing.charging import charge_usage, owned
 from billing.commitment import commitment_line, lacking_of
 from billing.models import InvoiceLine, LineKind, Recognition, UsageSnapshot
 from billing.offers import Served
-from catalog.money import EXACT, plain, round_half_up
+from catalog.money import EXACT, ZERO, plain, round_half_up
 
 
 class Settled(NamedTuple):
@@ -46,6 +46,8 @@ class Billed:
     tax: Tax | None = None
     """Of the line that the close billed; None where it billed none."""
     invoice_id: int = 0
+    credited: Decimal = ZERO
+    """What credit notes took off, besides: it is not billed again, nor credited once more."""
 
     @property
     def net(self) -> Decimal:
@@ -112,6 +114,7 @@ def difference(
     usage = lines[0]
     whole = round_half_up(add_up(line.net for line in lines), exponent)
     net = round_half_up(EXACT.subtract(EXACT.subtract(whole, coupons), before.net), exponent)
+    net, credited = beyond_notes(net, before.credited)
     said = usage.explanation | {
         "whole": f"{whole:f}",
         "billed": [one.as_json() for one in before.settled],
@@ -122,6 +125,8 @@ def difference(
         said["plan_changed"] = True
     if coupons:
         said["coupons"] = f"{coupons:f}"
+    if credited:
+        said["credited"] = f"{credited:f}"
     for minimum in lines[1:]:
         said["minimum"] = minimum.explanation["amount"]
     return InvoiceLine(
@@ -142,22 +147,31 @@ def difference(
     )
 
 
+def beyond_notes(net: Decimal, credited: Decimal) -> tuple[Decimal, Decimal]:
+    """Return what is left of a difference that is a credit, and what notes credited of it before."""
+    known = min(EXACT.minus(net), credited) if net < 0 else ZERO
+    return EXACT.add(net, known), known
+
+
 def commitment_difference(
-    served: Served, charged: Decimal, settled: Sequence[Settled]
+    served: Served, charged: Decimal, settled: Sequence[Settled], credited: Decimal = ZERO
 ) -> InvoiceLine | None:
     """Return a line over what a period lacks now of its commitment, less what was billed of that.
 
-    `charged` is what is billed for the period in all, late usage included (R16); None for no
-    difference.
+    `charged` is what is billed for the period in all, late usage included (R16), `credited` what
+    notes took off the commitment; None for no difference.
     """
     whole = lacking_of(served, charged)
     before = add_up(one.net for one in settled)
     net = round_half_up(EXACT.subtract(whole, before), served.offer.exponent)
+    net, known = beyond_notes(net, credited)
     if not net:
         return None
     line = commitment_line(served, charged, net)
     line.explanation["whole"] = f"{whole:f}"
     line.explanation["billed"] = [one.as_json() for one in settled]
+    if known:
+        line.explanation["credited"] = f"{known:f}"
     return line
 
 

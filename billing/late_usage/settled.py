@@ -11,22 +11,22 @@ from typing import Any
 from django.db.models import Q
 
 from billing.calculation import add_up
+from billing.creditable import credited_by_notes
 from billing.late_usage.coupons import Key, Reduced, Share, key_of, reduced_by_coupons
 from billing.late_usage.lines import Billed, Settled
 from billing.models import (
     BillingPeriod,
     InvoiceLine,
-    InvoiceStatus,
     LateStatus,
     LateUsage,
     LineKind,
     PeriodCharge,
     Purpose,
 )
+from billing.models.invoices import UNDONE
 from billing.rates import tax_of
 from catalog.money import EXACT, ZERO, exponent, round_half_up
 
-_GONE = (InvoiceStatus.VOID, InvoiceStatus.DISCARDED)
 _CHARGES_USAGE = (LineKind.USAGE, LineKind.MINIMUM, LineKind.LATE)
 
 
@@ -54,7 +54,8 @@ class Books:
             return before
         nothing = Settled(closing.invoice.number or "", ZERO, ZERO)
         settled = before.settled or [nothing]
-        return Billed(settled, tax_of(own) if own else None, closing.invoice_id)
+        tax = tax_of(own) if own else None
+        return Billed(settled, tax, closing.invoice_id, before.credited)
 
 
 @dataclass
@@ -63,6 +64,8 @@ class Commitment:
 
     charged: dict[Key, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
     settled: list[Settled] = field(default_factory=list)
+    credited: Decimal = ZERO
+    """What credit notes took off what was charged for the commitment itself."""
 
     def charged_with(self, whole: dict[Key, Decimal]) -> Decimal:
         """Return what is charged in all if these prices amount to `whole`."""
@@ -71,7 +74,7 @@ class Commitment:
 
 def standing(replaced: Iterable[int]) -> Any:
     """Return the lines of invoices that stand, in order."""
-    lines = InvoiceLine.objects.exclude(invoice__status__in=_GONE)
+    lines = InvoiceLine.objects.exclude(invoice__status__in=UNDONE)
     return lines.exclude(invoice__in=list(replaced)).order_by("invoice_id", "position")
 
 
@@ -113,12 +116,16 @@ def books_of(periods: Sequence[BillingPeriod], *, replaced: Iterable[int]) -> Bo
     ]  # what was late before a period was closed anew is not of that close
     closes = {billed.invoice_id for billed in books.billed.values()}
     books.reduced = reduced_by_coupons(closes, late)
+    noted = credited_by_notes(line.pk for line in lines)
     for line in lines:
         reduced = books.reduced.get((line.invoice_id, line.subscription_id))
         taken = reduced.taken.get(line.position, ZERO) if reduced else ZERO
-        _add(books.billed[key_of(line)].settled, _settled(line, taken))
+        billed = books.billed[key_of(line)]
+        _add(billed.settled, _settled(line, taken))
+        if line.net > 0:
+            billed.credited = EXACT.add(billed.credited, noted.get(line.pk, ZERO))
     let_go = LateUsage.objects.filter(period__in=periods, status=LateStatus.WRITTEN_OFF)
-    for row in let_go.exclude(invoice__status__in=_GONE).order_by("pk"):
+    for row in let_go.exclude(invoice__status__in=UNDONE).order_by("pk"):
         quantity = EXACT.subtract(row.quantity, row.billed_quantity)
         net = round_half_up(row.amount, exponent(row.currency))
         settled = Settled("", quantity, net, waived=True)
@@ -160,11 +167,15 @@ def commitments_of(periods: Iterable[int], *, replaced: Iterable[int]) -> dict[i
     found: dict[int, Commitment] = defaultdict(Commitment)
     kinds = (LineKind.FEE, LineKind.CREDIT, *_CHARGES_USAGE, LineKind.COMMITMENT)
     lines = standing(replaced).filter(period__in=list(periods), kind__in=kinds)
-    for line in lines.select_related("invoice", "price"):
+    rows = list(lines.select_related("invoice", "price"))
+    noted = credited_by_notes(line.pk for line in rows if line.kind == LineKind.COMMITMENT)
+    for line in rows:
         one, key = found[line.period_id], key_of(line)
         match line.kind:
             case LineKind.COMMITMENT:
                 _add(one.settled, _settled(line, ZERO))
+                if line.net > 0:
+                    one.credited = EXACT.add(one.credited, noted.get(line.pk, ZERO))
             case LineKind.CREDIT:
                 one.charged[-(line.credited_id or 0), 1] = EXACT.minus(_unused(line))
             case LineKind.LATE:

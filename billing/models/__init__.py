@@ -3,6 +3,12 @@ estimates of closes; reviews; what is owed and was paid."""
 
 from billing.models.add_ons import BillWhen, SaleStatus, SoldAddOn
 from billing.models.annexes import InvoiceAnnex
+from billing.models.credits import (
+    CreditNote,
+    CreditNoteDocument,
+    CreditNoteLine,
+    CreditNoteTax,
+)
 from billing.models.estimates import (
     BillState,
     CloseEstimate,
@@ -92,6 +98,10 @@ __all__ = [
     "BillWhen",
     "BillingPeriod",
     "BillingRun",
+    "CreditNote",
+    "CreditNoteDocument",
+    "CreditNoteLine",
+    "CreditNoteTax",
     "DocumentSequence",
     "ExchangeRate",
     "HeldFor",

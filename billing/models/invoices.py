@@ -21,12 +21,17 @@ class InvoiceStatus(models.TextChoices):
     REVIEW = "review", "In review"
     ISSUED = "issued", "Issued"
     VOID = "void", "Void"
+    CREDITED = "credited", "Credited, and billed anew"
     DISCARDED = "discarded", "Discarded"
 
 
 TEMPLATE_VERSION = 1  # of the layout that invoices issued now are rendered with (R28)
 UNISSUED = (InvoiceStatus.DRAFT, InvoiceStatus.REVIEW)
-NUMBERED = (InvoiceStatus.ISSUED, InvoiceStatus.VOID)
+NUMBERED = (InvoiceStatus.ISSUED, InvoiceStatus.VOID, InvoiceStatus.CREDITED)
+KEPT = (InvoiceStatus.ISSUED, InvoiceStatus.CREDITED)
+"""Whose document stays as it was issued."""
+UNDONE = (InvoiceStatus.VOID, InvoiceStatus.CREDITED, InvoiceStatus.DISCARDED)
+"""What bills nothing any more: all of it may be billed anew."""
 
 
 class LineKind(models.TextChoices):
@@ -124,7 +129,12 @@ class Invoice(models.Model):
     issue_date = models.DateField(null=True, blank=True, editable=False)
     due_date = models.DateField(null=True, blank=True, editable=False)
     template_version = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
-    voided_at = models.DateTimeField(null=True, blank=True, editable=False)
+    voided_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When it ceased to bill anything: void, or credited to be billed anew.",
+    )
     discarded_at = models.DateTimeField(null=True, blank=True, editable=False)
     reason = models.TextField(
         blank=True, help_text="Why it is held for review, or was voided or discarded."
@@ -200,7 +210,9 @@ class Invoice(models.Model):
                 | Q(number=None, sequence=None, year=None, issue_date=None, due_date=None),
             ),
             exactly_when(
-                Q(status="void"), Q(voided_at__isnull=False), name="invoice_void_exactly_when_dated"
+                Q(status__in=["void", "credited"]),
+                Q(voided_at__isnull=False),
+                name="invoice_void_exactly_when_dated",
             ),
             exactly_when(
                 Q(status="discarded"),
@@ -209,7 +221,7 @@ class Invoice(models.Model):
             ),
             models.CheckConstraint(
                 name="invoice_void_or_discarded_with_a_reason",
-                condition=~Q(status__in=["void", "discarded"]) | ~Q(reason=""),
+                condition=~Q(status__in=["void", "credited", "discarded"]) | ~Q(reason=""),
             ),
             models.CheckConstraint(
                 name="invoice_due_not_before_issue",

@@ -69,6 +69,7 @@ FRENCH: dict[str, str] = {
     "status_overdue": "en retard depuis le {date}",
     "status_overdue_part": "{open} en retard depuis le {date}",
     "status_paid": "payée",
+    "status_credited": "entièrement créditée",
     "still_to_pay": "Reste à payer",
     "sent_on": "Envoyée par e-mail le {date}.",
     "status_closed": "plus rien à payer",

@@ -21,7 +21,7 @@ from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing
 from billing.electronic.carrying import xml_in
 from billing.electronic.demands import has_xml
 from billing.models import DeliveryStatus, Invoice, InvoiceStatus, Purpose
-from billing.models.invoices import NUMBERED
+from billing.models.invoices import KEPT, NUMBERED
 from billing.portal import words
 from billing.portal.lines import explained
 from billing.presentation import present
@@ -29,6 +29,7 @@ from billing.presentation.account import due_at_issue
 from billing.presentation.invoice import zones_of
 from billing.presentation.reader import Reader, clean
 from billing.querysets import InvoiceQuerySet
+from billing.reissue import links_to
 from billing.services.upcoming import running_periods
 from config.base.errors import Refusal
 from customers.models import Subscription
@@ -64,7 +65,15 @@ def invoices(request: HttpRequest, visitor: Visitor) -> HttpResponse:
 def invoice(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
     """Show an invoice with every line's explanation in place."""
     found = _issued(visitor, uuid)
-    view = present(found, locale=visitor.locale, change=told_change(found))
+    links = links_to(found)
+    replaces, replaced_by = links.named
+    view = present(
+        found,
+        locale=visitor.locale,
+        change=told_change(found),
+        replaces=replaces,
+        replaced_by=replaced_by,
+    )
     reader = Reader(visitor.locale, found.currency)
     seller_zone = str(found.seller.get("time_zone") or "UTC")
     lines = explained(
@@ -83,6 +92,17 @@ def invoice(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
         "since": _since_issue(found, reader),
         "sent": _sent(found, reader),
         **_disputed(found, reader),
+        "notes": notes_of(found, reader),
+        "related": [
+            {
+                "label": view.words[label],
+                "number": one.number,
+                "url": reverse("portal:invoice", args=(one.uuid,)),
+            }
+            for label, some in links._asdict().items()
+            for one in some
+            if one.number and one.customer_id == visitor.customer.pk
+        ],
         "title": f"{view.heading} {view.number}",
         "pdf_url": reverse("portal:pdf", args=(found.uuid,)),
         "xml_url": reverse("portal:xml", args=(found.uuid,)) if has_xml(found) else "",
@@ -119,7 +139,7 @@ def _download(
     of_pdf: Callable[[bytes], bytes],
 ) -> HttpResponse:
     is_queued = not current_app.conf.task_always_eager
-    if is_queued and invoice.status == InvoiceStatus.ISSUED and not invoice.documents.all():
+    if is_queued and invoice.status in KEPT and not invoice.documents.all():
         tasks.nudge_outbox()
         return _wait(request, visitor, invoice)
     try:
@@ -196,7 +216,8 @@ def issued_to(visitor: Visitor) -> InvoiceQuerySet:
     """Return the invoices this customer was sent, void ones too, the newest first; no drafts."""
     sent = Invoice.objects.filter(customer=visitor.customer, status__in=NUMBERED)
     sent = sent.select_related("open_item")
-    return sent.prefetch_related("charges__period").order_by("-issue_date", "-pk")
+    sent = sent.prefetch_related("charges__period", "credit_notes")
+    return sent.order_by("-issue_date", "-pk")
 
 
 def row(invoice: Invoice, visitor: Visitor) -> dict[str, Any]:
@@ -211,6 +232,7 @@ def row(invoice: Invoice, visitor: Visitor) -> dict[str, Any]:
         "issued": reader.day(invoice.issue_date),
         "total": reader.money(invoice.total),
         "status": status_of(invoice, reader),
+        "notes": notes_of(invoice, reader),
     }
 
 
@@ -223,6 +245,8 @@ def status_of(invoice: Invoice, reader: Reader) -> dict[str, str]:
     item = invoice.open_item
     if not item.total:
         return {"kind": "settled", "text": say["status_settled"]}
+    if item.credited == item.total:
+        return {"kind": "settled", "text": say["status_credited"]}
     if not item.open:
         is_paid = item.paid or item.credited
         return {"kind": "settled", "text": say["status_paid" if is_paid else "status_closed"]}
@@ -234,6 +258,19 @@ def status_of(invoice: Invoice, reader: Reader) -> dict[str, str]:
     if item.open < item.total:
         key = f"{key}_part"
     return {"kind": kind, "text": say[key].format(date=day, open=reader.money(item.open))}
+
+
+def notes_of(invoice: Invoice, reader: Reader) -> list[dict[str, Any]]:
+    """Return the credit notes of an invoice, the oldest first."""
+    return [
+        {
+            "number": note.number,
+            "issued": reader.day(note.issue_date),
+            "total": reader.money(note.total),
+            "url": reverse("portal:credit_note", args=(note.uuid,)),
+        }
+        for note in reversed(invoice.credit_notes.all())
+    ]
 
 
 def _since_issue(invoice: Invoice, reader: Reader) -> dict[str, Any] | None:

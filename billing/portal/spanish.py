@@ -69,6 +69,7 @@ SPANISH: dict[str, str] = {
     "status_overdue": "vencida desde el {date}",
     "status_overdue_part": "{open} vencidos desde el {date}",
     "status_paid": "pagada",
+    "status_credited": "abonada por completo",
     "still_to_pay": "Queda por pagar",
     "sent_on": "Enviada por correo el {date}.",
     "status_closed": "no queda nada por pagar",

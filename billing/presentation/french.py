@@ -9,6 +9,8 @@ FRENCH: dict[str, str] = {
     "discarded": "Abandonnée",
     "draft_title": "Projet de facture",
     "number": "N° de facture",
+    "replaces": "Remplace",
+    "replaced_by": "Remplacée par",
     "issue_date": "Date d’émission",
     "usage_period": "Période d’usage",
     "fee_period": "Abonnement pour",

@@ -20,6 +20,7 @@ from billing.models import (
     LineKind,
     TaxSubtotal,
 )
+from billing.models.invoices import KEPT
 from billing.presentation.account import account_rows, due_at_issue, taken_rows
 from billing.presentation.change import change_view
 from billing.presentation.colours import palette
@@ -28,6 +29,7 @@ from billing.presentation.lines import has_usage, is_shown, line_view, usage_vie
 from billing.presentation.payment_code import payment_code
 from billing.presentation.reader import Reader, clean, paragraphs
 from billing.presentation.sections import Names, in_sections, names_of
+from billing.presentation.taxes import tax_in_books, tax_notes, tax_sum, tax_view
 from billing.presentation.views import (
     DetailView,
     Fact,
@@ -35,19 +37,14 @@ from billing.presentation.views import (
     LineView,
     PartyView,
     PaymentView,
-    TaxView,
     TotalView,
     UsageView,
 )
-from catalog.models import RateCategory
 from catalog.money import EXACT
 
 _AT_A_GLANCE = 6  # metrics on the first page; more would no longer be a glance
 _STATE_FIRST = ("US", "CA", "AU")  # where an address ends "City, Region 12345"
 _TOWN_FIRST = ("GB", "IE")  # where the postal code has a line of its own below the town
-
-# What the tax decision says in English of each category, which the texts here say in any language.
-_PLAIN_REASONS = {"", "Not subject to tax", "Reverse charge", "Exempt from tax", "Zero rated"}
 
 LOGO = "logo:"
 """Before the hash of a seller's picture: an address that only our fetcher knows."""
@@ -63,13 +60,16 @@ def present(
     composed: Composed | None = None,
     change: Mapping[str, Any] | None = None,
     details: Sequence[Mapping[str, Any]] = (),
+    replaces: Sequence[str] = (),
+    replaced_by: Sequence[str] = (),
 ) -> InvoiceView:
     """Word and format an invoice in its buyer's language, or in that of `locale`.
 
     Give an invoice that `Invoice.objects.with_lines()` loaded, or an unsaved one with what it is
     `composed` of and `created_at` set: then nothing is asked of the database. `portal_url` is
     where its buyer can see it on line; empty: nowhere. `change` and `details` are what
-    `billing.annexes` tells of it.
+    `billing.annexes` tells of it; `replaces` and `replaced_by` are the numbers of void invoices
+    that it bills anew, and of those that bill it anew.
     """
     seller, buyer = _party(invoice.seller, invoice.issuer), _party(invoice.buyer, invoice.customer)
     reader = Reader(locale or str(buyer.get("locale") or "en"), invoice.currency)
@@ -93,7 +93,10 @@ def present(
         mark=_mark(invoice, reader),
         seller=party_view(seller, reader),
         buyer=party_view(buyer, reader),
-        identity=tuple(_identity(invoice, lines, seller, buyer, reader)),
+        identity=(
+            *_identity(invoice, lines, seller, buyer, reader),
+            *_replaced(replaces, replaced_by, reader),
+        ),
         payment=_payment(invoice, seller, reader),
         portal_url=portal_url,
         usage=tuple(_usage(usage[:_AT_A_GLANCE], invoice, seller, names, reader)),
@@ -103,12 +106,9 @@ def present(
         net_heading=reader.say("net_in", currency=invoice.currency),
         lines=tuple(in_sections(shown, list(_lines(shown, reader, today=today)), names, reader)),
         totals=tuple(_totals(invoice, allowances, taxes, names, reader)),
-        taxes=tuple(_tax(tax, seller, reader) for tax in taxes),
-        tax_sum=_tax_sum(invoice, reader) if len(taxes) > 1 else None,
-        tax_notes=(
-            *(tax_note(tax, reader) for tax in taxes if tax.category != "S"),
-            *tax_in_books(invoice, reader),
-        ),
+        taxes=tuple(tax_view(tax, seller, reader) for tax in taxes),
+        tax_sum=tax_sum(invoice, reader) if len(taxes) > 1 else None,
+        tax_notes=(*tax_notes(taxes, reader), *tax_in_books(invoice, reader)),
         account=tuple(account_rows(invoice, reader)),
         questions=tuple(_questions(invoice, seller, reader)),
         legal=paragraphs(seller.get("legal_text")),
@@ -160,7 +160,7 @@ def _this(lines: Iterable[InvoiceLine], number: str, reader: Reader) -> str:
 
 
 def _mark(invoice: Invoice, reader: Reader) -> str:
-    if invoice.status == InvoiceStatus.ISSUED:
+    if invoice.status in KEPT:
         return ""
     named = {InvoiceStatus.VOID: "void", InvoiceStatus.DISCARDED: "discarded"}
     return reader.say(named.get(InvoiceStatus(invoice.status), "draft")).upper()
@@ -211,6 +211,14 @@ def _identity(
     for key, value in facts.items():
         if value:
             yield Fact(reader.say(key), value)
+
+
+def _replaced(
+    replaces: Sequence[str], replaced_by: Sequence[str], reader: Reader
+) -> Iterator[Fact]:
+    for key, numbers in (("replaces", replaces), ("replaced_by", replaced_by)):
+        if numbers:
+            yield Fact(reader.say(key), ", ".join(numbers))
 
 
 def _terms(invoice: Invoice, reader: Reader) -> str:
@@ -336,58 +344,6 @@ def _coupon(allowance: InvoiceAllowance, owner: str, reader: Reader) -> str:
     if allowance.percent is not None:
         name = f"{name}, {reader.percent(allowance.percent)}"
     return reader.say("before_vat", name=name)
-
-
-def _kind_of_tax(tax: TaxSubtotal, seller: Party, reader: Reader) -> str:
-    """Name the category; where it is another country's rate, with the country."""
-    is_lower = tax.category == "S" and tax.rate_category not in ("", RateCategory.STANDARD)
-    name = reader.say(tax.rate_category if is_lower else tax.category)
-    if tax.country and tax.country != seller.get("country"):
-        return f"{name}, {reader.country(tax.country)}"
-    return name
-
-
-def _tax(tax: TaxSubtotal, seller: Party, reader: Reader) -> TaxView:
-    return TaxView(
-        category=_kind_of_tax(tax, seller, reader),
-        rate="–" if tax.category == "O" else reader.percent(tax.rate),
-        base=reader.rounded(tax.base),
-        tax=reader.rounded(tax.amount),
-        gross=reader.rounded(EXACT.add(tax.base, tax.amount)),
-    )
-
-
-def _tax_sum(invoice: Invoice, reader: Reader) -> TaxView:
-    return TaxView(
-        category=reader.say("sum"),
-        rate="",
-        base=reader.rounded(invoice.net_total),
-        tax=reader.rounded(invoice.tax_total),
-        gross=reader.rounded(invoice.total),
-    )
-
-
-def tax_in_books(invoice: Invoice, reader: Reader) -> Iterator[str]:
-    """Say what the tax is in the currency of the seller's books, and by which rate."""
-    if said := invoice.tax_in_books:
-        books = Reader(reader.tag, said["currency"])
-        yield reader.say(
-            "tax_in_books",
-            currency=said["currency"],
-            amount=books.money(Decimal(said["amount"])),
-            base=said["base"],
-            quote=said["quote"],
-            rate=reader.number(Decimal(said["rate"])),
-            source=clean(said["source"]),
-            date=reader.day(date.fromisoformat(said["date"])),
-        )
-
-
-def tax_note(tax: TaxSubtotal, reader: Reader) -> str:
-    """Say why no tax is charged: in the reader's words, and the reason given if it says more."""
-    note = reader.say(f"{tax.category}_note")
-    reason = "" if tax.reason in _PLAIN_REASONS else clean(tax.reason)
-    return f"{note} {reason}".rstrip()
 
 
 def _questions(invoice: Invoice, seller: Party, reader: Reader) -> Iterator[str]:

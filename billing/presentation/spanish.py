@@ -9,6 +9,8 @@ SPANISH: dict[str, str] = {
     "discarded": "Descartada",
     "draft_title": "Borrador de factura",
     "number": "N.º de factura",
+    "replaces": "Sustituye a",
+    "replaced_by": "Sustituida por",
     "issue_date": "Fecha de emisión",
     "usage_period": "Período de uso",
     "fee_period": "Cuota de",

@@ -5,6 +5,7 @@ A language without a table gets the English words and dates with its own numbers
 
 from __future__ import annotations
 
+from billing.presentation.credit_words import CREDIT_WORDS
 from billing.presentation.french import FRENCH
 from billing.presentation.spanish import SPANISH
 
@@ -17,6 +18,8 @@ WORDS: dict[str, dict[str, str]] = {
         "draft_title": "Draft invoice",
         "number": "Invoice number",
         "issue_date": "Issue date",
+        "replaces": "Replaces",
+        "replaced_by": "Replaced by",
         "usage_period": "Usage period",
         "fee_period": "Base fee period",
         "due_date": "Due date",
@@ -234,6 +237,8 @@ WORDS: dict[str, dict[str, str]] = {
         "draft_title": "Rechnungsentwurf",
         "number": "Rechnungsnummer",
         "issue_date": "Rechnungsdatum",
+        "replaces": "Ersetzt",
+        "replaced_by": "Ersetzt durch",
         "usage_period": "Nutzungszeitraum",
         "fee_period": "Grundgebühr für",
         "due_date": "Fällig am",
@@ -446,3 +451,5 @@ WORDS: dict[str, dict[str, str]] = {
 }
 
 WORDS["fr"], WORDS["es"] = WORDS["en"] | FRENCH, WORDS["en"] | SPANISH
+for _language, _words in CREDIT_WORDS.items():
+    WORDS[_language] |= _words

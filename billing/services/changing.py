@@ -15,8 +15,8 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
 from billing.chunk import period_after
-from billing.models import BillingPeriod, Invoice, InvoiceLine, InvoiceStatus, PeriodStatus
-from billing.models.invoices import UNISSUED
+from billing.models import BillingPeriod, Invoice, InvoiceLine, PeriodStatus
+from billing.models.invoices import UNDONE, UNISSUED
 from billing.parties import the_only_issuer
 from billing.services.issuing import recalculate_invoices
 from billing.services.recasting import (
@@ -273,9 +273,7 @@ def _billed_on_the_first_day(
     """
     if not subscription_ids:
         return {}
-    gone = [InvoiceStatus.VOID, InvoiceStatus.DISCARDED]
-    if not version.trial_days:
-        gone += UNISSUED
+    gone = UNDONE if version.trial_days else (*UNDONE, *UNISSUED)
     lines = InvoiceLine.objects.filter(subscription__in=subscription_ids)
     live = lines.exclude(invoice__status__in=gone).select_related("invoice")
     return {line.subscription_id: line.invoice for line in live.order_by("-pk")}

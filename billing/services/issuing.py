@@ -51,7 +51,7 @@ from billing.models import (
     SoldAddOn,
     UsageSnapshot,
 )
-from billing.models.invoices import TEMPLATE_VERSION
+from billing.models.invoices import TEMPLATE_VERSION, UNDONE
 from billing.offers import Served
 from billing.parties import buyer_of, payer_of, seller_of
 from billing.rates import Taxation, taxations
@@ -119,7 +119,7 @@ class VatIdMissing(Refusal):
 
 
 class InvoiceCredited(Refusal):
-    """Another invoice credits a fee of it (R32)."""
+    """A credit note, or another invoice, credits some of it (R32)."""
 
     code = "invoice_credited"
 
@@ -307,7 +307,7 @@ def discard_invoice(
     _check_reason(reason)
     invoice.status, invoice.discarded_at, invoice.reason = InvoiceStatus.DISCARDED, at, reason
     invoice.save(update_fields=["status", "discarded_at", "reason"])
-    _release(invoice, reopen=reopen, at=at, actor=actor)
+    release_claims(invoice, reopen=reopen, at=at, actor=actor)
     audit.record(
         actor=actor,
         action="discarded, to be billed anew" if reopen else "discarded and waived",
@@ -325,7 +325,7 @@ def void_invoice(
     """Declare an issued invoice void; it keeps its number, and its period is billed anew or waived.
 
     :raises InvoiceNotIssued: if it is not issued.
-    :raises InvoiceCredited: if another invoice credits a fee of it.
+    :raises InvoiceCredited: if a credit note, or another invoice, credits some of it.
     :raises InvoiceRecast: if a plan was changed from a day that it bills.
     :raises InvoiceSent: if it was sent by e-mail.
     :raises InvoiceSettled: if anything was paid or written off of it since it was issued.
@@ -340,7 +340,7 @@ def void_invoice(
     invoice.status, invoice.voided_at, invoice.reason = InvoiceStatus.VOID, at, reason
     invoice.save(update_fields=["status", "voided_at", "reason"])
     call_off(invoice, at=at)
-    _release(invoice, reopen=reopen, at=at, actor=actor)
+    release_claims(invoice, reopen=reopen, at=at, actor=actor)
     audit.record(
         actor=actor,
         action="voided, to be billed anew" if reopen else "voided and waived",
@@ -379,7 +379,7 @@ def check_voidable(invoice: Invoice, *, at: datetime) -> None:
 
     :raises InvoiceNotIssued: if it is not issued.
     :raises InvoiceSent: if it was sent by e-mail.
-    :raises InvoiceCredited: if another invoice credits a fee of it.
+    :raises InvoiceCredited: if a credit note, or another invoice, credits some of it.
     :raises InvoiceRecast: if a plan was changed from a day that it bills.
     :raises TaxPeriodOver: after the month of its issue date.
     """
@@ -391,9 +391,27 @@ def check_voidable(invoice: Invoice, *, at: datetime) -> None:
             f"{invoice} {done} to {sent.address} on {sent.begun_at:%-d %B %Y}: correct it with a "
             "credit note."
         )
-    crediting = Invoice.objects.filter(lines__credited__invoice=invoice).exclude(
-        status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED]
-    )
+    if note := invoice.credit_notes.order_by("pk").first():
+        raise InvoiceCredited(
+            f"{note} credits some of {invoice}: credit the rest of it too, if nothing is owed."
+        )
+    check_undoable(invoice)
+    today = local_date(at, zone(invoice.seller["time_zone"]))
+    assert invoice.issue_date is not None
+    if (today.year, today.month) != (invoice.issue_date.year, invoice.issue_date.month):
+        raise TaxPeriodOver(
+            f"{invoice} was issued in {invoice.issue_date:%B %Y}, whose tax may be declared: "
+            "correct it with a credit note."
+        )
+
+
+def check_undoable(invoice: Invoice) -> None:
+    """Refuse to let be billed anew what other invoices build on.
+
+    :raises InvoiceCredited: if another invoice credits a fee of it.
+    :raises InvoiceRecast: if a plan was changed from a day that it bills.
+    """
+    crediting = Invoice.objects.filter(lines__credited__invoice=invoice).exclude(status__in=UNDONE)
     if found := crediting.first():
         raise InvoiceCredited(f"“{found}” credits a fee of {invoice}: undo that one first.")
     closed = PeriodCharge.objects.filter(invoice=invoice, is_live=True).exclude(
@@ -403,13 +421,6 @@ def check_voidable(invoice: Invoice, *, at: datetime) -> None:
         raise InvoiceRecast(
             f"The plan was changed from a day that {invoice} bills: what it should have been is "
             "settled on the next invoice."
-        )
-    today = local_date(at, zone(invoice.seller["time_zone"]))
-    assert invoice.issue_date is not None
-    if (today.year, today.month) != (invoice.issue_date.year, invoice.issue_date.month):
-        raise TaxPeriodOver(
-            f"{invoice} was issued in {invoice.issue_date:%B %Y}, whose tax may be declared: "
-            "correct it with a credit note."
         )
 
 
@@ -623,7 +634,7 @@ def _late_otherwise(drafts: Sequence[Draft], drawn: Sequence[InvoiceLine]) -> bo
     return told(drawn) != told(line for one in compose_all(drafts) for line in one.lines)
 
 
-def _release(invoice: Invoice, *, reopen: bool, at: datetime, actor: Actor) -> None:
+def release_claims(invoice: Invoice, *, reopen: bool, at: datetime, actor: Actor) -> None:
     """Give up the invoice's claims, and bill what it charged anew or waive it (R33).
 
     Add-ons that are waived stay with the invoice, so that no other charges them. Late usage is

@@ -20,7 +20,6 @@ from billing.models import (
     BillingPeriod,
     Invoice,
     InvoiceLine,
-    InvoiceStatus,
     LateStatus,
     LateUsage,
     LineKind,
@@ -29,6 +28,7 @@ from billing.models import (
     Purpose,
     UsageSnapshot,
 )
+from billing.models.invoices import UNDONE
 from catalog.money import EXACT, ZERO
 from config.base import audit
 from config.base.audit import SYSTEM, Actor
@@ -280,7 +280,7 @@ def _closing(late: InvoiceLine, undone: Invoice) -> InvoiceLine | None:
             period__nominal_start_date=late.period.nominal_start_date,
             kind=LineKind.USAGE,
         )
-        .exclude(invoice__status__in=[InvoiceStatus.VOID, InvoiceStatus.DISCARDED])
+        .exclude(invoice__status__in=UNDONE)
         .exclude(invoice=undone)
         .order_by("-pk")
     )

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from billing.models import Refund
+from billing.models import Payment, Refund
 from billing.services.payments import (
     COUNTERS,
     amount_faults,
@@ -53,12 +53,19 @@ def refund_payment(
     if faults:
         raise Invalid(faults)
     check_left(payment, amount, path=("amount",))
+    return pay_back(payment, amount, on=day, reference=reference, at=at, actor=actor)
+
+
+def pay_back(
+    payment: Payment, amount: Decimal, *, on: date, reference: str, at: datetime, actor: Actor
+) -> Refund:
+    """Record that some of a locked payment, of which so much is left, was paid back."""
     payment.refunded = EXACT.add(payment.refunded, amount)
     payment.save(update_fields=COUNTERS)
     refund = Refund.objects.create(
         payment=payment,
         amount=amount,
-        refunded_on=day,
+        refunded_on=on,
         reference=reference,
         recorded_at=at,
         recorded_by=actor.name,

@@ -25,6 +25,7 @@ from billing.models import (
     PeriodCharge,
     Purpose,
 )
+from billing.models.invoices import UNDONE
 from billing.querysets import InvoiceQuerySet
 from billing.services.estimating import billed_last
 from billing.services.portions import take_portion
@@ -37,7 +38,6 @@ from catalog.money import EXACT, ZERO, exponent, round_half_up
 HALF = Decimal("0.5")
 """A draft that differs from the last invoice by more than this part of it has changed a lot."""
 _OPEN = (InvoiceStatus.DRAFT, InvoiceStatus.REVIEW)
-_UNDONE = (InvoiceStatus.VOID, InvoiceStatus.DISCARDED)
 HELD, BY_HAND, ZERO_TOTAL = "held", "by_hand", "zero"
 LIVE: Mapping[str, Q] = {
     HELD: Q(status=InvoiceStatus.REVIEW),
@@ -191,7 +191,7 @@ def _firsts(invoices: Sequence[Invoice]) -> set[int]:
     """Return those before which their customer has no other."""
     earlier = Invoice.objects.filter(customer=OuterRef("customer"), pk__lt=OuterRef("pk"))
     mine = Invoice.objects.filter(pk__in=[invoice.pk for invoice in invoices])
-    fresh = mine.filter(~Exists(earlier.exclude(status__in=_UNDONE)))
+    fresh = mine.filter(~Exists(earlier.exclude(status__in=UNDONE)))
     return set(fresh.values_list("pk", flat=True))
 
 

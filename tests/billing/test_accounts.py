@@ -29,6 +29,7 @@ from config.base.audit import SYSTEM
 from config.base.errors import Invalid, Refusal
 from customers.models import Customer
 from tests import factories as make
+from tests.billing.crediting import credit
 
 DUE = date(2026, 12, 1)
 
@@ -156,6 +157,8 @@ STEPS = st.lists(
                 "give_up",
                 "take_back",
                 "void",
+                "credit",
+                "credit_and_refund",
             ]
         ),
         st.integers(0, 5),
@@ -230,6 +233,10 @@ def act(step: str, which: int, amount: D, day: date, ada: Customer, version: Pla
             )
         case "take_back" if given := WriteOff.objects.filter(item__invoice__customer=ada):
             reverse_write_off(write_off_id=given[which % len(given)].pk, reason="x", **when)
+        case "credit" | "credit_and_refund" if invoices:
+            invoice = invoices[which % len(invoices)]
+            share = min(amount, D("12.34"))
+            credit(invoice, f"base {share}", refund=step == "credit_and_refund", at=at(day))
         case "void" if invoices:
             void_invoice(
                 invoice_id=invoices[which % len(invoices)].pk, reason="x", reopen=False, **when

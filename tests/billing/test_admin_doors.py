@@ -21,10 +21,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLResolver, get_resolver
 
+from billing.credit_documents import store_credit_note
 from billing.models import (
     Allocation,
     BatchAction,
     BillingRun,
+    CreditNote,
     ExchangeRate,
     Invoice,
     InvoiceLine,
@@ -47,6 +49,7 @@ from config.base.models import Outbox
 from config.base.services.api_keys import create_api_key
 from customers.models import Contact, Customer, Issuer
 from tests import factories as make
+from tests.billing.crediting import credit
 from tests.billing.months import close, use
 from tests.metering.usage import body, send
 from tests.staff import anna, dora, leo, nora, person, sam, stranger
@@ -135,6 +138,8 @@ NEEDED = {
     "billing/planmove/*/continue/": "billing.add_planmove",
     "billing/planmove/*/rows.csv": "billing.view_planmove",
     "billing/planmove/*/move/": "billing.confirm_planmove",
+    "billing/creditnote/of/*/": "billing.add_creditnote",
+    "billing/creditnote/*/pdf/": "billing.view_creditnote",
     "billing/payment/*/allocate/": "billing.allocate_payment",
     "billing/payment/*/release/*/": "billing.allocate_payment",
     "billing/payment/*/refund/": "billing.refund_payment",
@@ -165,9 +170,10 @@ NOBODYS = {
     "billing/writeoff/add/",
     "billing/dispute/add/",
     "billing/reminderstop/add/",
+    "billing/creditnote/add/",
 }
 """A run is started by closing what is due, a move by its preview, an estimate on the close page; an
-invoice's page writes it off."""
+invoice's page writes it off and credits it."""
 PLAIN = {"": "view", "add/": "add", "*/change/": "view", "*/": "view", "*/history/": "view"}
 """What Django's pages need, below a model's address."""
 
@@ -226,6 +232,7 @@ def some_money(buyer: Customer, invoice: Invoice) -> None:
     send_invoices(invoice_ids=[invoice.pk], to=["x@ada.io"], at=NOW, actor=SYSTEM)
     some_dunning(invoice)
     write_off(invoice_id=invoice.pk, amount=Decimal(1), reason="x", at=NOW, actor=SYSTEM)
+    credit(invoice, "base 1", at=NOW)
 
 
 def some_dunning(invoice: Invoice) -> None:
@@ -369,6 +376,7 @@ def test_no_role_deletes_or_edits_what_is_history(name: str) -> None:
 
 def test_looking_changes_nothing() -> None:
     client = nora()
+    store_credit_note(CreditNote.objects.get().pk)  # as a worker has by then
     client.get("/admin/")
     for route in set(ROUTES) - {"admin/logout/"}:
         with CaptureQueriesContext(connection) as captured:

@@ -112,6 +112,10 @@ class TestRead:
             "tax_total": "124.45",
             "total": "779.46",
             "amount_due": "779.46",
+            "creditable": None,
+            "credit_notes": [],
+            "replaces": [],
+            "replaced_by": [],
             "taxes": [
                 {
                     "category": "S",
@@ -156,6 +160,7 @@ class TestRead:
             "tax_category": "S",
             "tax_rate": "19",
             "rate_category": "standard",
+            "creditable": None,
             "explanation": {
                 "model": "flat",
                 "used": "1",
@@ -191,6 +196,7 @@ class TestRead:
             "tax_category": "S",
             "tax_rate": "19",
             "rate_category": "standard",
+            "creditable": None,
         }
         steps = explanation.pop("steps")
         assert explanation == {
@@ -454,7 +460,7 @@ class TestLists:
             make.subscription(make.customer(f"c{number}"), version)
         close(at(12, 1, 1))
         finance.get(INVOICES)  # stamps the key's use
-        with django_assert_num_queries(13):
+        with django_assert_num_queries(19):
             assert len(finance.get(INVOICES, {"limit": "100"}).json()["results"]) == 2 * count
 
     @pytest.mark.parametrize("count", [3, 30])
@@ -468,9 +474,9 @@ class TestLists:
         [draft] = close(at(12, 1, 1))
         issuing.issue_invoices(invoice_ids=[draft.pk], as_of=at(12, 1, 1), actor=SYSTEM)
         finance.get(INVOICES)
-        with django_assert_num_queries(16):
+        with django_assert_num_queries(22):
             assert len(finance.get(url(draft)).json()["lines"]) == count
-        with django_assert_num_queries(14):
+        with django_assert_num_queries(15):
             finance.get(url(draft, "/explanation"))
 
 

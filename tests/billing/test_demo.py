@@ -24,7 +24,7 @@ from billing import demo
 from billing.demo import company, doors, papers, report, story, usage
 from billing.demo.company import BUYERS
 from billing.documents import PdfEngineMissing, store_document
-from billing.models import BillingPeriod, BillingRun, Invoice, InvoiceLine
+from billing.models import BillingPeriod, BillingRun, CreditNote, Invoice, InvoiceLine
 from billing.services import runs
 from config.base.models import ApiKey, AuditEntry, Outbox
 from customers.models import Contact, Customer, Subscription, SubscriptionQuantity
@@ -139,6 +139,8 @@ class TestTheStory:
             cents(Decimal(232) * 28 / 31),
         )
         assert Subscription.objects.filter(customer__key="sundby").count() == 2
+        [note] = CreditNote.objects.all()
+        assert (note.invoice.customer.key, note.total < note.invoice.total) == ("harborline", True)
         shared = Contact.objects.filter(email=company.ADVISER[1])
         assert {contact.customer.key for contact in shared} == {"fernwood", "brenner"}
 

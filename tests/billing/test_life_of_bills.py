@@ -1,7 +1,7 @@
 """Whatever happens in whatever order: the bills come to what a small ledger says, and the audit agrees.
 
 A state machine sends events on time, late and twice, voids and replaces them, changes plans, closes,
-issues, voids and redraws invoices, crashes in the middle and lets time pass. Beside it a ledger keeps
+issues, voids, credits and redraws invoices, crashes in the middle and lets time pass. Beside it a ledger keeps
 the events and the plans, and rates them in whole numbers by R5, R15, R17 and R20. After each step the
 audit finds nothing; in the end every cent of the ledger is billed, and none besides.
 """
@@ -32,6 +32,7 @@ from hypothesis.stateful import (
 
 from billing.models import Invoice, InvoiceLine, LateUsage
 from billing.services import life
+from billing.services.credit_notes import issue_credit_note
 from billing.services.issuing import (
     discard_invoice,
     issue_invoices,
@@ -244,11 +245,12 @@ class Life(RuleBasedStateMachine):
         settle_late_usage(as_of=self.now)
 
     @rule(
-        step=st.sampled_from(["issue", "recalculate", "discard", "void"]), which=st.integers(0, 30)
+        step=st.sampled_from(["issue", "recalculate", "discard", "void", "credit"]),
+        which=st.integers(0, 30),
     )
     def handle(self, step: str, which: int) -> None:
         """Do with one of the invoices what may be done with it, and let it be billed anew."""
-        is_issued = step == "void"
+        is_issued = step in ("void", "credit")
         statuses = ["issued"] if is_issued else ["draft", "review"]
         found = list(Invoice.objects.filter(status__in=statuses).order_by("-pk"))
         if not found:
@@ -264,10 +266,15 @@ class Life(RuleBasedStateMachine):
                     recalculate_invoices(invoice_ids=ids, at=self.now, actor=SYSTEM)
                 elif step == "discard":
                     discard_invoice(invoice_id=invoice.pk, actor=SYSTEM, **told)
-                else:
+                elif step == "void":
                     void_invoice(invoice_id=invoice.pk, actor=SYSTEM, **told)
+                else:
+                    issue_credit_note(
+                        invoice_id=invoice.pk, bill_anew=True, reason="A test.", at=self.now,
+                        actor=SYSTEM,
+                    )  # fmt: skip
         except Refusal:
-            assert is_issued  # only a void may come too late (R32)
+            assert is_issued  # only what is issued may be built on, or a void come too late (R32)
 
     @invariant()
     @precondition(lambda self: hasattr(self, "now"))

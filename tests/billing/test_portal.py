@@ -18,7 +18,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, reverse
 
-from billing.models import Invoice
+from billing.models import CreditNote, Invoice
 from billing.portal import french, spanish, words
 from billing.presentation.colours import NIGHT, _contrast, on_dark
 from billing.services import issuing
@@ -32,6 +32,7 @@ from metering.models import UsageEvent
 from metering.services import adjustments
 from metering.services.behind import Page
 from tests import factories as make
+from tests.billing.crediting import credit
 from tests.billing.machine import ON
 from tests.billing.months import close, use
 from tests.customers import door
@@ -694,6 +695,14 @@ POSTED = {
     "sign_in", "sign_in_sent", "sign_in_confirm", "sign_out", "choose", "language", "dispute",
 }  # fmt: skip
 Address = Callable[[Subscription], list[Any]]
+
+
+def credited(subscription: Subscription) -> CreditNote:
+    """A credit of some of the November invoice; one, however often it is asked for."""
+    invoice = issued(subscription)
+    return invoice.credit_notes.first() or credit(invoice, "base fee 1", at=DECEMBER)
+
+
 OF_A_CUSTOMER: dict[str, Address] = {
     "metric": lambda subscription: ["api_calls"],
     "events": lambda subscription: ["api_calls"],
@@ -702,6 +711,8 @@ OF_A_CUSTOMER: dict[str, Address] = {
     "pdf": lambda subscription: [issued(subscription).uuid],
     "xml": lambda subscription: [electronic(subscription).uuid],
     "dispute": lambda subscription: [issued(subscription).uuid],
+    "credit_note": lambda subscription: [credited(subscription).uuid],
+    "credit_note_pdf": lambda subscription: [credited(subscription).uuid],
 }
 MISSING = {
     "metric": ["nothing"],
@@ -711,6 +722,8 @@ MISSING = {
     "pdf": ["00000000-0000-0000-0000-000000000000"],
     "xml": ["00000000-0000-0000-0000-000000000000"],
     "dispute": ["00000000-0000-0000-0000-000000000000"],
+    "credit_note": ["00000000-0000-0000-0000-000000000000"],
+    "credit_note_pdf": ["00000000-0000-0000-0000-000000000000"],
 }
 ANY_TIME = {"from": "2026-11-01", "to": "2026-11-30"}
 PLAIN = {
@@ -771,7 +784,7 @@ def pages(ada: Client, fernwood: Subscription) -> list[Any]:
     """Return every page that is read, and the door's."""
     names = sorted(
         (PLAIN | set(OF_A_CUSTOMER) | PUBLIC)
-        - {"language", "sign_out", "pdf", "xml", "terms_pdf", "statement_pdf"}
+        - {"language", "sign_out", "pdf", "xml", "terms_pdf", "statement_pdf", "credit_note_pdf"}
     )
     version = fernwood.phases.get().plan_version
     args = {
@@ -785,13 +798,12 @@ def pages(ada: Client, fernwood: Subscription) -> list[Any]:
     found = [
         (name, ada.get(reverse(f"portal:{name}", args=args.get(name, [])), ANY_TIME))
         for name in names
-        if name not in ("invoice", "dispute")
+        if name not in ("invoice", "credit_note", "dispute")
     ]
-    of = (issued(fernwood).uuid,)
-    theirs = [
-        (name, ada.get(reverse(f"portal:{name}", args=of))) for name in ("invoice", "dispute")
-    ]
-    return [*found, *theirs]
+    for name in ("invoice", "credit_note", "dispute"):
+        address = reverse(f"portal:{name}", args=OF_A_CUSTOMER[name](fernwood))
+        found.append((name, ada.get(address)))
+    return found
 
 
 def test_pages_are_nobodys_to_keep_frame_or_script(ada: Client, fernwood: Subscription) -> None:

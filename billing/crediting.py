@@ -1,0 +1,264 @@
+"""Crediting an invoice: what is left of each line, and what crediting some of it comes to (R32) [pure].
+
+Amounts are net after coupons, rounded to the currency's exponent, and have the sign of their line:
+of a line that is negative on the invoice, less than nothing is credited. So a credit of all that is
+left is the whole invoice, to the cent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import NamedTuple
+
+from billing.calculation import add_up
+from catalog.money import EXACT, ZERO, exponent, plain, round_half_up
+from config.base.errors import Fault, Invalid, Path, Refusal
+
+TaxKey = tuple[str, Decimal]
+"""A tax category and its rate."""
+
+
+class MoreThanCreditable(Refusal):
+    """More was to be credited than is left of a line, of what is taxed alike, or of the invoice."""
+
+    code = "more_than_creditable"
+
+
+class NothingToCredit(Refusal):
+    """What is left, or what was asked for, comes to nothing."""
+
+    code = "nothing_to_credit"
+
+
+class Creditable(NamedTuple):
+    """A line as far as it can be credited.
+
+    `net` is what it came to after its share of coupons, `credited` what notes took of it and `left`
+    what they still can: less than the difference where another invoice credits some of it.
+    """
+
+    line_id: int
+    description: str
+    tax: TaxKey
+    net: Decimal
+    credited: Decimal
+    left: Decimal
+    quantity: Decimal
+    quantity_credited: Decimal = ZERO
+
+    @property
+    def units_left(self) -> Decimal:
+        """The units that can be credited: none of a line over nothing, or over less than that."""
+        left = EXACT.subtract(self.quantity, self.quantity_credited)
+        return left if self.left > 0 and left > 0 else ZERO
+
+
+class Taken(NamedTuple):
+    """The tax of one category and rate on an invoice, and what notes took back of it so far."""
+
+    base: Decimal
+    amount: Decimal
+    credited_base: Decimal = ZERO
+    credited_amount: Decimal = ZERO
+
+    def amount_of(self, credited_base: Decimal, rate: Decimal, places: int) -> Decimal:
+        """Return the tax on all that is credited: by the rate, never above the invoice's.
+
+        Of all of it, the invoice's own, however that was rounded.
+        """
+        if credited_base == self.base:
+            return self.amount
+        tax = round_half_up(Fraction(credited_base) * Fraction(rate) / 100, places)
+        return min(tax, self.amount) if self.amount >= 0 else max(tax, self.amount)
+
+
+class Asked(NamedTuple):
+    """What is to be credited of a line: a net amount, or units; `path` is where a caller said so."""
+
+    line_id: int
+    net: Decimal | None = None
+    quantity: Decimal | None = None
+    path: Path = ()
+
+
+class Part(NamedTuple):
+    """What is credited of a line, and of how many units, where units were asked for or all are."""
+
+    of: Creditable
+    net: Decimal
+    quantity: Decimal | None
+
+
+class TaxPart(NamedTuple):
+    """What is credited of one tax category and rate."""
+
+    tax: TaxKey
+    base: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class Credit:
+    """What a credit note comes to."""
+
+    parts: list[Part]
+    taxes: list[TaxPart]
+
+    @property
+    def net(self) -> Decimal:
+        return add_up(part.net for part in self.parts)
+
+    @property
+    def tax(self) -> Decimal:
+        return add_up(tax.amount for tax in self.taxes)
+
+    @property
+    def total(self) -> Decimal:
+        return EXACT.add(self.net, self.tax)
+
+
+@dataclass(frozen=True)
+class Book:
+    """An issued invoice, and what credit notes took of it so far."""
+
+    currency: str
+    total: Decimal
+    credited: Decimal
+    lines: Sequence[Creditable]
+    taxes: dict[TaxKey, Taken]
+
+    @property
+    def left(self) -> Decimal:
+        """What a credit of all that is left would come to, tax included; 0 where nothing is."""
+        try:
+            return self.credit(None).total
+        except Refusal:
+            return ZERO
+
+    def line(self, line_id: int) -> Creditable | None:
+        return next((one for one in self.lines if one.line_id == line_id), None)
+
+    def credit(self, asked: Sequence[Asked] | None) -> Credit:
+        """Return what crediting these parts comes to; None: all that is left.
+
+        :raises Invalid: for what can't be read as a part of a line of this invoice.
+        :raises MoreThanCreditable: if a line, its tax or the invoice has not so much left.
+        :raises NothingToCredit: if it comes to nothing.
+        """
+        parts = list(self._all_left()) if asked is None else list(self._asked(asked))
+        net = add_up(part.net for part in parts)
+        if not parts or (asked is None and net <= 0):
+            raise NothingToCredit("Nothing is left to credit of this invoice.")
+        credit = Credit(parts, list(self._taxes(parts)))
+        if credit.total <= 0:
+            raise NothingToCredit(
+                "This comes to nothing: a credit note takes something off what is owed."
+            )
+        left = EXACT.subtract(self.total, self.credited)
+        if credit.total > left:
+            raise MoreThanCreditable(
+                f"This comes to {self._said(credit.total)} with tax, and of the invoice "
+                f"{self._said(left)} is left to credit: credit less, or its negative lines too."
+            )
+        return credit
+
+    def _all_left(self) -> Iterator[Part]:
+        for line in self.lines:
+            if line.left:
+                has_units = line.net > 0 and line.quantity > 0
+                is_whole = has_units and line.left == line.net
+                yield Part(line, line.left, line.quantity if is_whole else None)
+
+    def _asked(self, asked: Sequence[Asked]) -> Iterator[Part]:
+        if faults := list(self._faults(asked)):
+            raise Invalid(faults)
+        places = exponent(self.currency)
+        for one in asked:
+            line = self.line(one.line_id)
+            assert line is not None
+            net = one.net if one.quantity is None else _worth(line, one, places)
+            assert net is not None
+            if abs(net) > abs(line.left):
+                raise MoreThanCreditable(
+                    f"Of “{line.description}” {self._said(line.left)} is left to credit, before "
+                    "tax: credit no more than that.",
+                    path=(*one.path, "net"),
+                )
+            if not net:
+                raise NothingToCredit(
+                    f"So little of “{line.description}” comes to nothing.", path=one.path
+                )
+            yield Part(line, net, one.quantity)
+
+    def _faults(self, asked: Sequence[Asked]) -> Iterator[Fault]:
+        seen: set[int] = set()
+        if not asked:
+            yield Fault(("lines",), "required", "Say what to credit, or leave it out: all of it.")
+        for one in asked:
+            line = self.line(one.line_id)
+            if line is None:
+                told = "This invoice has no such line."
+                yield Fault((*one.path, "line"), "unknown_line", told)
+                continue
+            if line.line_id in seen:
+                yield Fault((*one.path, "line"), "twice", "Name each line once.")
+            seen.add(line.line_id)
+            if (one.net is None) == (one.quantity is None):
+                told = "Say either the net amount to credit or the quantity."
+                yield Fault(one.path, "net_or_quantity", told)
+            elif one.net is not None:
+                yield from self._faults_of_net(one, line)
+            elif one.quantity is not None and one.quantity <= 0:
+                yield Fault((*one.path, "quantity"), "not_positive", "Enter more than 0.")
+
+    def _faults_of_net(self, one: Asked, line: Creditable) -> Iterator[Fault]:
+        assert one.net is not None
+        places, path = exponent(self.currency), (*one.path, "net")
+        if round_half_up(one.net, places) != one.net:
+            yield Fault(path, "too_fine", f"{self.currency} has {places} decimals.")
+        elif line.net < 0 < one.net:
+            told = f"This line is negative, and so is what is credited of it: write -{one.net:f}."
+            yield Fault(path, "wrong_sign", told)
+        elif not one.net or one.net < 0 <= line.net:
+            yield Fault(path, "not_positive", "Enter more than 0.")
+
+    def _taxes(self, parts: Sequence[Part]) -> Iterator[TaxPart]:
+        """Tax what is credited per category and rate, less what earlier notes took (R32)."""
+        places = exponent(self.currency)
+        for key, taken in self.taxes.items():
+            base = add_up(part.net for part in parts if part.of.tax == key)
+            if not any(part.of.tax == key for part in parts):
+                continue
+            after = EXACT.add(taken.credited_base, base)
+            if not min(taken.base, ZERO) <= after <= max(taken.base, ZERO):
+                category, rate = key
+                raise MoreThanCreditable(
+                    f"Of what is taxed with {category} {plain(rate)} % the invoice has "
+                    f"{self._said(taken.base)} in all: credit less, or its negative lines too."
+                )
+            amount = taken.amount_of(after, key[1], places)
+            yield TaxPart(key, base, EXACT.subtract(amount, taken.credited_amount))
+
+    def _said(self, amount: Decimal) -> str:
+        return f"{round_half_up(amount, exponent(self.currency)):f} {self.currency}"
+
+
+def _worth(line: Creditable, one: Asked, places: int) -> Decimal:
+    """Return what units of a line come to, rounded once; the last of them, all that is left.
+
+    :raises MoreThanCreditable: if there are not so many.
+    """
+    assert one.quantity is not None
+    if one.quantity > line.units_left:
+        raise MoreThanCreditable(
+            f"Of “{line.description}” {plain(line.units_left)} are left to credit by quantity: "
+            "credit no more than that, or a net amount.",
+            path=(*one.path, "quantity"),
+        )
+    if one.quantity == line.units_left:
+        return line.left
+    exact = Fraction(line.net) * Fraction(one.quantity) / Fraction(line.quantity)
+    return min(round_half_up(exact, places), line.left)

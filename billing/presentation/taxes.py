@@ -1,0 +1,81 @@
+"""The VAT of an invoice or a credit note in words: the table, its notes, the seller's currency."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from billing.models import CreditNote, CreditNoteTax, Invoice, TaxSubtotal
+from billing.presentation.reader import Reader, clean
+from billing.presentation.views import TaxView
+from catalog.models import RateCategory
+from catalog.money import EXACT
+
+TaxRow = TaxSubtotal | CreditNoteTax
+Taxed = Invoice | CreditNote
+
+# What the tax decision says in English of each category, which the texts here say in any language.
+_PLAIN_REASONS = {"", "Not subject to tax", "Reverse charge", "Exempt from tax", "Zero rated"}
+
+
+def tax_view(tax: TaxRow, seller: Mapping[str, Any], reader: Reader) -> TaxView:
+    """Write one row of the VAT table."""
+    return TaxView(
+        category=_kind_of(tax, seller, reader),
+        rate="–" if tax.category == "O" else reader.percent(tax.rate),
+        base=reader.rounded(tax.base),
+        tax=reader.rounded(tax.amount),
+        gross=reader.rounded(EXACT.add(tax.base, tax.amount)),
+    )
+
+
+def tax_sum(document: Taxed, reader: Reader) -> TaxView:
+    """Add the VAT table up."""
+    return TaxView(
+        category=reader.say("sum"),
+        rate="",
+        base=reader.rounded(document.net_total),
+        tax=reader.rounded(document.tax_total),
+        gross=reader.rounded(document.total),
+    )
+
+
+def tax_notes(taxes: Iterable[TaxRow], reader: Reader) -> Iterator[str]:
+    """Say why no tax is charged, where none is."""
+    for tax in taxes:
+        if tax.category != "S":
+            yield tax_note(tax, reader)
+
+
+def tax_note(tax: TaxRow, reader: Reader) -> str:
+    """Say why no tax is charged: in the reader's words, and the reason given if it says more."""
+    note = reader.say(f"{tax.category}_note")
+    reason = "" if tax.reason in _PLAIN_REASONS else clean(tax.reason)
+    return f"{note} {reason}".rstrip()
+
+
+def tax_in_books(document: Taxed, reader: Reader) -> Iterator[str]:
+    """Say what the tax is in the currency of the seller's books, and by which rate."""
+    if said := document.tax_in_books:
+        books = Reader(reader.tag, said["currency"])
+        yield reader.say(
+            "tax_in_books",
+            currency=said["currency"],
+            amount=books.money(Decimal(said["amount"])),
+            base=said["base"],
+            quote=said["quote"],
+            rate=reader.number(Decimal(said["rate"])),
+            source=clean(said["source"]),
+            date=reader.day(date.fromisoformat(said["date"])),
+        )
+
+
+def _kind_of(tax: TaxRow, seller: Mapping[str, Any], reader: Reader) -> str:
+    """Name the category; where it is another country's rate, with the country."""
+    is_lower = tax.category == "S" and tax.rate_category not in ("", RateCategory.STANDARD)
+    name = reader.say(tax.rate_category if is_lower else tax.category)
+    if tax.country and tax.country != seller.get("country"):
+        return f"{name}, {reader.country(tax.country)}"
+    return name

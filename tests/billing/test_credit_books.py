@@ -1,0 +1,112 @@
+"""Each check of credit notes finds the corruption it is there for, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+
+from billing.credit_books import CREDIT_BOOKS
+from billing.models import (
+    CreditNote,
+    CreditNoteLine,
+    CreditNoteTax,
+    ExchangeRate,
+    InvoiceAllowance,
+    InvoiceLine,
+    OpenItem,
+)
+from config.base.invariants import audit
+from customers.models import Issuer
+from tests import factories as make
+from tests.billing.crediting import NOV_20, credit
+from tests.billing.months import contradictions
+from tests.billing.test_books import change, unguarded
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def books() -> None:
+    """An invoice in dollars of which two notes credit some, by amount and by unit; and another."""
+    Issuer.objects.update(tax_status="standard", standard_tax_rate=D(19), currency="EUR")
+    day = date(2026, 11, 1)
+    ExchangeRate.objects.create(base="EUR", quote="USD", rate=D("1.07"), date=day, source="ECB")
+    ada = make.customer("ada", currency="USD")
+    invoice = make.issued(ada, "100")
+    credit(invoice, "base 33.33")
+    credit(invoice, "base ×0.5")
+    make.issued(ada, "50")
+
+
+def found() -> set[str]:
+    names = [check.name for check in CREDIT_BOOKS]
+    return {one.invariant.name for one in audit(at=NOV_20, names=names) if one.findings}
+
+
+def note() -> CreditNote:
+    return CreditNote.objects.latest("pk")
+
+
+def line() -> CreditNoteLine:
+    return CreditNoteLine.objects.latest("pk")
+
+
+def tax() -> CreditNoteTax:
+    return CreditNoteTax.objects.latest("pk")
+
+
+def of_another_invoice() -> None:
+    other = InvoiceLine.objects.exclude(pk=line().line_id).get()
+    change(line(), line=other, creditable=50, credited_before=0)
+
+
+def with_a_coupon() -> None:
+    """Say that a coupon took most of the line, which the notes credited all the same."""
+    found = line()
+    sold = found.line.subscription
+    applied = make.applied_coupon(sold, make.coupon(percent=D(50)))
+    InvoiceAllowance.objects.create(
+        invoice=found.note.invoice, position=1, applied=applied, description="x", tax_category="S",
+        tax_rate=19, amount=50, shares=[{"line": found.line.position, "amount": "50.00"}],
+    )  # fmt: skip
+
+
+CORRUPTIONS: list[tuple[Callable[[], Any], set[str]]] = [
+    (lambda: change(note(), net_total=49, tax_total=D("10.50")),
+     {"credit_notes_add_up", "credited_tax_in_books_follows_from_the_invoices_rate"}),
+    (lambda: change(note(), line_count=2), {"credit_notes_add_up"}),
+    (lambda: change(tax(), base=1),
+     {"credit_notes_add_up", "credited_tax_follows_from_its_base"}),
+    (lambda: change(line(), credited_before=1), {"lines_are_credited_once"}),
+    (lambda: change(line(), quantity=2), {"lines_are_credited_once"}),
+    (of_another_invoice, {"lines_are_credited_once"}),
+    (with_a_coupon, {"lines_are_credited_once"}),
+    (lambda: change(tax(), amount=1),
+     {"credit_notes_add_up", "credited_tax_follows_from_its_base"}),
+    (lambda: change(note(), tax_in_books={"amount": "1.00"}),
+     {"credited_tax_in_books_follows_from_the_invoices_rate"}),
+    (lambda: change(OpenItem.objects.earliest("pk"), credited=1),
+     {"open_items_are_credited_by_their_notes"}),
+]  # fmt: skip
+
+
+def test_what_the_services_write_contradicts_nothing() -> None:
+    assert contradictions(NOV_20) == []
+
+
+@pytest.mark.parametrize("number", range(len(CORRUPTIONS)))
+def test_a_corruption_is_found(number: int) -> None:
+    corrupt, checks = CORRUPTIONS[number]
+    unguarded()
+    corrupt()
+    assert found() == checks
+
+
+def test_every_check_has_its_corruption() -> None:
+    assert {name for _, names in CORRUPTIONS for name in names} == {
+        check.name for check in CREDIT_BOOKS
+    }
