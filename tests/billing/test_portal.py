@@ -190,8 +190,8 @@ class TestTheFirstPage:
         ("locale", "so_far"),
         [
             ("de-DE", "November 2026 bisher"),
-            ("fr-FR", "novembre 2026, à ce jour"),
-            ("es-ES", "noviembre 2026, hasta ahora"),
+            ("fr-FR", "Novembre 2026, à ce jour"),
+            ("es-ES", "Noviembre 2026, hasta ahora"),
         ],
     )
     def test_words_are_in_the_customers_language(
@@ -833,7 +833,7 @@ def test_pages_can_be_read_aloud(ada: Client, fernwood: Subscription) -> None:
         for table in re.findall(r"<table.*?</table>", html, re.S):
             assert '<th scope="col"' in table, name
         labelled = set(re.findall(r'<label for="([^"]+)"', html))
-        fields = re.findall(r'<(?:input|select)\s+id="([^"]+)"', html)
+        fields = re.findall(r'<(?:input|select|textarea)\s+id="([^"]+)"', html)
         assert labelled == set(fields), name
 
 
