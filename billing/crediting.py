@@ -149,10 +149,9 @@ class Book:
         :raises NothingToCredit: if it comes to nothing.
         """
         parts = list(self._all_left()) if asked is None else list(self._asked(asked))
-        net = add_up(part.net for part in parts)
-        if not parts or (asked is None and net <= 0):
-            raise NothingToCredit("Nothing is left to credit of this invoice.")
         credit = Credit(parts, list(self._taxes(parts)))
+        if asked is None and credit.total <= 0:
+            raise NothingToCredit("Nothing is left to credit of this invoice.")
         if credit.total <= 0:
             raise NothingToCredit(
                 "This comes to nothing: a credit note takes something off what is owed."
