@@ -49,6 +49,7 @@ class OpenFilter(admin.SimpleListFilter):
 @admin.register(Dispute)
 class DisputeAdmin(ReadOnlyAdmin[Dispute]):
     list_display = ("invoice", "customer", "said_amount", "opened", "short_reason", "state")
+    list_display_links = ("opened",)
     list_filter = (OpenFilter, ("opened_on", RangeDateFilter))
     list_filter_submit = True
     list_select_related = ("item__invoice__customer",)

@@ -53,7 +53,7 @@ def _walk(page: Page, demo: Installation, found: list[str]) -> set[str]:
     while paths:
         path = paths.pop(0)
         kind = resolve(path.partition("?")[0]).view_name
-        if kind in visited or kind.endswith("pdf") or "csv" in path:
+        if kind in visited or kind.endswith(("pdf", "xml")) or "csv" in path:
             continue
         visited.add(kind)
         page.goto(demo.url + path)
