@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from django.db.models import BigIntegerField, Exists, OuterRef, QuerySet
+from django.db.models import BigIntegerField, Exists, OuterRef, Q
 from django.db.models.functions import Cast
 
 from billing.credit_documents import store_credit_note
@@ -65,13 +64,10 @@ def settle_rendered(*, at: datetime) -> None:
     """Mark as done what waits to be rendered though its document exists.
 
     Whoever downloads an invoice first makes its document; the message of a worker that was killed
-    would wait for the end of its claim. Two statements.
+    would wait for the end of its claim. One statement.
     """
     asked = Cast(OuterRef("payload__id"), BigIntegerField())
-    made: dict[str, QuerySet[Any]] = {
-        RENDER: InvoiceDocument.objects.filter(invoice=asked),
-        credit_notes.RENDER: CreditNoteDocument.objects.filter(note=asked),
-    }
-    for kind, documents in made.items():
-        waiting = Outbox.objects.filter(kind=kind, status=OutboxStatus.PENDING)
-        waiting.filter(Exists(documents)).update(status=OutboxStatus.DONE, done_at=at)
+    invoice = Q(kind=RENDER) & Exists(InvoiceDocument.objects.filter(invoice=asked))
+    note = Q(kind=credit_notes.RENDER) & Exists(CreditNoteDocument.objects.filter(note=asked))
+    waiting = Outbox.objects.filter(status=OutboxStatus.PENDING)
+    waiting.filter(invoice | note).update(status=OutboxStatus.DONE, done_at=at)

@@ -329,7 +329,7 @@ class TestSweep:
         store_document(invoice.pk)
         with CaptureQueriesContext(connection) as queries:
             settle_rendered(at=invoice.created_at)
-        assert (waiting.get().status, len(queries)) == ("done", 2)
+        assert (waiting.get().status, len(queries)) == ("done", 1)
 
     def test_a_run_that_halts_for_hours_is_given_up_and_does_not_hold_up_the_others(
         self, ada: Subscription, time_machine: Any
