@@ -8,19 +8,14 @@ from django.db.models import BigIntegerField, Exists, OuterRef, Q
 from django.db.models.functions import Cast
 
 from billing.credit_documents import store_credit_note
-from billing.documents import (
-    DocumentDamaged,
-    DocumentNotIssued,
-    FetchRefused,
-    PdfEngineMissing,
-    store_document,
-)
+from billing.documents import DocumentDamaged, DocumentNotIssued, store_document
 from billing.mails import invoice_message, reminder_message
 from billing.models import CreditNoteDocument, DeliveryKind, InvoiceDocument
 from billing.services import credit_notes
 from billing.services.issuing import RENDER
 from billing.services.mailing import hand_over
 from billing.services.sending import MAIL
+from billing.typesetting import FetchRefused, PdfEngineMissing
 from config.base.models import Outbox, OutboxStatus
 from config.base.services import outbox
 

@@ -1,49 +1,43 @@
-"""Invoices as PDF, kept under their own hash, and terms; the only importer of WeasyPrint.
+"""Invoices as PDF, kept under their own hash, statements and terms.
 
-The same view gives the same bytes, on any day (R28). Nothing is fetched while rendering but the
-packaged fonts and the seller's kept logo. A PDF that carries its invoice as XML is made for archives,
-too: Factur-X in PDF/A-3b.
+The same view gives the same bytes, on any day (R28). A PDF that carries its invoice as XML is made
+for archives, too: Factur-X in PDF/A-3b.
 """
 
 from __future__ import annotations
 
-import atexit
-import gc
 import hashlib
 import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
-from functools import cache, lru_cache
 from pathlib import Path
-from threading import Lock
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import Model
 from django.template.loader import render_to_string
 
 from billing.annexes import Annex, annex_of, keep_annex
-from billing.electronic.carrying import Carried, carry, name_each_file_once
+from billing.electronic.carrying import Carried
 from billing.electronic.demands import has_xml
 from billing.electronic.writing import electronic_invoice
-from billing.glyphs import FONTS, Printable, described, printable
+from billing.glyphs import Printable, described, printable
 from billing.models import Invoice, InvoiceDocument
 from billing.models.invoices import KEPT
 from billing.presentation import InvoiceView, present
 from billing.presentation.colours import palette
-from billing.presentation.invoice import LOGO
 from billing.presentation.reader import clean
 from billing.presentation.statement import StatementView
 from billing.reissue import links_to
+from billing.typesetting import engine, typeset
 from catalog.plan_terms import Section
 from config.base import audit
 from config.base.audit import SYSTEM
 from config.base.errors import Refusal
-from customers.models import Logo
 
 logger = logging.getLogger(__name__)
 # A browser's own viewer needs styles; nothing in a PDF may fetch or run.
@@ -52,16 +46,6 @@ PDF_POLICY = (
 )
 
 _MARKED_FOR = 24 * 3600  # seconds: a draft or void invoice is printed again after that
-
-# One font configuration serves the whole process, and Pango's is not made for two threads at once.
-_rendering = Lock()
-
-
-class PdfEngineMissing(Refusal):
-    """This machine lacks the libraries that lay out a PDF."""
-
-    status: ClassVar[int] = 503
-    code = "pdf_engine_missing"
 
 
 class DocumentNotIssued(Refusal):
@@ -82,10 +66,6 @@ class DocumentDamaged(Exception):
     """A kept document is gone or changed, and rendering it again gives other bytes."""
 
 
-class FetchRefused(Exception):
-    """Something on an invoice asked for a file or an address; nothing there may."""
-
-
 def render(view: InvoiceView, xml: bytes | None = None) -> bytes:
     """Lay an invoice out as a tagged PDF, which carries its XML if one is given.
 
@@ -93,7 +73,7 @@ def render(view: InvoiceView, xml: bytes | None = None) -> bytes:
 
     :raises PdfEngineMissing: if Pango or HarfBuzz is not installed.
     """
-    _engine()  # says first what this machine lacks
+    engine()  # says first what this machine lacks
     return _printed(view, printable(html_of(view)), xml)
 
 
@@ -101,7 +81,7 @@ def _printed(view: InvoiceView, said: Printable, xml: bytes | None) -> bytes:
     if said.missing:
         logger.warning("%s: no font has %s", view.title, described(said.missing))
     carried = Carried(xml, view.dated) if xml else None
-    return _laid_out(_engine(), said.text, bytes.fromhex(view.identifier), carried)
+    return typeset(said.text, bytes.fromhex(view.identifier), carried)
 
 
 def html_of(view: InvoiceView) -> str:
@@ -125,7 +105,7 @@ def render_terms(
 
     :raises PdfEngineMissing: if Pango or HarfBuzz is not installed.
     """
-    engine = _engine()
+    engine()  # says first what this machine lacks
     values = {
         "title": clean(title),
         "seller": clean(seller),
@@ -135,7 +115,7 @@ def render_terms(
         "palette": palette(accent),
     }
     html = render_to_string("invoice/terms.html", values)
-    return _laid_out(engine, html, hashlib.md5(identifier.encode(), usedforsecurity=False).digest())
+    return typeset(html, hashlib.md5(identifier.encode(), usedforsecurity=False).digest())
 
 
 def render_statement(view: StatementView, *, until: date) -> bytes:
@@ -143,42 +123,11 @@ def render_statement(view: StatementView, *, until: date) -> bytes:
 
     :raises PdfEngineMissing: if Pango or HarfBuzz is not installed.
     """
-    engine = _engine()
+    engine()  # says first what this machine lacks
     html = render_to_string(
         "invoice/statement.html", {"view": view, "dated": f"{until:%Y-%m-%d}T00:00:00Z"}
     )
-    return _laid_out(engine, html, hashlib.md5(html.encode(), usedforsecurity=False).digest())
-
-
-def _laid_out(
-    engine: _Engine, html: str, identifier: bytes, carried: Carried | None = None
-) -> bytes:
-    variant = {"pdf_variant": "pdf/a-3b" if carried else "pdf/ua-1", "pdf_tags": True}
-    with _rendering, _undisturbed():
-        try:
-            document = engine.html(string=html, url_fetcher=engine.fetcher).render(
-                font_config=engine.fonts, stylesheets=[engine.stylesheet], **variant
-            )
-            if carried:
-                carry(document.metadata, carried, attachment=engine.attachment)
-            pdf: bytes = document.write_pdf(
-                finisher=name_each_file_once, pdf_identifier=identifier, **variant
-            )
-        except engine.fatal as error:  # a BaseException, which nobody above would catch
-            raise FetchRefused(str(error)) from error
-    return pdf
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Hold the garbage collector back: it takes a third of the time a long invoice needs."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+    return typeset(html, hashlib.md5(html.encode(), usedforsecurity=False).digest())
 
 
 def pdf_of(invoice: Invoice) -> bytes:
@@ -274,7 +223,7 @@ def keep(view: InvoiceView, xml: bytes | None = None) -> Kept:
 
     :raises PdfEngineMissing: if it can't be rendered.
     """
-    _engine()  # says first what this machine lacks
+    engine()  # says first what this machine lacks
     said = printable(html_of(view))
     pdf = _printed(view, said, xml)
     sha256 = hashlib.sha256(pdf).hexdigest()
@@ -360,73 +309,3 @@ def _sync(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-class _Engine(NamedTuple):
-    """WeasyPrint, with what one process makes once: fonts, style sheet, fetcher."""
-
-    html: Any
-    attachment: Any
-    fatal: type[BaseException]
-    fetcher: Any
-    fonts: Any
-    stylesheet: Any
-
-
-@cache
-def _engine() -> _Engine:
-    # Imported here, for a machine without Pango must still start, and say what it lacks.
-    try:
-        import weasyprint  # noqa: PLC0415
-        from weasyprint.text.fonts import FontConfiguration  # noqa: PLC0415
-        from weasyprint.urls import (  # noqa: PLC0415
-            FatalURLFetchingError,
-            URLFetcher,
-            URLFetcherResponse,
-        )
-    except OSError as error:
-        raise PdfEngineMissing(
-            "PDFs need Pango and HarfBuzz, which this machine lacks: "
-            "apt-get install libpangoft2-1.0-0 libharfbuzz-subset0"
-        ) from error
-
-    class PackagedOnly(URLFetcher):  # type: ignore[misc] # the library has no types
-        """Answers packaged fonts, kept logos and pictures that are inline; refuses all else."""
-
-        def fetch(self, url: str, headers: Any = None) -> Any:
-            if url.startswith("data:image/"):
-                return super().fetch(url, headers)
-            if url.startswith(LOGO):
-                return URLFetcherResponse(url, _logo(url.removeprefix(LOGO)))
-            name = url.removeprefix("fonts:")
-            if name != url and name in _packaged():
-                return URLFetcherResponse(url, (FONTS / name).read_bytes())
-            raise FetchRefused(f"An invoice fetches nothing: {url[:200]}")
-
-    fetcher = PackagedOnly(allowed_protocols=("data",), allow_redirects=False)
-    fonts = FontConfiguration()
-    stylesheet = weasyprint.CSS(
-        string=render_to_string("invoice/invoice.css"),
-        font_config=fonts,
-        url_fetcher=fetcher,
-    )
-    atexit.register(
-        _engine.cache_clear
-    )  # lets the fonts' temporary folder go while that still works
-    return _Engine(
-        weasyprint.HTML, weasyprint.Attachment, FatalURLFetchingError, fetcher, fonts, stylesheet
-    )
-
-
-@lru_cache(maxsize=32)
-def _logo(sha256: str) -> bytes:
-    """Return a seller's picture, which stays the same under its hash."""
-    found = Logo.objects.filter(pk=sha256).values_list("png", flat=True).first()
-    if found is None:
-        raise FetchRefused(f"No such logo: {sha256[:64]}")
-    return bytes(found)
-
-
-@cache
-def _packaged() -> frozenset[str]:
-    return frozenset(path.name for path in FONTS.iterdir() if path.suffix in (".ttf", ".woff2"))

@@ -25,12 +25,13 @@ from billing.accounts import Account, Position, currencies_of, positions, statem
 from billing.admin import words
 from billing.admin.account_panels import amounts_of, asked_for, statement_url, together
 from billing.admin.payment_forms import ReasonForm
-from billing.documents import PDF_POLICY, PdfEngineMissing, render_statement
+from billing.documents import PDF_POLICY, render_statement
 from billing.models import OpenItem, WriteOff
 from billing.money import BUCKETS
 from billing.presentation.statement import StatementView, present_statement
 from billing.services.payments import book_date
 from billing.services.write_offs import reverse_write_off, write_off
+from billing.typesetting import PdfEngineMissing
 from catalog.money import exponent, round_half_up
 from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.theme import action, date_input, display, number_input, short

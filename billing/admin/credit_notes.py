@@ -21,7 +21,7 @@ from billing.admin import words
 from billing.admin.credit_forms import REFUNDED, CreditForm, line_rows, read_parts, seen_of
 from billing.credit_documents import view_of
 from billing.creditable import books_of
-from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing
+from billing.documents import PDF_POLICY, DocumentDamaged
 from billing.models import CreditNote, Invoice
 from billing.presentation.credit_note import present_credit_note
 from billing.services.credit_notes import (
@@ -31,6 +31,7 @@ from billing.services.credit_notes import (
     draft_credit_note,
     issue_credit_note,
 )
+from billing.typesetting import PdfEngineMissing
 from catalog.money import plain
 from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.complaints import REFUSED, complaints

@@ -24,11 +24,12 @@ from billing.admin.reminders import dunning_of
 from billing.admin.review import ReviewPages
 from billing.admin.sending import SEND, SendPages, mails_of
 from billing.admin.steps import STEPS, Answers, Refused, Step, each, sift
-from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing
+from billing.documents import PDF_POLICY, DocumentDamaged
 from billing.electronic.carrying import xml_in
 from billing.electronic.demands import why_none
 from billing.models import Invoice, InvoiceStatus, PaymentStatus
 from billing.querysets import InvoiceQuerySet
+from billing.typesetting import PdfEngineMissing
 from config.base.admin.theme import display, short
 from config.base.audit import Actor
 from config.base.fields import NOT_IN_A_TEXT, UNSEEN

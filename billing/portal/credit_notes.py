@@ -10,10 +10,11 @@ from django.views.decorators.http import require_safe
 
 from billing import tasks
 from billing.credit_documents import view_of
-from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing
+from billing.documents import PDF_POLICY, DocumentDamaged
 from billing.models import CreditNote
 from billing.portal import words
 from billing.portal.invoices import AGAIN_AFTER
+from billing.typesetting import PdfEngineMissing
 from customers.portal import Visitor, page, signed_in
 
 

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 
 from billing import tasks
 from billing.annexes import told_change
-from billing.documents import PDF_POLICY, DocumentDamaged, PdfEngineMissing
+from billing.documents import PDF_POLICY, DocumentDamaged
 from billing.electronic.carrying import xml_in
 from billing.electronic.demands import has_xml
 from billing.models import DeliveryStatus, Invoice, InvoiceStatus, Purpose
@@ -31,6 +31,7 @@ from billing.presentation.reader import Reader, clean
 from billing.querysets import InvoiceQuerySet
 from billing.reissue import links_to
 from billing.services.upcoming import running_periods
+from billing.typesetting import PdfEngineMissing
 from config.base.errors import Refusal
 from customers.models import Subscription
 from customers.periods import local_date, zone

@@ -12,10 +12,11 @@ from django.utils.dateparse import parse_date
 from django.views.decorators.http import require_safe
 
 from billing.accounts import currencies_of, positions, statement_of
-from billing.documents import PDF_POLICY, PdfEngineMissing, render_statement
+from billing.documents import PDF_POLICY, render_statement
 from billing.portal import words
 from billing.presentation.statement import StatementView, present_statement
 from billing.services.payments import book_date
+from billing.typesetting import PdfEngineMissing
 from customers.portal import Visitor, page, signed_in
 
 

@@ -59,7 +59,7 @@ def compare(times: int) -> None:
     """Render by turns as the product does, naively, and naively from the same HTML and CSS."""
     from django.template.loader import render_to_string  # noqa: PLC0415
 
-    from billing import documents  # noqa: PLC0415
+    from billing import documents  # noqa: PLC0415, typesetting
 
     view = _two_pages()
     html, css = documents.html_of(view), render_to_string("invoice/invoice.css")
@@ -150,9 +150,9 @@ def _naively(html: str, css: str) -> bytes:
     import weasyprint  # noqa: PLC0415
     from weasyprint.text.fonts import FontConfiguration  # noqa: PLC0415
 
-    from billing import documents  # noqa: PLC0415
+    from billing import typesetting  # noqa: PLC0415
 
-    fetcher, fonts = documents._engine().fetcher, FontConfiguration()
+    fetcher, fonts = typesetting.engine().fetcher, FontConfiguration()
     sheet = weasyprint.CSS(string=css, font_config=fonts, url_fetcher=fetcher)
     document = weasyprint.HTML(string=html, url_fetcher=fetcher)
     pdf: bytes = document.write_pdf(stylesheets=[sheet], font_config=fonts, pdf_variant="pdf/ua-1")

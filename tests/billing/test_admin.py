@@ -10,7 +10,7 @@ import pytest
 import time_machine
 from django.test import Client
 
-from billing import documents
+from billing import typesetting
 from billing.models import BillingPeriod, DocumentSequence, Invoice
 from billing.services import issuing
 from catalog.models import PlanVersion
@@ -208,7 +208,7 @@ def test_without_pango_the_page_says_what_to_install(
     drafts: list[Invoice], monkeypatch: Any
 ) -> None:
     def missing(invoice: Invoice) -> bytes:
-        raise documents.PdfEngineMissing("apt-get install libpangoft2-1.0-0")
+        raise typesetting.PdfEngineMissing("apt-get install libpangoft2-1.0-0")
 
     monkeypatch.setattr("billing.documents.pdf_of", missing)
     response = sam().get(page("billing_invoice", "pdf", drafts[0].pk), follow=True)

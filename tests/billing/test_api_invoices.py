@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from billing import documents
+from billing import documents, typesetting
 from billing.models import BillingRun, Invoice, InvoiceDocument
 from billing.services import issuing
 from config.base.audit import SYSTEM
@@ -542,9 +542,9 @@ class TestPdf:
         self, finance: APIClient, november: Invoice, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def missing() -> None:
-            raise documents.PdfEngineMissing("apt-get install libpangoft2-1.0-0")
+            raise typesetting.PdfEngineMissing("apt-get install libpangoft2-1.0-0")
 
-        monkeypatch.setattr(documents, "_engine", missing)
+        monkeypatch.setattr(documents, "engine", missing)
         answer = finance.get(url(november, "/pdf"))
         assert refusal(answer) == (503, "pdf_engine_missing")
         assert answer["Content-Type"] == "application/problem+json"

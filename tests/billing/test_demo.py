@@ -23,9 +23,10 @@ from rest_framework.test import APIClient
 from billing import demo
 from billing.demo import company, doors, papers, report, story, usage
 from billing.demo.company import BUYERS
-from billing.documents import PdfEngineMissing, store_document
+from billing.documents import store_document
 from billing.models import BillingPeriod, BillingRun, CreditNote, Invoice, InvoiceLine
 from billing.services import runs
+from billing.typesetting import PdfEngineMissing
 from config.base.models import ApiKey, AuditEntry, Outbox
 from customers.models import Contact, Customer, Subscription, SubscriptionQuantity
 from metering.models import QuarantinedEvent

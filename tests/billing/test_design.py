@@ -15,12 +15,13 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 from pypdf import PdfReader
 
-from billing import documents, tasks
-from billing.documents import FetchRefused, document_path, pdf_of, render, store_document
+from billing import documents, tasks, typesetting
+from billing.documents import document_path, pdf_of, render, store_document
 from billing.glyphs import printable
 from billing.models import Invoice
 from billing.presentation import present
 from billing.services import issuing
+from billing.typesetting import FetchRefused
 from config.base.audit import SYSTEM
 from config.base.models import AuditEntry
 from customers import services as customers
@@ -77,7 +78,7 @@ class TestOnPaper:
     @pytest.mark.parametrize("name", ["logo:" + "0" * 64, "logo:../../etc/passwd", "logo:"])
     def test_a_logo_that_is_not_kept_is_fetched_from_nowhere(self, name: str) -> None:
         with pytest.raises(FetchRefused):
-            documents._engine().fetcher.fetch(name)
+            typesetting.engine().fetcher.fetch(name)
 
     def test_legal_texts_and_footer_are_printed_and_escaped(self) -> None:
         text = text_of(
@@ -224,7 +225,7 @@ class TestPreview:
         assert stranger().get(self.url()).status_code == 403
 
     def test_nothing_is_laid_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(documents, "_laid_out", None)
+        monkeypatch.setattr(documents, "typeset", None)
         assert leo().get(self.url()).status_code == 200
 
     def test_it_stands_below_the_form(self) -> None:

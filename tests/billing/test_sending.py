@@ -12,11 +12,12 @@ from django.core import mail
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from billing import deliveries, documents
+from billing import deliveries
 from billing.models import Delivery, DeliveryStatus, Invoice, InvoiceDocument, Unsent
 from billing.services import mailing, sending
 from billing.services.issuing import InvoiceSent, issue_invoices, void_invoice
 from billing.services.sending import MAIL, addresses_of, send_invoices
+from billing.typesetting import PdfEngineMissing
 from config.base.audit import SYSTEM, Actor
 from config.base.errors import Invalid
 from config.base.models import ActorKind, AuditEntry, Outbox
@@ -406,7 +407,7 @@ def test_the_mail_waits_where_the_document_can_not_be_made(
     server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def without_pango(invoice_id: int) -> None:
-        raise documents.PdfEngineMissing("PDFs need Pango.")
+        raise PdfEngineMissing("PDFs need Pango.")
 
     sends()
     make.issued(buyer())

@@ -19,7 +19,7 @@ from django.utils import timezone
 from billing import demo
 from billing.demo import company, doors, papers, report
 from billing.demo.story import LOGIN
-from billing.documents import PdfEngineMissing
+from billing.typesetting import PdfEngineMissing
 from config.base.errors import KeyTaken
 
 
