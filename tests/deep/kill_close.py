@@ -1,8 +1,8 @@
 """Kill the worker with SIGKILL at random moments of a close; compare with a close left in peace.
 
 Two databases start as copies of one. In the first, a worker closes everything undisturbed. In the
-second, the worker's whole process group is killed again and again. Both must end the same: the
-same invoices with the same lines, numbered 1 to n, each document once.
+second, the worker is killed again and again: one of its children, or the whole process group. Both
+must end the same: the same invoices with the same lines, numbered 1 to n, each document once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import psycopg
 import redis
@@ -60,16 +62,19 @@ def _close(database: str, *, kills: int, chance: random.Random) -> set[str]:
     """Close with a worker that is killed so many times; return a picture of the result."""
     redis.Redis.from_url(BROKER).flushdb()
     _python(database, "start")
+    worker = None
     for number in range(kills):
-        worker = _worker(database)
+        worker = worker or _worker(database)
         time.sleep(2.5 + chance.random() * 2)  # a worker takes two seconds to come up
-        os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait()
+        if not (chance.random() < 0.5 and _killed_a_child(worker, chance)):
+            os.killpg(worker.pid, signal.SIGKILL)
+            worker.wait()
+            worker = None
         if chance.random() < 0.3:
             redis.Redis.from_url(BROKER).flushdb()  # the broker may lose everything, too
         if number % 3 == 2:
             _python(database, "sweep")
-    worker = _worker(database)
+    worker = worker or _worker(database)
     try:
         deadline = time.monotonic() + 300
         while "finished" not in _python(database, "sweep"):
@@ -91,6 +96,16 @@ def _worker(database: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+
+
+def _killed_a_child(worker: subprocess.Popen[bytes], chance: random.Random) -> bool:
+    """Kill one of the processes that do the work; false if there is none yet."""
+    children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+    if not children:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(int(chance.choice(children)), signal.SIGKILL)
+    return True
 
 
 def _python(database: str, step: str) -> str:
