@@ -106,6 +106,7 @@ def _terms(
         ),
         ("refund_unused", "On cancelling at once", *map(_refund, (before, after))),
         ("tax_category", "Tax", *(one.get_tax_category_display() for one in (before, after))),
+        ("prices_include_tax", "Prices", *map(_priced, (before, after))),
     )
     for code, what, old, new in said:
         if old != new:
@@ -342,6 +343,10 @@ def _commitment(version: PlanVersion, currencies: tuple[str, str]) -> str:
 
 def _refund(version: PlanVersion) -> str:
     return "unused fees are credited" if version.refund_unused else "nothing is credited"
+
+
+def _priced(version: PlanVersion) -> str:
+    return "with tax" if version.prices_include_tax else "before tax"
 
 
 def _measured(price: Price) -> str:

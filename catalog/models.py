@@ -414,6 +414,7 @@ class PlanVersion(models.Model):
         "minimum_commitment",
         "refund_unused",
         "tax_category",
+        "prices_include_tax",
         "published_at",
         "published_by",
     )
@@ -441,7 +442,9 @@ class PlanVersion(models.Model):
         help_text="Days before the first paid period; usage is shown, not billed.",
     )
     minimum_commitment = amount_field(
-        null=True, blank=True, help_text="The least a customer pays per interval, before tax."
+        null=True,
+        blank=True,
+        help_text="The least a customer pays per interval, with tax only where prices include it.",
     )
     refund_unused = models.BooleanField(
         default=True,
@@ -452,6 +455,11 @@ class PlanVersion(models.Model):
         choices=RateCategory,
         default=RateCategory.STANDARD,
         help_text="Which of a country’s tax rates applies, unless a price says otherwise.",
+    )
+    prices_include_tax = models.BooleanField(
+        default=False,
+        help_text="Every amount is what customers pay in all, as advertised to consumers; the tax is "
+        "taken out of it. Otherwise tax comes on top.",
     )
     status = models.CharField(
         max_length=10, choices=VersionStatus, default=VersionStatus.DRAFT, editable=False

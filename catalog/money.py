@@ -148,6 +148,17 @@ def split(amount: Decimal, weights: Sequence[Exact], exponent: int) -> list[Deci
     return parts
 
 
+def share(amount: Decimal, exact: Sequence[Exact], exponent: int) -> list[Decimal]:
+    """Round exact parts, of either sign, to `exponent` decimals, so that they sum to an amount.
+
+    By largest remainder: each part is one of the two amounts next to it, and what is round stays; of
+    equal remainders the first is rounded up. The amount is less than one unit from the exact sum.
+    """
+    scaled = [Fraction(part) * 10**exponent for part in exact]
+    units = _largest_remainder(scaled, Fraction(amount) * 10**exponent)
+    return [_decimal(unit, exponent) for unit in units]
+
+
 def plain(x: Decimal) -> str:
     """Write without exponent and without trailing zeros: "0.002", "1000", "0"."""
     text = format(x, "f")

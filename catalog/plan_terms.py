@@ -89,7 +89,9 @@ def _price(
         names = say["and"].join(say["quoted"].format(name=name) for name in earlier)
         sentences.append(say["not taken"].format(names=names))
     rule = describe(value, unit=unit, unit_plural=units, exponent=exponent, locale=tag)
-    sentences.append(say["costs"].format(rule=rule, currency=version.currency))
+    sentences.append(
+        say["costs"].format(rule=rule, currency=version.currency, tax=_tax(version, say))
+    )
     if price.model == PriceModel.MATRIX:
         sentences.append(say["first fits"])
         if value.included:
@@ -185,11 +187,17 @@ def _invoice(version: PlanVersion, say: Mapping[str, str], tag: str) -> Iterator
         billed = (version.billing_interval, version.billing_interval_count)
         is_usual = billed == (version.interval, version.interval_count)
         key = "commitment" if is_usual else "commitment of several"
-        yield say[key].format(amount=f"{least} {version.currency}", interval=lasts)
+        yield say[key].format(
+            amount=f"{least} {version.currency}", interval=lasts, tax=_tax(version, say)
+        )
     yield say["line rounding"]
-    yield say["tax"]
+    yield say["tax included" if version.prices_include_tax else "tax"]
     yield say["frozen"]
     yield say["new version"]
+
+
+def _tax(version: PlanVersion, say: Mapping[str, str]) -> str:
+    return say["with tax" if version.prices_include_tax else "before tax"]
 
 
 def _questions(say: Mapping[str, str], contact: str) -> Iterator[str]:

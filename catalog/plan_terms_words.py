@@ -60,7 +60,7 @@ WORDS: dict[str, dict[str, str]] = {
         "round down": "down",
         "to whole": "to a whole number",
         "to decimals": "to {count} decimals",
-        "costs": "Price, in {currency} before tax: {rule}",
+        "costs": "Price, in {currency} {tax}: {rule}",
         "quantity": "The quantity is the one agreed for your subscription, 1 if none is. More of them "
         "are charged from the day they are added, for the rest of the period; fewer from the next "
         "period on.",
@@ -112,15 +112,21 @@ WORDS: dict[str, dict[str, str]] = {
         "record. It then counts as corrected, or not at all.",
         "shown": "You see your usage day by day before an invoice is issued.",
         "invoice": "Your invoice",
-        "commitment": "All charges for a period together come to at least {amount} before tax; what "
+        "commitment": "All charges for a period together come to at least {amount} {tax}; what "
         "is lacking is charged as “Minimum commitment”. What you buy once, beside this plan, does "
         "not count toward it. In a part of a period it is multiplied by the same fraction.",
         "commitment of several": "All charges for {interval} of your plan together come to at least "
-        "{amount} before tax; once it is over, what is lacking is charged as “Minimum commitment”. "
+        "{amount} {tax}; once it is over, what is lacking is charged as “Minimum commitment”. "
         "What you buy once, beside this plan, does not count toward it. If your service covers only "
         "a part of it, it is multiplied by that part, counted in whole days.",
         "line rounding": "Every line is rounded once, halves up, to the smallest coin of its "
         "currency; the steps above are exact. Every line shows how it came about.",
+        "before tax": "before tax",
+        "with tax": "with tax",
+        "tax included": "Prices include tax: you pay them as they are, whatever the rate. The tax in "
+        "them is calculated once per rate, on the sum of its lines; where none is due from us, as under "
+        "reverse charge, the prices stay the same. You change only to plans whose prices include tax, "
+        "too.",
         "tax": "Prices are before tax. Tax is calculated once per rate, on the sum of its lines.",
         "frozen": "These terms never change. Your subscription keeps them until you and we agree on "
         "others.",
@@ -211,7 +217,7 @@ WORDS: dict[str, dict[str, str]] = {
         "round down": "nach unten",
         "to whole": "auf eine ganze Zahl",
         "to decimals": "auf {count} Nachkommastellen",
-        "costs": "Preis, in {currency} vor Steuern: {rule}",
+        "costs": "Preis, in {currency} {tax}: {rule}",
         "quantity": "Die Menge ist die für Ihren Vertrag vereinbarte, sonst 1. Mehr davon werden ab "
         "dem Tag berechnet, an dem sie hinzukommen, für den Rest des Zeitraums; weniger ab dem "
         "nächsten Zeitraum.",
@@ -269,17 +275,23 @@ WORDS: dict[str, dict[str, str]] = {
         "bleibt aufbewahrt. Es zählt dann wie berichtigt oder gar nicht.",
         "shown": "Sie sehen Ihre Nutzung Tag für Tag, bevor eine Rechnung ausgestellt wird.",
         "invoice": "Ihre Rechnung",
-        "commitment": "Alle Posten eines Zeitraums betragen zusammen mindestens {amount} vor Steuern; "
+        "commitment": "Alle Posten eines Zeitraums betragen zusammen mindestens {amount} {tax}; "
         "was fehlt, wird als „Mindestabnahme“ berechnet. Was Sie einmalig neben diesem Tarif kaufen, "
         "zählt dazu nicht. In einem Teil eines Zeitraums wird sie mit demselben Bruchteil "
         "multipliziert.",
         "commitment of several": "Sobald {interval} Ihres Tarifs vorbei ist, werden alle Posten dafür "
-        "zusammengezählt: Sie betragen mindestens {amount} vor Steuern; was fehlt, wird als "
+        "zusammengezählt: Sie betragen mindestens {amount} {tax}; was fehlt, wird als "
         "„Mindestabnahme“ berechnet. Was Sie einmalig neben diesem Tarif kaufen, zählt dazu nicht. "
         "Umfasst Ihr Vertrag nur einen Teil davon, wird sie mit diesem Teil, in ganzen Tagen "
         "gezählt, multipliziert.",
         "line rounding": "Jeder Posten wird einmal kaufmännisch auf die kleinste Münze der Währung "
         "gerundet; die Schritte davor sind exakt. Jeder Posten zeigt, wie er zustande kam.",
+        "before tax": "vor Steuern",
+        "with tax": "mit Steuern",
+        "tax included": "Die Preise enthalten die Steuer: Sie zahlen sie so, wie sie dastehen, bei "
+        "jedem Satz. Die Steuer darin wird je Satz einmal aus der Summe der Posten berechnet; schulden "
+        "wir keine, etwa bei Umkehr der Steuerschuld, bleiben die Preise gleich. Sie wechseln nur in "
+        "Tarife, deren Preise ebenfalls die Steuer enthalten.",
         "tax": "Preise verstehen sich vor Steuern. Steuer wird je Satz einmal auf die Summe der "
         "Posten berechnet.",
         "frozen": "Diese Bedingungen ändern sich nie. Ihr Vertrag behält sie, bis Sie und wir andere "

@@ -41,6 +41,7 @@ TERMS = (
     "minimum_commitment",
     "refund_unused",
     "tax_category",
+    "prices_include_tax",
 )
 """What is said of a plan version beside its prices."""
 

@@ -57,6 +57,14 @@ def paid_period(phase: SubscriptionPhase, *, day: date) -> Period:
     return own.period_containing(day)
 
 
+def prices_include_tax(subscription: Subscription) -> bool:
+    """Say whether a subscription's prices include tax: all plans that it is ever under are alike.
+
+    Load `with_terms`.
+    """
+    return any(phase.plan_version.prices_include_tax for phase in subscription.phases.all())
+
+
 def in_force(subscription: Subscription, *, at: datetime) -> SubscriptionPhase:
     """Return the phase that holds at that moment: before the start the first, after the end the last."""
     phases = list(subscription.phases.all())

@@ -4,6 +4,11 @@ from config.base.guards import Guard, append_only, immutable
 
 _OTHERS = "FROM customers_subscriptionphase p WHERE p.subscription_id = {row}.subscription_id"
 
+_PRICED = (
+    "(SELECT v.prices_include_tax FROM catalog_planversion v WHERE v.id = {row}.plan_version_id)"
+)
+_PRICED_OTHERWISE = f"{_PRICED.format(row='p')} <> {_PRICED.format(row='NEW')}"
+
 GUARDS = [
     *append_only("customers_logo", name="logo"),
     Guard(
@@ -43,6 +48,18 @@ GUARDS = [
         f"({immutable('subscription_id', 'starts_on', 'time_zone')}) OR "
         f"({immutable('plan_version_id', 'alignment', 'anchor_on', 'is_paused')}) AND "
         f"EXISTS (SELECT 1 {_OTHERS.format(row='OLD')} AND p.starts_on > OLD.starts_on)",
+    ),
+    Guard(
+        "phase_begins_priced_as_the_others",
+        "customers_subscriptionphase",
+        "INSERT",
+        f"EXISTS (SELECT 1 {_OTHERS.format(row='NEW')} AND {_PRICED_OTHERWISE})",
+    ),
+    Guard(
+        "phase_stays_priced_as_the_others",
+        "customers_subscriptionphase",
+        "UPDATE",
+        f"EXISTS (SELECT 1 {_OTHERS.format(row='OLD')} AND p.id <> OLD.id AND {_PRICED_OTHERWISE})",
     ),
     Guard(
         "phase_leaves_no_gap",

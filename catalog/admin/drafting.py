@@ -73,6 +73,7 @@ class VersionForm(forms.ModelForm[PlanVersion]):
             "minimum_commitment": "Minimum commitment",
             "refund_unused": "Credit what is unused",
             "tax_category": "Taxed at",
+            "prices_include_tax": "Prices include tax",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -61,6 +61,11 @@ def every(version: PlanVersion) -> str:
     return interval_in_words(version.interval, version.interval_count)
 
 
+def priced_in_words(version: PlanVersion) -> str:
+    """Say whether the amounts of a version are with tax."""
+    return "tax included" if version.prices_include_tax else "before tax"
+
+
 def in_currency(value: Decimal, currency: str) -> str:
     """Write an amount with its currency: "EUR 1,499.00"."""
     return f"{currency} {amount(value, money.exponent(currency), LOCALE)}"

@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 
 from catalog import money, pricing
 from catalog.admin.drafting import PriceFormSet, point
-from catalog.admin.examples import LOCALE, Example, every, example_of, in_currency, price_words
+from catalog.admin.examples import (
+    LOCALE,
+    Example,
+    every,
+    example_of,
+    in_currency,
+    price_words,
+    priced_in_words,
+)
 from catalog.admin.hooks import TYPICAL
 from catalog.calculator import rated_in_whole
 from catalog.drafts import PriceDraft, interval_of, price_errors, units_of
@@ -64,6 +72,8 @@ class Month(NamedTuple):
 
     lines: list[MonthLine]
     total: str
+    tax: str
+    """Whether the amounts are with tax."""
     note: str
 
 
@@ -109,7 +119,8 @@ def month_of(
     lines = [
         _month_line(line, version, typical, said, answers is not None) for line in worked.lines
     ]
-    return Month(lines, in_currency(worked.total, version.currency), _note(version, worked))
+    total = in_currency(worked.total, version.currency)
+    return Month(lines, total, priced_in_words(version), _note(version, worked))
 
 
 def question_words(question: Question) -> str:

@@ -21,7 +21,7 @@ from catalog.admin.drafting import (
     price_initial,
     tier_initial,
 )
-from catalog.admin.examples import every, in_currency, price_words
+from catalog.admin.examples import every, in_currency, price_words, priced_in_words
 from catalog.admin.hooks import PUBLISH_NOTES, SUBSCRIBERS
 from catalog.admin.plans import plan_link
 from catalog.admin.trying import TryingPages, month_panel
@@ -66,6 +66,7 @@ def prices_panel(request: HttpRequest, version: PlanVersion) -> Panel | None:
         "admin/catalog/prices_panel.html",
         {
             "currency": version.currency,
+            "tax": priced_in_words(version),
             "prices": [price_words(draft, version.currency) for draft in drafts],
         },
     )
@@ -113,7 +114,7 @@ class PlanVersionAdmin(TryingPages):
                 ("interval", "interval_count"),
                 ("trial_days", "minimum_commitment"),
                 "refund_unused",
-                "tax_category",
+                ("tax_category", "prices_include_tax"),
                 "seen",
             )
         },
@@ -511,6 +512,10 @@ def _terms(version: PlanVersion) -> list[str]:
         terms.append("Who cancels at once is credited nothing of what was paid in advance.")
     if version.tax_category != RateCategory.STANDARD:
         terms.append(f"Taxed at the {version.get_tax_category_display().lower()}.")
+    if version.prices_include_tax:
+        terms.append("Prices include tax: customers pay them as they are, whatever the rate.")
+    else:
+        terms.append("Prices are before tax, which comes on top.")
     return terms
 
 

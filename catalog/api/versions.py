@@ -40,6 +40,7 @@ EXAMPLE: dict[str, Any] = {
     "trial_days": 0,
     "minimum_commitment": None,
     "refund_unused": True,
+    "prices_include_tax": False,
     "prices": [
         {
             "key": "base",
@@ -84,7 +85,9 @@ class VersionSerializer(CheckedSerializer):
     interval_count = WholeNumber(min_value=1, max_value=1000, default=1)
     trial_days = WholeNumber(min_value=0, max_value=3650, default=0)
     minimum_commitment = AmountString(
-        allow_null=True, default=None, help_text="The least a customer pays per interval, net."
+        allow_null=True,
+        default=None,
+        help_text="The least a customer pays per interval: net, or with tax if its prices are.",
     )
     refund_unused = YesNo(
         default=True,
@@ -94,6 +97,11 @@ class VersionSerializer(CheckedSerializer):
         RateCategory,
         default=RateCategory.STANDARD,
         help_text="Which of a country’s tax rates applies, unless a price says otherwise.",
+    )
+    prices_include_tax = YesNo(
+        default=False,
+        help_text="Every amount is what customers pay in all, and the tax is taken out of it; "
+        "otherwise tax comes on top. Subscriptions never change between the two.",
     )
     prices: serializers.ListSerializer[Any] = serializers.ListSerializer(
         child=PriceSerializer(),

@@ -7,6 +7,7 @@ from customers.services.changing_plan import (
     change_versions,
     has_whole_prices,
     same_periods,
+    tax_mismatch,
 )
 from customers.services.couponing import CouponEnded, CouponExpired, apply_coupon, end_coupon
 from customers.services.ending import (
@@ -74,4 +75,5 @@ __all__ = [
     "same_periods",
     "subscribe",
     "take_up_again",
+    "tax_mismatch",
 ]

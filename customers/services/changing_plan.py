@@ -19,7 +19,7 @@ from customers.models import PeriodAlignment, Subscription, SubscriptionPhase
 from customers.services.ending import cut_phases
 from customers.services.locking import SubscriptionEnded
 from customers.services.subscribing import VersionNotOffered
-from customers.terms import phase_terms
+from customers.terms import phase_terms, prices_include_tax
 
 
 class SubscriptionPaused(Refusal):
@@ -55,7 +55,8 @@ def change_versions(
     Billing's `change_plans` calls this, and fits the periods that run to it. Returns, by
     subscription, why one stays as it is: `SubscriptionEnded`; `VersionNotOffered` if the version is a
     draft or retired; `PlanUnchanged` if it is under it on that day, and nothing else is to come;
-    `SubscriptionPaused` on a day of a pause; `Invalid` for another currency, or a day without service.
+    `SubscriptionPaused` on a day of a pause; `Invalid` for another currency, for prices
+    that include tax where the others don't, or the reverse, or a day without service.
     """
     version.refresh_from_db(fields=["status"])
     refused: dict[int, Refusal | Invalid] = {}
@@ -145,12 +146,27 @@ def _check(subscription: Subscription, version: PlanVersion, starts_on: date) ->
             f"{version} is priced in {version.currency}, but {buyer} pays in {buyer.currency}."
         )
         raise Invalid([Fault(("plan",), "currency_mismatch", message)])
+    if version.prices_include_tax != prices_include_tax(subscription):
+        raise Invalid([Fault(("plan",), "tax_mismatch", tax_mismatch(version))])
     ends_on = subscription.ends_on
     if starts_on < subscription.starts_on or (ends_on and starts_on >= ends_on):
         message = f"There is no service on {starts_on}: it ends before."
         if starts_on < subscription.starts_on:
             message = f"There is no service on {starts_on}: it begins on {subscription.starts_on}."
         raise Invalid([Fault(("when",), "out_of_range", message)])
+
+
+def tax_mismatch(version: PlanVersion) -> str:
+    """Say why nothing that is priced otherwise comes under a version (R29)."""
+    differ = (
+        "include tax, and those before do not"
+        if version.prices_include_tax
+        else "are before tax, and those before include it"
+    )
+    return (
+        f"The prices of {version} {differ}. No subscription changes between the two: end it, and "
+        "begin another under the new plan."
+    )
 
 
 def begin_phase(

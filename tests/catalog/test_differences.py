@@ -172,6 +172,12 @@ ALLOWED = price(included_quantity=D(1000))
         ),
         pytest.param(
             side(fee()),
+            side(fee(), prices_include_tax=True),
+            ["Prices: before tax → with tax"],
+            id="whether prices include tax",
+        ),
+        pytest.param(
+            side(fee()),
             side(fee("549"), currency="USD"),
             ["Currency: EUR → USD", "Base fee: fee: EUR 499.00 → USD 549.00"],
             id="across currencies each amount says its own",

@@ -193,6 +193,24 @@ def test_a_matrix_says_which_price_fits_what_is_included_and_what_goes_beyond() 
     ]
 
 
+@pytest.mark.parametrize(
+    ("language", "with_tax", "before"),
+    [("en", "with tax", "before tax"), ("de", "mit Steuern", "vor Steuern")],
+)
+def test_prices_are_told_with_tax_or_before_it(language: str, with_tax: str, before: str) -> None:
+    for include, says, says_not in ((True, with_tax, before), (False, before, with_tax)):
+        found = sections(
+            make.flat(), language=language, minimum_commitment=D(9), prices_include_tax=include
+        )
+        said = " ".join(sentence for one in found for sentence in one.sentences)
+        assert f"EUR {says}" in said
+        assert f"9.00 EUR {says}" in said.replace(",", ".")
+        assert says_not not in said
+    assert "where none is due from us" in of(
+        sections(make.flat(), prices_include_tax=True), "Your invoice"
+    )
+
+
 def test_a_commitment_says_over_which_time_it_is_compared() -> None:
     yearly = make.flat(amount="60")
     monthly = make.graduated(make.metric("calls"), "rest @ 1", interval="month")

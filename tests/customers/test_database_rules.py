@@ -8,6 +8,7 @@ import pytest
 from django.apps import apps
 from django.db import IntegrityError, connection, transaction
 
+from catalog.models import PlanVersion
 from customers.models import (
     AppliedCoupon,
     Contact,
@@ -56,6 +57,10 @@ def phases(**change: Any) -> Callable[[], Any]:
         subscription.phases.filter(starts_on=NOV).update(**change)
 
     return write
+
+
+def with_tax() -> PlanVersion:
+    return make.published(prices_include_tax=True)
 
 
 def unguarded(write: Callable[[], Any]) -> Callable[[], Any]:
@@ -206,6 +211,10 @@ RULES: dict[str, Callable[[], Any]] = {
         lambda: phase(make.subscription(), starts_on=DEC)
     ),
     "phase_starts_where_the_one_before_ends": lambda: phase(starts_on=JAN),
+    "phase_begins_priced_as_the_others": lambda: phase(plan_version=with_tax()),
+    "phase_stays_priced_as_the_others": lambda: SubscriptionPhase.objects.filter(
+        pk=phase().pk
+    ).update(plan_version=with_tax()),
     "phase_terms_never_change": phases(time_zone="Asia/Tokyo"),
     "phase_leaves_no_gap": lambda: make.subscription().phases.all()._raw_delete("default"),
     "phase_end_changes_only_on_the_last": phases(ends_on=date(2026, 11, 15)),
