@@ -50,7 +50,10 @@ def told_change(invoice: Invoice) -> dict[str, Any] | None:
         change: dict[str, Any] | None = kept.change
         return change
     compared = change_of(invoice)
-    return _change(*compared, exponent=exponent(invoice.currency)) if compared else None
+    if compared is None:
+        return None
+    told = _change(*compared, exponent=exponent(invoice.currency))
+    return {**told, "include_tax": True} if invoice.prices_include_tax else told
 
 
 def _kept(invoice: Invoice) -> InvoiceAnnex | None:

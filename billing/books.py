@@ -37,7 +37,7 @@ from billing.models import (
     TaxSubtotal,
     UsageSnapshot,
 )
-from billing.models.invoices import KEPT, NUMBERED, UNDONE
+from billing.models.invoices import KEPT, NUMBERED, PRICED, UNDONE
 from billing.services import credit_notes
 from billing.services.issuing import RENDER
 from catalog.models import Price
@@ -100,7 +100,7 @@ def _taxes_that_differ(at: datetime) -> Iterator[Finding]:
     lines = _Parts(InvoiceLine.objects.all(), "tax_category", "tax_rate", "net")
     allowances = _Parts(InvoiceAllowance.objects.all(), "tax_category", "tax_rate", "amount")
     taxes = _Parts(TaxSubtotal.objects.all(), "category", "rate", "base", "amount")
-    for pk, uuid, currency in _invoices("currency"):
+    for pk, uuid, currency, include_tax in _invoices("currency", "prices_include_tax"):
         bases: dict[tuple[str, Decimal], Decimal] = defaultdict(lambda: ZERO)
         for category, rate, net in lines.of(pk):
             bases[category, rate] = EXACT.add(bases[category, rate], net)
@@ -110,25 +110,66 @@ def _taxes_that_differ(at: datetime) -> Iterator[Finding]:
             who = f"invoice {uuid}, {category} {rate:f} %"
             expected = bases.pop((category, rate), ZERO)
             yield from _differ(who, "base", expected, base)
-            tax = Fraction(expected) * Fraction(rate) / 100
-            yield from _differ(who, "tax", round_half_up(tax, exponent(currency)), amount)
+            if not include_tax:
+                tax = Fraction(expected) * Fraction(rate) / 100
+                yield from _differ(who, "tax", round_half_up(tax, exponent(currency)), amount)
         for (category, rate), base in bases.items():
             where = f"invoice {uuid}, {category} {rate:f} %"
             yield Finding(where, f"the tax on {base:f}", "none")
 
 
+def _included_taxes_that_differ(at: datetime) -> Iterator[Finding]:
+    """Find invoices priced with tax whose tax does not follow from the prices, line by line (R29)."""
+    lines = _Parts(InvoiceLine.objects.all(), "uuid", "tax_category", "tax_rate", "net", "gross")
+    coupons = _Parts(InvoiceAllowance.objects.all(), "pk", "tax_category", "tax_rate", "amount", "gross", "shares")  # fmt: skip
+    taxes = _Parts(TaxSubtotal.objects.all(), "category", "rate", "amount")
+    for pk, uuid, currency, include_tax in _invoices("currency", "prices_include_tax"):
+        who, places = f"invoice {uuid}", exponent(currency)
+        mine, taken, taxed = lines.of(pk), coupons.of(pk), taxes.of(pk)
+        if not include_tax:
+            with_gross = [row for row in (*mine, *taken) if row[4] is not None]
+            if with_gross:
+                yield Finding(who, "prices before tax", f"{len(with_gross)} with tax")
+            continue
+        sums: dict[tuple[str, Decimal], Decimal] = defaultdict(lambda: ZERO)
+        for line, category, rate, net, gross in mine:
+            if gross is None:
+                yield Finding(f"line {line}", "a price with tax", "none")
+                continue
+            sums[category, rate] = EXACT.add(sums[category, rate], gross)
+            if taken:
+                continue  # what coupons take off is rounded on its own
+            exact = Fraction(gross) * 100 / (100 + Fraction(rate))
+            if abs(Fraction(net) - exact) * 10**places >= 1:
+                expected = round_half_up(exact, places)
+                yield from _differ(f"line {line}", "net", expected, net)
+        for coupon, category, rate, amount, gross, shares in taken:
+            told = f"allowance {coupon}"
+            if gross is None:
+                yield Finding(told, "an amount with tax", "none")
+                continue
+            sums[category, rate] = EXACT.subtract(sums[category, rate], gross)
+            for column, whole in (("amount", amount), ("gross", gross)):
+                shared = _add(Decimal(share[column]) for share in shares)
+                yield from _differ(told, f"shares of {column}", whole, shared)
+        for category, rate, amount in taxed:
+            due = Fraction(sums[category, rate]) * Fraction(rate) / (100 + Fraction(rate))
+            what = f"tax in {category} {rate:f} %"
+            yield from _differ(who, what, round_half_up(due, places), amount)
+
+
 def _lines_unlike_their_rows(at: datetime) -> Iterator[Finding]:
     """Find charges that are not what their printed rows come to (R17, R34)."""
     explained = InvoiceLine.objects.filter(kind__in=[LineKind.FEE, LineKind.USAGE]).order_by("pk")
-    rows = explained.values_list("uuid", "net", "explanation", "invoice__currency")
-    for uuid, net, said, currency in rows.iterator(chunk_size=AT_ONCE):
+    rows = explained.values_list("uuid", PRICED, "explanation", "invoice__currency")
+    for uuid, priced, said, currency in rows.iterator(chunk_size=AT_ONCE):
         who = f"line {uuid}"
         exact = _add(Decimal(step["amount"]) for step in said["steps"])
         yield from _differ(who, "rows", exact, Decimal(said["exact"]))
         rounded = EXACT.add(exact, Decimal(said["rounding"]))
-        yield from _differ(who, "rows and rounding", rounded, net)
+        yield from _differ(who, "rows and rounding", rounded, priced)
         cents = round_half_up(exact, exponent(currency))
-        yield from _differ(who, "rounded once", cents, net)
+        yield from _differ(who, "rounded once", cents, priced)
 
 
 def _usage_unlike_its_snapshot(at: datetime) -> Iterator[Finding]:
@@ -342,8 +383,14 @@ BOOKS = [
         _taxes_that_differ,
     ),
     Invariant(
+        "included_taxes_follow_from_prices",
+        "Of prices with tax, that of each category and rate is what they include, rounded once; no "
+        "line’s net is a unit or more from its own.",
+        _included_taxes_that_differ,
+    ),
+    Invariant(
         "lines_are_what_their_rows_come_to",
-        "The printed rows of a line add up to its exact amount, and rounded once to its net.",
+        "The printed rows of a line add up to its exact amount, and rounded once to its price.",
         _lines_unlike_their_rows,
     ),
     Invariant(

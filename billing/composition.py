@@ -12,7 +12,7 @@ from decimal import Decimal
 from itertools import chain
 
 from billing.add_ons import add_on_line
-from billing.calculation import Tax, Taxed, Totals, add_up, totals
+from billing.calculation import Tax, Taxed, TaxKey, Totals, add_up, totals
 from billing.charging import (
     charge_afterwards,
     charge_ahead,
@@ -24,6 +24,7 @@ from billing.charging import (
 from billing.commitment import charge_commitment
 from billing.coupons import Held, allowances
 from billing.history import Past, PastKey
+from billing.included_tax import split_off_tax
 from billing.late_usage.lines import carried
 from billing.models import (
     InvoiceAllowance,
@@ -39,6 +40,7 @@ from catalog import money
 from catalog.models import Timing
 from catalog.money import EXACT, ZERO
 from customers.models import Subscription
+from customers.terms import prices_include_tax
 
 Changes = Mapping[str, Sequence[tuple[date, Decimal]]]
 """The quantities that were stated, by the price's key: from which day, how many."""
@@ -53,6 +55,8 @@ class Composed:
     taxes: list[TaxSubtotal]
     totals: Totals
     currency: str
+    include_tax: bool = False
+    """Whether lines and coupons are priced with tax."""
 
 
 def compose(
@@ -98,8 +102,8 @@ def compose(
     ordered = [line for _, line in sorted(charges, key=lambda charge: charge[0])]
     for part in ended:
         kept = _kept(part, ahead, unused)
-        of_the_part = [line.net for line in ordered if line.period is part.period]
-        of_the_interval = [line.net for line, _ in late if _is_of(line, part)]
+        of_the_part = [line.priced for line in ordered if line.period is part.period]
+        of_the_interval = [line.priced for line, _ in late if _is_of(line, part)]
         charged = add_up([kept, *of_the_part, *of_the_interval])
         ordered += charge_commitment(part, money.round_half_up(charged, exponent))
     ordered += map(add_on_line, add_ons)
@@ -143,24 +147,33 @@ def _assembled(
     beside: Sequence[Taxed] = (),
 ) -> Composed:
     """Number and tax lines, take coupons off, settle what is late or unused, and add up."""
-    exponent = money.exponent(currency)
-    taxes: dict[tuple[str, Decimal], Tax] = {}
+    exponent, include_tax = money.exponent(currency), prices_include_tax(subscription)
+    taxes: dict[TaxKey, Tax] = {}
     for position, line in enumerate(ordered, start=1):
         line.position, line.subscription = position, subscription
         tax = taxation.on(line.rate_category, line.service_end)
         line.tax_category, line.tax_rate = tax.category, tax.rate
         taxes.setdefault((tax.category, tax.rate), tax)
     reduced = list(allowances(ordered, coupons, exponent=exponent))
-    taxed = [Taxed(line.net, taxes[line.tax_category, line.tax_rate]) for line in ordered]
-    taxed += [Taxed(-one.amount, taxes[one.tax_category, one.tax_rate]) for one in reduced]
-    for line, own_tax in _below(late, unused, [*beside, *taxed], exponent=exponent):
+    taxed = [Taxed(line.priced, taxes[line.tax_category, line.tax_rate]) for line in ordered]
+    taxed += [Taxed(-one.priced, taxes[one.tax_category, one.tax_rate]) for one in reduced]
+    for line, own_tax in _below(
+        late, unused, [*beside, *taxed], exponent=exponent, include_tax=include_tax
+    ):
         ordered.append(line)
         line.position, line.subscription = len(ordered), subscription
         line.tax_category, line.tax_rate = own_tax.category, own_tax.rate
-        taxed.append(Taxed(line.net, own_tax))
-    added = totals(taxed, exponent=exponent)
+        taxed.append(Taxed(line.priced, own_tax))
+    added = totals(taxed, exponent=exponent, include_tax=include_tax)
+    if include_tax:
+        split_off_tax(ordered, reduced, bases_of(added), exponent=exponent)
     subtotals = [subtotal(*one) for one in added.subtotals]
-    return Composed(ordered, reduced, subtotals, added, currency)
+    return Composed(ordered, reduced, subtotals, added, currency, include_tax)
+
+
+def bases_of(added: Totals) -> dict[TaxKey, Decimal]:
+    """Return what lines come to without tax, by category and rate."""
+    return {(one.tax.category, one.tax.rate): one.base for one in added.subtotals}
 
 
 def _ahead(served: Served, changes: Changes, exponent: int) -> Iterator[tuple[int, InvoiceLine]]:
@@ -230,15 +243,16 @@ def _below(
     taxed: Sequence[Taxed],
     *,
     exponent: int,
+    include_tax: bool,
 ) -> Iterator[tuple[InvoiceLine, Tax]]:
     """Yield what is late of earlier periods, then credits, each with its tax and as far as there is room.
 
     The caller may add what it is given to `taxed` meanwhile.
     """
-    lines = list(carried(late, taxed, exponent=exponent))
-    room = [*taxed, *(Taxed(line.net, tax) for line, tax in lines)]
+    lines = list(carried(late, taxed, exponent=exponent, include_tax=include_tax))
+    room = [*taxed, *(Taxed(line.priced, tax) for line, tax in lines)]
     yield from lines
-    yield from credits(unused, room, exponent=exponent)
+    yield from credits(unused, room, exponent=exponent, include_tax=include_tax)
 
 
 def _changes(subscription: Subscription) -> dict[str, list[tuple[date, Decimal]]]:

@@ -11,10 +11,12 @@ from datetime import date
 from typing import NamedTuple
 
 from billing.calculation import Taxed, totals
-from billing.composition import Composed, subtotal
+from billing.composition import Composed, bases_of, subtotal
+from billing.included_tax import split_off_tax
 from billing.models import Invoice, InvoiceAllowance, InvoiceLine, TaxSubtotal
 from billing.rates import kept_tax
 from catalog import money
+from catalog.money import EXACT
 from customers.models import Consolidation, Customer, Issuer, Subscription
 
 
@@ -80,15 +82,25 @@ def together(parts: Sequence[Composed], *, after: Filling = NOTHING) -> Composed
         )
         lines += part.lines
         allowances += part.allowances
-    taxes = [*after.taxes, *(tax for part in parts for tax in part.taxes)]
-    added = totals(list(charged(taxes)), exponent=money.exponent(currency))
-    return Composed(lines, allowances, [subtotal(*one) for one in added.subtotals], added, currency)
+    include_tax = parts[0].include_tax
+    exponent = money.exponent(currency)
+    before = list(charged(after.taxes, include_tax=include_tax))
+    now = [one for part in parts for one in charged(part.taxes, include_tax=include_tax)]
+    added = totals([*before, *now], exponent=exponent, include_tax=include_tax)
+    if include_tax:
+        bases = bases_of(added)
+        for key, base in bases_of(totals(before, exponent=exponent, include_tax=True)).items():
+            bases[key] = EXACT.subtract(bases[key], base)
+        split_off_tax(lines, allowances, bases, exponent=exponent)
+    taxes = [subtotal(*one) for one in added.subtotals]
+    return Composed(lines, allowances, taxes, added, currency, include_tax)
 
 
-def charged(taxes: Iterable[TaxSubtotal]) -> Iterator[Taxed]:
+def charged(taxes: Iterable[TaxSubtotal], *, include_tax: bool) -> Iterator[Taxed]:
     """Yield what is charged in each category and rate, as if it were a line."""
     for one in taxes:
-        yield Taxed(one.base, kept_tax(one))
+        amount = EXACT.add(one.base, one.amount) if include_tax else one.base
+        yield Taxed(amount, kept_tax(one))
 
 
 def section(subscription: Subscription, plan: str) -> dict[str, str]:

@@ -12,6 +12,8 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
+from django.db.models.functions import Coalesce
+
 from billing import calculation
 from billing.calculation import add_up
 from billing.models import InvoiceAllowance, InvoiceLine, LineKind
@@ -79,7 +81,7 @@ class Spending:
         for applied in subscription.applied_coupons.all():
             self._taken[applied.pk].pop(invoice, None)
         for allowance in allowances:
-            _add(self._taken[allowance.applied_id], invoice, allowance.amount)
+            _add(self._taken[allowance.applied_id], invoice, allowance.priced)
 
 
 def taken_of(applied: Iterable[int]) -> Taken:
@@ -89,7 +91,8 @@ def taken_of(applied: Iterable[int]) -> Taken:
         live = InvoiceAllowance.objects.filter(applied__in=wanted).exclude(
             invoice__status__in=UNDONE
         )
-        for coupon, invoice, amount in live.values_list("applied_id", "invoice_id", "amount"):
+        taken = live.values_list("applied_id", "invoice_id", Coalesce("gross", "amount"))
+        for coupon, invoice, amount in taken:
             _add(found[coupon], invoice, amount)
     return found
 
@@ -123,7 +126,7 @@ def allowances(
     is not used, and yields nothing.
     """
     reduced = [line for line in lines if line.kind in REDUCED]
-    nets = [line.net for line in reduced]
+    nets = [line.priced for line in reduced]
     position = 0
     taken = calculation.reduce(nets, [one.terms for one in coupons], exponent=exponent)
     for (applied, _), reduction in zip(coupons, taken, strict=True):

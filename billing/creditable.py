@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -67,13 +67,22 @@ def books_of(invoices: Sequence[Invoice]) -> dict[int, Book]:
     return found
 
 
-def shares_of(allowances: Iterable[InvoiceAllowance]) -> dict[tuple[int, int], Decimal]:
+def net_share(share: Mapping[str, str]) -> Decimal:
+    """Return what a coupon takes off a line before tax."""
+    return Decimal(share["amount"])
+
+
+def shares_of(
+    allowances: Iterable[InvoiceAllowance],
+    *,
+    of: Callable[[Mapping[str, str]], Decimal] = net_share,
+) -> dict[tuple[int, int], Decimal]:
     """Return what coupons take off lines, by invoice and the line's position."""
     found: dict[tuple[int, int], Decimal] = defaultdict(lambda: ZERO)
     for allowance in allowances:
         for share in allowance.shares:
             place = allowance.invoice_id, share["line"]
-            found[place] = EXACT.add(found[place], Decimal(share["amount"]))
+            found[place] = EXACT.add(found[place], of(share))
     return found
 
 

@@ -31,7 +31,7 @@ from billing.models import (
     TaxSubtotal,
     UsageSnapshot,
 )
-from billing.models.invoices import UNDONE
+from billing.models.invoices import PRICED, UNDONE
 from billing.offers import Served
 from billing.parties import buyer_of, payer_of, seller_of
 from billing.rates import Taxation
@@ -46,6 +46,7 @@ from config.base.models import AuditEntry
 from config.base.rows import insert_rows, update_rows
 from customers.models import Issuer, Subscription
 from customers.periods import local_date, zone
+from customers.terms import prices_include_tax
 
 CLOSES = (Purpose.REGULAR, Purpose.FINAL)
 JOINED = ("net_total", "tax_total", "total", "sections", "auto_issue_at")
@@ -124,6 +125,7 @@ class Draft:
             customer=payer,
             run_id=run_id,
             currency=composed.currency,
+            prices_include_tax=composed.include_tax,
             seller=seller_of(self.issuer),
             buyer=buyer_of(payer),
             net_total=composed.totals.net,
@@ -145,10 +147,14 @@ class Draft:
             payer_id=payer_of(self.subscription).pk,
             issuer_id=self.issuer.pk,
             currency=self.currency,
-            tax_treatment=":".join(self.taxation.treatment[:2]),
+            tax_treatment=":".join([*self.taxation.treatment[:2], *self._priced]),
             day=self.day,
             issued_on=issued_at and local_date(issued_at, zone(self.issuer.time_zone)),
         )
+
+    @property
+    def _priced(self) -> list[str]:
+        return ["gross"] if prices_include_tax(self.subscription) else []
 
     @property
     def auto_issue_at(self) -> datetime | None:
@@ -188,7 +194,7 @@ def compose_all(
     spending, unused = Spending(subscriptions), UnusedFees(subscriptions)
     beside: dict[str, list[Taxed]] = defaultdict(list)
     for group, invoice in (open_groups or {}).items():
-        beside[group] += charged(invoice.taxes.all())
+        beside[group] += charged(invoice.taxes.all(), include_tax=invoice.prices_include_tax)
     found: dict[int, Composed] = {}
     for draft in _in_turn(
         drafts, credits=lambda draft: bool(draft.late) or unused.any_of(draft.subscription)
@@ -227,7 +233,7 @@ def compose_all(
         unused.record(composed.lines, replaces=draft.replaces)
         spending.record(draft.subscription, composed.allowances, replaces=draft.replaces)
         if draft.group:
-            beside[draft.group] += charged(composed.taxes)
+            beside[draft.group] += charged(composed.taxes, include_tax=composed.include_tax)
         found[id(draft)] = composed
     return [found[id(draft)] for draft in drafts]
 
@@ -255,10 +261,10 @@ def billed_ahead(served: Iterable[Served]) -> dict[int, Decimal]:
     }
     if not committed:
         return {}
-    sums = _billed_before(committed).order_by().values("period").annotate(net=ExactSum("net"))
-    found: dict[int, Decimal] = dict(sums.values_list("period", "net"))
-    for pk, net in _billed_since(committed):
-        found[pk] = EXACT.add(found.get(pk, ZERO), net)
+    sums = _billed_before(committed).order_by().values("period").annotate(charged=ExactSum(PRICED))
+    found: dict[int, Decimal] = dict(sums.values_list("period", "charged"))
+    for pk, priced in _billed_since(committed):
+        found[pk] = EXACT.add(found.get(pk, ZERO), priced)
     return found
 
 
@@ -277,17 +283,17 @@ def _billed_since(committed: Mapping[int, Served]) -> Iterator[tuple[int, Decima
     lines = InvoiceLine.objects.exclude(invoice__status__in=UNDONE).exclude(
         kind=LineKind.COMMITMENT
     )
-    nets = (
+    sums = (
         lines.filter(subscription__in=spanning, period__start_date__gte=first)
         .order_by()
         .values("subscription_id", "period__start_date", "invoice_id")
-        .annotate(net=ExactSum("net"))
+        .annotate(charged=ExactSum(PRICED))
     )
-    for row in nets:
+    for row in sums:
         for pk, since, start in spanning[row["subscription_id"]]:
             is_earlier = since <= row["period__start_date"] < start
             if is_earlier and row["invoice_id"] != closed_by.get(pk):
-                yield pk, row["net"]
+                yield pk, row["charged"]
 
 
 def due_fees(parts: Sequence[Served]) -> set[int]:

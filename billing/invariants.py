@@ -42,10 +42,10 @@ def _add_ons_charged_otherwise(at: datetime) -> Iterator[Finding]:
     for line in lines.order_by("pk").iterator():
         sold = line.sold_add_on
         assert sold is not None
-        net = rate_add_on(sold.quantity, sold.unit_amount, sold.currency).net
-        if net != line.net:
-            difference = f"{line.net - net:f}"
-            yield Finding(f"sale {sold.key}", f"{net:f}", f"{line.net:f}", difference)
+        due = rate_add_on(sold.quantity, sold.unit_amount, sold.currency).net
+        if due != line.priced:
+            difference = f"{line.priced - due:f}"
+            yield Finding(f"sale {sold.key}", f"{due:f}", f"{line.priced:f}", difference)
 
 
 def _annexes_that_do_not_add_up(at: datetime) -> Iterator[Finding]:
@@ -58,8 +58,10 @@ def _annexes_that_do_not_add_up(at: datetime) -> Iterator[Finding]:
                 Decimal(text)
                 for text in (change["last_net"], *(one["amount"] for one in change["drivers"]))
             )
-            if reached != annex.invoice.net_total:
-                expected = f"{annex.invoice.net_total:f}"
+            invoice = annex.invoice
+            billed = invoice.total if invoice.prices_include_tax else invoice.net_total
+            if reached != billed:
+                expected = f"{billed:f}"
                 yield Finding(f"invoice {number}, why it changed", expected, f"{reached:f}")
         for metric in annex.usage:
             counted = add_up([Decimal(metric["used"]), Decimal(metric["later"])])
@@ -74,7 +76,7 @@ def _annexes_that_do_not_add_up(at: datetime) -> Iterator[Finding]:
 INVARIANTS = [
     Invariant(
         "annexes_add_up",
-        "Why an invoice changed leads from the last net to its own, and dimension values add up.",
+        "Why an invoice changed leads from what was last charged to its own, and dimension values add up.",
         _annexes_that_do_not_add_up,
     ),
     Invariant(

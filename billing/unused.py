@@ -18,6 +18,7 @@ from django.db.models import Exists, F, Min, OuterRef, Q
 
 from billing.calculation import Tax, Taxed, add_up, creditable
 from billing.creditable import credited_by_notes, shares_of
+from billing.included_tax import priced_share
 from billing.models import (
     InvoiceAllowance,
     InvoiceLine,
@@ -25,7 +26,7 @@ from billing.models import (
     LineKind,
     Recognition,
 )
-from billing.models.invoices import UNDONE
+from billing.models.invoices import PRICED, UNDONE
 from billing.rates import tax_of
 from catalog.models import Proration, Timing
 from catalog.money import EXACT, ZERO, exponent, round_half_up
@@ -36,7 +37,8 @@ from customers.models import Subscription, SubscriptionPhase
 class Unused(NamedTuple):
     """A fee of an issued invoice that is unused from a day on.
 
-    `paid` is its net after coupons, `left` what is still to credit of it.
+    `paid` is its price after coupons, `left` what is still to credit of it: before tax, or with it
+    where prices include it.
     """
 
     line: InvoiceLine
@@ -94,11 +96,13 @@ class UnusedFees:
         for line in lines:
             if line.kind == LineKind.CREDIT:
                 assert line.credited_id is not None
-                self._credited[line.credited_id][replaces or -self._drafts] = EXACT.minus(line.net)
+                self._credited[line.credited_id][replaces or -self._drafts] = EXACT.minus(
+                    line.priced
+                )
 
 
 def credits(
-    unused: Sequence[Unused], taxed: Sequence[Taxed], *, exponent: int
+    unused: Sequence[Unused], taxed: Sequence[Taxed], *, exponent: int, include_tax: bool
 ) -> Iterator[tuple[InvoiceLine, Tax]]:
     """Yield unsaved lines that credit unused fees, each with the tax of the fee (R21a).
 
@@ -108,15 +112,15 @@ def credits(
     so_far = list(taxed)
     for one in unused:
         tax = tax_of(one.line)
-        net = creditable(so_far, one.left, tax, exponent=exponent)
-        line = _credit(one, net, exponent)
-        so_far.append(Taxed(line.net, tax))
+        amount = creditable(so_far, one.left, tax, exponent=exponent, include_tax=include_tax)
+        line = _credit(one, amount, exponent)
+        so_far.append(Taxed(line.priced, tax))
         yield line, tax
 
 
-def _credit(one: Unused, net: Decimal, exponent: int) -> InvoiceLine:
+def _credit(one: Unused, amount: Decimal, exponent: int) -> InvoiceLine:
     exact = Fraction(one.paid) * one.part.value
-    worth, credited = round_half_up(exact, exponent), EXACT.minus(net)
+    worth, credited = round_half_up(exact, exponent), EXACT.minus(amount)
     said: dict[str, Any] = {
         "model": "credit",
         "invoice": one.line.invoice.number,
@@ -128,7 +132,7 @@ def _credit(one: Unused, net: Decimal, exponent: int) -> InvoiceLine:
     }
     if before := EXACT.subtract(worth, one.left):
         said["credited_before"] = f"{before:f}"
-    if waits := EXACT.subtract(one.left, net):
+    if waits := EXACT.subtract(one.left, amount):
         said["waits"] = f"{waits:f}"
     return InvoiceLine(
         kind=LineKind.CREDIT,
@@ -215,9 +219,9 @@ def _served_until(line: InvoiceLine, subscription: Subscription) -> date | None:
 def _paid(lines: Sequence[InvoiceLine]) -> dict[int, Decimal]:
     """Return what each fee came to after its share of coupons."""
     allowances = InvoiceAllowance.objects.filter(invoice__in={line.invoice_id for line in lines})
-    taken = shares_of(allowances)
+    taken = shares_of(allowances, of=priced_share)
     return {
-        line.pk: EXACT.subtract(line.net, taken.get((line.invoice_id, line.position), ZERO))
+        line.pk: EXACT.subtract(line.priced, taken.get((line.invoice_id, line.position), ZERO))
         for line in lines
     }
 
@@ -228,6 +232,6 @@ def _credited(lines: Sequence[InvoiceLine]) -> dict[int, dict[int, Decimal]]:
     given = InvoiceLine.objects.filter(credited__in=[line.pk for line in lines]).exclude(
         invoice__status__in=UNDONE
     )
-    for line, invoice, net in given.values_list("credited_id", "invoice_id", "net"):
-        found[line][invoice] = EXACT.minus(net)
+    for line, invoice, amount in given.values_list("credited_id", "invoice_id", PRICED):
+        found[line][invoice] = EXACT.minus(amount)
     return found

@@ -29,7 +29,7 @@ from config.base.admin.theme import action, date_input, number_input, select, sw
 from config.base.audit import Actor
 from customers.admin.subscriptions import SubscriptionAdmin
 from customers.models import Subscription, SubscriptionPhase
-from customers.terms import in_force
+from customers.terms import in_force, prices_include_tax
 
 STEPS = {
     "change_plan": "Change plan…",
@@ -103,7 +103,9 @@ class ChangeForm(LifeForm):
         field = self.fields["version"]
         assert isinstance(field, forms.ModelChoiceField)
         published = PlanVersion.objects.filter(
-            status=VersionStatus.PUBLISHED, currency=buyer.currency
+            status=VersionStatus.PUBLISHED,
+            currency=buyer.currency,
+            prices_include_tax=prices_include_tax(self.subscription),
         )
         field.queryset = published.select_related("plan")
 

@@ -46,7 +46,9 @@ class StartForm(forms.Form):
         super().__init__(data)
         offered = PlanVersion.objects.filter(status=VersionStatus.PUBLISHED)
         if from_version:
-            offered = offered.filter(currency=from_version.currency).exclude(pk=from_version.pk)
+            offered = offered.filter(
+                currency=from_version.currency, prices_include_tax=from_version.prices_include_tax
+            ).exclude(pk=from_version.pk)
         field = self.fields["to_version"]
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset = offered.select_related("plan").order_by("plan__name", "-number")

@@ -129,6 +129,7 @@ def invoice_answer(
             for line in shown.lines
         ],
         "allowances": list(_allowances(shown, places)),
+        "prices_include_tax": invoice.prices_include_tax,
         "net_total": amount(invoice.net_total, places),
         "tax_total": amount(invoice.tax_total, places),
         "total": amount(invoice.total, places),
@@ -179,6 +180,7 @@ def explanation_answer(
                 "description": line.description,
                 "kind": line.kind,
                 "net": amount(line.net, places),
+                "gross": _gross(line.gross, places),
                 "explanation": _explanation(line, places, locale),
                 "sentences": list(_sentences(line_view(line, reader, today=today))),
             }
@@ -236,6 +238,7 @@ def _line(line: InvoiceLine, places: int, *, saved: bool, locale: str) -> dict[s
         "included": said.get("included"),
         "overage": said.get("overage"),
         "net": amount(line.net, places),
+        "gross": _gross(line.gross, places),
         "tax_category": line.tax_category,
         "tax_rate": plain(line.tax_rate),
         "rate_category": line.rate_category,
@@ -314,6 +317,7 @@ def _allowances(shown: Shown, places: int) -> Iterator[dict[str, Any]]:
             "description": allowance.description,
             "percent": None if allowance.percent is None else plain(allowance.percent),
             "amount": amount(allowance.amount, places),
+            "gross": _gross(allowance.gross, places),
             "tax_category": allowance.tax_category,
             "tax_rate": plain(allowance.tax_rate),
             "shares": [
@@ -321,6 +325,7 @@ def _allowances(shown: Shown, places: int) -> Iterator[dict[str, Any]]:
                     "line": lines[share["line"]],
                     "position": share["line"],
                     "amount": amount(Decimal(share["amount"]), places),
+                    "gross": _gross(Decimal(share["gross"]) if "gross" in share else None, places),
                 }
                 for share in allowance.shares
             ],
@@ -338,6 +343,10 @@ def _tax(tax: TaxSubtotal, places: int) -> dict[str, str]:
         "country": tax.country,
         "basis": tax.basis,
     }
+
+
+def _gross(value: Decimal | None, places: int) -> str | None:
+    return None if value is None else amount(value, places)
 
 
 def party_answer(frozen: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ PAYMENT_STATUSES = {
 }
 _PAYMENT = "; ".join(f"`{status}`: {meaning}" for status, meaning in PAYMENT_STATUSES.items())
 
+_GROSS = "With tax, where the invoice's prices include it; else null."
+
 
 class ServedSerializer(serializers.Serializer[Any]):
     """When the service was given, in the zone of its billing period."""
@@ -164,6 +166,7 @@ class LineSerializer(serializers.Serializer[Any]):
     included = QuantityString(allow_null=True, help_text="The allowance of usage; else null.")
     overage = QuantityString(allow_null=True, help_text="The units used beyond it; else null.")
     net = QuantityString(minimum=None)
+    gross = QuantityString(minimum=None, allow_null=True, help_text=_GROSS)
     tax_category = serializers.ChoiceField(
         choices=TaxCategory.values, help_text="EN 16931's code (UNTDID 5305)."
     )
@@ -186,7 +189,8 @@ class ShareSerializer(serializers.Serializer[Any]):
 
     line = serializers.UUIDField(allow_null=True, help_text="null on an upcoming invoice.")
     position = serializers.IntegerField(help_text="The line's place on the invoice, from 1.")
-    amount = QuantityString()
+    amount = QuantityString(help_text="Before tax.")
+    gross = QuantityString(allow_null=True, help_text=_GROSS)
 
 
 class AllowanceSerializer(serializers.Serializer[Any]):
@@ -195,7 +199,8 @@ class AllowanceSerializer(serializers.Serializer[Any]):
     coupon = serializers.CharField(help_text="Its key.")
     description = serializers.CharField()
     percent = QuantityString(allow_null=True, help_text="null: the coupon is an amount.")
-    amount = QuantityString(help_text="Positive; its shares add up to it.")
+    amount = QuantityString(help_text="Before tax; positive; its shares add up to it.")
+    gross = QuantityString(allow_null=True, help_text=_GROSS)
     tax_category = serializers.ChoiceField(choices=TaxCategory.values)
     tax_rate = QuantityString(help_text="In percent.")
     shares = ShareSerializer(many=True)
@@ -296,6 +301,9 @@ class InvoiceSerializer(serializers.Serializer[Any]):
     )
     lines = LineSerializer(many=True)
     allowances = AllowanceSerializer(many=True)
+    prices_include_tax = serializers.BooleanField(
+        help_text="Whether its lines are priced with tax: then `total` is what they add up to."
+    )
     net_total = QuantityString(
         minimum=None, help_text="The sum of the lines' `net` less that of the allowances."
     )
@@ -417,6 +425,7 @@ class ExplainedLineSerializer(serializers.Serializer[Any]):
     description = serializers.CharField()
     kind = serializers.ChoiceField(choices=LineKind.values)
     net = QuantityString(minimum=None)
+    gross = QuantityString(minimum=None, allow_null=True, help_text=_GROSS)
     explanation = ExplanationSerializer()
     sentences = serializers.ListField(
         child=serializers.CharField(), help_text="The same, to read: each row as a sum to check."
@@ -442,7 +451,10 @@ class DriverSerializer(serializers.Serializer[Any]):
 
 
 class NetChangeSerializer(serializers.Serializer[Any]):
-    """The last net and this one; the drivers add up to the difference."""
+    """What was charged last and now; the drivers add up to the difference.
+
+    Net, or with tax where the invoice's prices include it.
+    """
 
     last = serializers.ListField(
         child=serializers.CharField(),

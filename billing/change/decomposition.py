@@ -27,7 +27,7 @@ class DriverKind(StrEnum):
 
 @dataclass(frozen=True)
 class Charge:
-    """What an invoice charges, or takes off, before tax.
+    """What an invoice charges, or takes off: before tax, or with it where prices include it.
 
     Charges of one `kind` and `key` are compared with each other. The rest is of metered usage only:
     `used` in the metric's unit, within `part` of a period, under `terms`: equal where the price and

@@ -106,7 +106,7 @@ def _charges(
     for line in lines:
         if line.kind == LineKind.MINIMUM:
             continue
-        net = EXACT.add(line.net, minimums.pop(_of_price(line), ZERO))
+        net = EXACT.add(line.priced, minimums.pop(_of_price(line), ZERO))
         kind = DriverKind.ADJUSTMENT if line.is_late else _KINDS[LineKind(line.kind)]
         if kind == DriverKind.USAGE:
             yield _usage(line, net, prices.get(line.pk), others)
@@ -122,7 +122,7 @@ def _charges(
             DriverKind.CREDIT,
             ("coupon", allowance.applied.coupon_id),
             allowance.description,
-            EXACT.minus(allowance.amount),
+            EXACT.minus(allowance.priced),
         )
 
 
@@ -131,7 +131,7 @@ def _minimums(lines: Iterable[InvoiceLine]) -> dict[tuple[object, ...], Decimal]
     found: dict[tuple[object, ...], Decimal] = {}
     for line in lines:
         if line.kind == LineKind.MINIMUM:
-            found[_of_price(line)] = EXACT.add(found.get(_of_price(line), ZERO), line.net)
+            found[_of_price(line)] = EXACT.add(found.get(_of_price(line), ZERO), line.priced)
     return found
 
 

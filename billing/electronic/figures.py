@@ -32,7 +32,8 @@ def figures(line: InvoiceLine, exponent: int) -> Figures:
     A credit is −1 of what it takes off, as a price is never negative (BR-27).
     """
     steps = line.explanation["steps"]
-    if line.kind in _PRICED and not line.is_late and len(steps) == 1:
+    is_net = line.gross is None
+    if line.kind in _PRICED and is_net and not line.is_late and len(steps) == 1:
         step = step_from_json(steps[0])
         exact = times(step.quantity, step.unit_amount)
         is_product = round_half_up(exact, exponent) == line.net and step.unit_amount >= 0

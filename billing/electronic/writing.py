@@ -30,7 +30,7 @@ from billing.models import Invoice, InvoiceAllowance, InvoiceLine, TaxCategory, 
 from billing.presentation.account import due_at_issue
 from billing.presentation.lines import is_shown, line_view
 from billing.presentation.reader import Reader, clean, paragraphs
-from billing.presentation.taxes import tax_in_books, tax_note
+from billing.presentation.taxes import net_heading, priced_note, tax_in_books, tax_note
 from billing.presentation.views import LineView, RowView
 from catalog.money import EXACT, exponent, plain, round_half_up
 from customers.electronic import names_country
@@ -64,7 +64,7 @@ def electronic_invoice(invoice: Invoice) -> bytes:
     _add_parties(document, invoice)
     for number, line in enumerate(lines, start=1):
         said = line_view(line, reader, today=invoice.issue_date)
-        document.trade.items.add(_line(number, line, said, invoice))
+        document.trade.items.add(_line(number, line, said, invoice, reader))
     _add_payment(document, invoice)
     for tax in invoice.taxes.all():
         document.trade.settlement.trade_tax.add(_subtotal(tax, invoice, reader))
@@ -82,7 +82,8 @@ def electronic_invoice(invoice: Invoice) -> bytes:
 
 def _add_notes(document: Document, invoice: Invoice, reader: Reader) -> None:
     """Say what stands on the paper besides: the tax in the seller's books, its texts, its register."""
-    said = (*tax_in_books(invoice, reader), *paragraphs(invoice.seller.get("legal_text")))
+    priced = priced_note(invoice, list(invoice.taxes.all()), reader)
+    said = (*priced, *tax_in_books(invoice, reader), *paragraphs(invoice.seller.get("legal_text")))
     texts = [("", text) for text in said]
     entry = clean(invoice.seller.get("register_entry"))
     for code, text in (*texts, (_REGISTER, entry)):
@@ -126,13 +127,17 @@ def _add_party(party: TradeParty, said: Mapping[str, Any], *, with_vat_id: bool)
         party.tax_registrations.add(TaxRegistration(id=("VA", vat_id)))
 
 
-def _line(number: int, line: InvoiceLine, said: LineView, invoice: Invoice) -> LineItem:
+def _line(
+    number: int, line: InvoiceLine, said: LineView, invoice: Invoice, reader: Reader
+) -> LineItem:
     """Write a line (BG-25) with its rows as a note, where its price is its net."""
     places = exponent(invoice.currency)
     told = figures(line, places)
     item = LineItem()
     item.document.line_id = str(number)
     notes = [*(_row(row) for row in said.rows if told.is_whole), *said.notes]
+    if line.gross is not None:
+        notes.append(f"{net_heading(reader, include_tax=True)}: {said.net}")
     if notes:
         item.document.notes.add(IncludedNote(content=_text("\n".join(notes))))
     item.product.name = _text(said.name)

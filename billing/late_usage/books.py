@@ -44,9 +44,9 @@ def _lines_unlike_their_rows(at: datetime) -> Iterator[Finding]:
         off = [said.get("coupons", "0"), said.get("waits", "0")]
         off += [one["amount"] for one in said["billed"]]
         expected = EXACT.subtract(add_up(map(Decimal, on)), add_up(map(Decimal, off)))
-        if expected != line.net:
-            difference = f"{EXACT.subtract(line.net, expected):f}"
-            yield Finding(f"line {line.uuid}", f"{expected:f}", f"{line.net:f}", difference)
+        if expected != line.priced:
+            difference = f"{EXACT.subtract(line.priced, expected):f}"
+            yield Finding(f"line {line.uuid}", f"{expected:f}", f"{line.priced:f}", difference)
 
 
 def _measured_otherwise(at: datetime) -> Iterator[Finding]:

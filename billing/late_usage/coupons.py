@@ -11,6 +11,7 @@ from typing import Any
 from billing import calculation
 from billing.calculation import add_up
 from billing.coupons import REDUCED
+from billing.included_tax import priced_share
 from billing.models import InvoiceAllowance, InvoiceLine, LineKind
 from catalog.models import CouponDuration
 from catalog.money import EXACT, ZERO, split
@@ -67,7 +68,7 @@ def reduced_by_coupons(
         one = found[row.invoice_id, row.applied.subscription_id]
         one.coupons[row.applied_id] = _terms(row, one.coupons.get(row.applied_id))
         for share in row.shares:
-            one.taken[share["line"]] = EXACT.add(one.taken[share["line"]], Decimal(share["amount"]))
+            one.taken[share["line"]] = EXACT.add(one.taken[share["line"]], priced_share(share))
     if not found:
         return {}
     of_them = InvoiceLine.objects.filter(invoice__in={invoice for invoice, _ in found})
@@ -76,7 +77,7 @@ def reduced_by_coupons(
         if share not in found:
             continue
         one = found[share]
-        one.nets[key] = EXACT.add(one.nets.get(key, ZERO), line.net)
+        one.nets[key] = EXACT.add(one.nets.get(key, ZERO), line.priced)
         one.shares[key] = EXACT.add(one.shares[key], one.taken[line.position])
     by_key = {key: one for one in found.values() for key in one.nets}
     for line in late:
@@ -101,4 +102,4 @@ def _terms(row: InvoiceAllowance, before: calculation.Coupon | None) -> calculat
     if coupon.duration != CouponDuration.UNTIL_USED_UP:
         return calculation.Coupon(amount=coupon.amount, percent=coupon.percent)
     taken = before.amount if before and before.amount else ZERO
-    return calculation.Coupon(amount=EXACT.add(taken, row.amount))
+    return calculation.Coupon(amount=EXACT.add(taken, row.priced))

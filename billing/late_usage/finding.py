@@ -51,7 +51,7 @@ class Policy(NamedTuple):
         if at - served.period.closed_at > self.age:
             return HeldFor.AGE
         least = self.thresholds.get(served.offer.version.currency, ZERO)
-        return HeldFor.SMALL if line.net and abs(line.net) < least else ""
+        return HeldFor.SMALL if line.priced and abs(line.priced) < least else ""
 
 
 def policy() -> Policy:
@@ -166,7 +166,7 @@ def told(lines: Iterable[InvoiceLine]) -> dict[Key, tuple[Decimal, Decimal]]:
     """Return amount and quantity of what settles late usage by period and price, to compare two
     drawings."""
     return {
-        (line.period_id or 0, line.price_id or 0): (line.net, line.quantity)
+        (line.period_id or 0, line.price_id or 0): (line.priced, line.quantity)
         for line in lines
         if "billed" in line.explanation
     }
@@ -212,7 +212,7 @@ def _differences(served: Served, books: Books) -> Iterator[tuple[InvoiceLine, Bi
         assert line.price is not None
         full[served.period.pk, line.price.pk].append(line)
     closes = {books.billed[key].invoice_id for key in full}
-    whole = {key: add_up(line.net for line in lines) for key, lines in full.items()}
+    whole = {key: add_up(line.priced for line in lines) for key, lines in full.items()}
     taken: dict[Key, Decimal] = {}
     for invoice_id in closes:
         if reduced := books.reduced.get((invoice_id, served.period.subscription_id)):
@@ -229,7 +229,7 @@ def _differences(served: Served, books: Books) -> Iterator[tuple[InvoiceLine, Bi
         line = difference(
             lines, before, coupons=taken.get(key, ZERO), exponent=served.offer.exponent
         )
-        if line.net or line.quantity:
+        if line.priced or line.quantity:
             yield line, before
 
 

@@ -112,7 +112,7 @@ def difference(
     `coupons` is what the coupons of the close's invoice take off that.
     """
     usage = lines[0]
-    whole = round_half_up(add_up(line.net for line in lines), exponent)
+    whole = round_half_up(add_up(line.priced for line in lines), exponent)
     net = round_half_up(EXACT.subtract(EXACT.subtract(whole, coupons), before.net), exponent)
     net, credited = beyond_notes(net, before.credited)
     said = usage.explanation | {
@@ -176,7 +176,11 @@ def commitment_difference(
 
 
 def carried(
-    late: Sequence[tuple[InvoiceLine, Tax]], taxed: Sequence[Taxed], *, exponent: int
+    late: Sequence[tuple[InvoiceLine, Tax]],
+    taxed: Sequence[Taxed],
+    *,
+    exponent: int,
+    include_tax: bool,
 ) -> Iterator[tuple[InvoiceLine, Tax]]:
     """Yield late lines as far as they leave the total of an invoice at zero or above (R32a).
 
@@ -185,19 +189,21 @@ def carried(
     """
     so_far = list(taxed)
     for line, tax in sorted(late, key=_charges_first):
-        net = line.net if line.net >= 0 else -creditable(so_far, -line.net, tax, exponent=exponent)
-        if net != line.net:
-            if not net:
+        amount = line.priced
+        if amount < 0:
+            amount = -creditable(so_far, -amount, tax, exponent=exponent, include_tax=include_tax)
+        if amount != line.priced:
+            if not amount:
                 continue
             line = copy(line)
-            rest = f"{EXACT.subtract(line.net, net):f}"
-            line.net = net
-            line.explanation = line.explanation | {"amount": f"{net:f}", "waits": rest}
-        so_far.append(Taxed(net, tax))
+            rest = f"{EXACT.subtract(line.priced, amount):f}"
+            line.net, line.gross = amount, None
+            line.explanation = line.explanation | {"amount": f"{amount:f}", "waits": rest}
+        so_far.append(Taxed(amount, tax))
         yield line, tax
 
 
 def _charges_first(late: tuple[InvoiceLine, Tax]) -> tuple[bool, bool]:
     """Order credits after charges: first of a commitment, which late usage beside it makes up for."""
     line, _ = late
-    return line.net < 0, line.kind == LineKind.LATE
+    return line.priced < 0, line.kind == LineKind.LATE

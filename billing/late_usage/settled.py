@@ -181,9 +181,9 @@ def commitments_of(periods: Iterable[int], *, replaced: Iterable[int]) -> dict[i
             case LineKind.LATE:
                 one.charged[key] = Decimal(line.explanation["whole"])
             case LineKind.MINIMUM:
-                one.charged[key] = EXACT.add(one.charged[key], line.net)
+                one.charged[key] = EXACT.add(one.charged[key], line.priced)
             case _:
-                one.charged[key] = line.net
+                one.charged[key] = line.priced
     return found
 
 
@@ -196,7 +196,7 @@ def _unused(line: InvoiceLine) -> Decimal:
 
 def _settled(line: InvoiceLine, taken: Decimal) -> Settled:
     quantity = line.quantity if line.kind in (LineKind.USAGE, LineKind.LATE) else ZERO
-    net = round_half_up(EXACT.subtract(line.net, taken), exponent(line.invoice.currency))
+    net = round_half_up(EXACT.subtract(line.priced, taken), exponent(line.invoice.currency))
     return Settled(line.invoice.number or "", quantity, net)
 
 

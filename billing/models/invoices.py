@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Round
+from django.db.models.functions import Coalesce, Round
 
 from billing.models.periods import BillingPeriod, BillingRun, UsageSnapshot
 from billing.querysets import InvoiceQuerySet
@@ -60,6 +61,10 @@ class Recognition(models.TextChoices):
     OVER_TIME = "over_time", "Evenly over its service period"
     AS_USED = "as_used", "As it was used"
     AT_ONCE = "at_once", "At once"
+
+
+PRICED = Coalesce("gross", "net")
+"""What lines are priced at, in a query: `InvoiceLine.priced`."""
 
 
 class DocumentSequence(models.Model):
@@ -117,6 +122,11 @@ class Invoice(models.Model):
         default=dict,
         help_text="The tax in the currency of the seller's books, with the rate; empty: the same "
         "currency, or no tax.",
+    )
+    prices_include_tax = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="Its lines are priced with tax, which is split off them (R29).",
     )
     net_total = amount_field()
     tax_total = amount_field()
@@ -292,6 +302,9 @@ class InvoiceLine(models.Model):
     unit = models.CharField(max_length=50, blank=True)
     unit_plural = models.CharField(max_length=50, blank=True)
     net = amount_field()
+    gross = amount_field(
+        null=True, blank=True, help_text="What it is priced at, where prices include tax."
+    )
     tax_category = models.CharField(max_length=2, choices=TaxCategory)
     tax_rate = ExactDecimalField(max_digits=7, decimal_places=4)
     rate_category = models.CharField(
@@ -342,10 +355,22 @@ class InvoiceLine(models.Model):
                 name="line_service_ends_after_it_starts",
                 condition=Q(service_end__gt=F("service_start")),
             ),
+            models.CheckConstraint(
+                name="line_net_within_its_gross",
+                condition=Q(gross=None)
+                | Q(net__gte=0, gross__gte=F("net"))
+                | Q(net__lte=0, gross__lte=F("net")),
+            ),
         )
 
     def __str__(self) -> str:
         return self.description
+
+    @property
+    def priced(self) -> Decimal:
+        """What its rows come to: its net, or what includes the tax where prices do."""
+        priced: Decimal = self.net if self.gross is None else self.gross
+        return priced
 
     @property
     def metric(self) -> ValueMetric | None:
@@ -371,8 +396,11 @@ class InvoiceAllowance(models.Model):
     percent = ExactDecimalField(max_digits=7, decimal_places=4, null=True)
     tax_category = models.CharField(max_length=2, choices=TaxCategory)
     tax_rate = ExactDecimalField(max_digits=7, decimal_places=4)
-    amount = amount_field()
-    shares = models.JSONField(help_text="What it takes off each line, by the line's position.")
+    amount = amount_field(help_text="Before tax.")
+    gross = amount_field(null=True, blank=True, help_text="With tax, where prices include it.")
+    shares = models.JSONField(
+        help_text="What it takes off each line, by the line's position: amount, and gross as above."
+    )
 
     class Meta:
         ordering = ("invoice_id", "position")
@@ -386,10 +414,20 @@ class InvoiceAllowance(models.Model):
             ),
             one_of("tax_category", TaxCategory, name="allowance_tax_category_is_known"),
             models.CheckConstraint(name="allowance_takes_something", condition=Q(amount__gt=0)),
+            models.CheckConstraint(
+                name="allowance_net_within_its_gross",
+                condition=Q(gross=None) | Q(gross__gte=F("amount")),
+            ),
         )
 
     def __str__(self) -> str:
         return self.description
+
+    @property
+    def priced(self) -> Decimal:
+        """What it takes off the lines' prices: with tax where these include it."""
+        priced: Decimal = self.amount if self.gross is None else self.gross
+        return priced
 
 
 class TaxSubtotal(models.Model):

@@ -175,7 +175,7 @@ def _often(interval: str, count: int, reader: Reader) -> str:
 
 def _notes(version: PlanVersion, commitment_open: bool, reader: Reader) -> Iterator[str]:
     say = words.of(reader.tag)
-    yield say["calculator_net"]
+    yield say["calculator_gross" if version.prices_include_tax else "calculator_net"]
     if version.trial_days:
         yield say["calculator_trial"].format(days=version.trial_days)
     if commitment_open and version.minimum_commitment is not None:

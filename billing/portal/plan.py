@@ -79,7 +79,11 @@ def _subscription(
         "paid_by": "" if pays else f"{say['paid_by']} {payer.name}. {say['paid_by_note']}",
         "terms_url": reverse("portal:terms", args=(version.plan.key, version.number)),
         "calculator_url": calculator_url(version),
-        "all_in": say["all_in"].format(currency=version.currency) if pays else "",
+        "all_in": say["all_in_gross" if version.prices_include_tax else "all_in"].format(
+            currency=version.currency
+        )
+        if pays
+        else "",
         "prices": [
             {
                 "name": clean(draft.price.name),

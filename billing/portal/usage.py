@@ -25,6 +25,7 @@ from billing.portal.plan import sentence_of
 from billing.presentation.daily import Day, daily_chart
 from billing.presentation.lines import is_shown, line_view, usage_view
 from billing.presentation.reader import Reader, sentence
+from billing.presentation.taxes import net_heading
 from billing.services.upcoming import Running, running_periods
 from catalog.drafts import drafts_of
 from catalog.models import ValueMetric
@@ -134,7 +135,7 @@ def _running(
             for line in shown
             if line.kind != LineKind.USAGE and pays
         ],
-        "net_heading": reader.say("net_in", currency=reader.currency),
+        "net_heading": net_heading(reader, include_tax=one.composed.include_tax),
     }
 
 
@@ -147,6 +148,8 @@ def _money(one: Running, reader: Reader) -> dict[str, str]:
     """Say what the next invoice comes to, and when it is issued."""
     say, totals, draft = words.of(reader.tag), one.composed.totals, one.invoice
     key = "net_and_tax" if totals.tax else "net_only"
+    if one.composed.include_tax:
+        key = "with_tax" if totals.tax else "no_tax_due"
     issued = draft.auto_issue_at
     return {
         "total": reader.money(totals.total),
@@ -174,7 +177,7 @@ def _metric(
     metric = line.metric
     assert metric is not None
     adds_up = metric.aggregation in ADDITIVE
-    net = say["not_charged"] if period.is_trial else reader.money(line.net)
+    net = say["not_charged"] if period.is_trial else reader.money(line.priced)
     return {
         "view": view,
         "url": reverse("portal:metric", args=(metric.key,)) if uses else "",

@@ -24,13 +24,12 @@ def change_view(told: Told, reader: Reader, *, this: str) -> ChangeView:
     drivers = sorted(told["drivers"], key=lambda one: -abs(Decimal(one["amount"])))
     last = _last(told, reader)
     net, last_net = Decimal(told["net"]), Decimal(told["last_net"])
+    charged = "gross_of" if told.get("include_tax") else "net_of"
     return ChangeView(
         sentences=tuple(_sentences(net, last_net, drivers, told, reader)),
-        last=Fact(reader.say("net_of", what=last), reader.rounded(last_net)),
+        last=Fact(reader.say(charged, what=last), reader.rounded(last_net)),
         drivers=tuple(_rows(told["drivers"], drivers, reader)),
-        now=Fact(
-            reader.say("net_of", what=this or reader.say("this_invoice")), reader.rounded(net)
-        ),
+        now=Fact(reader.say(charged, what=this or reader.say("this_invoice")), reader.rounded(net)),
     )
 
 
@@ -39,6 +38,8 @@ def _sentences(
 ) -> Iterator[str]:
     difference = EXACT.subtract(net, last_net)
     key = "change_rose" if difference > 0 else "change_fell" if difference else "change_same"
+    if told.get("include_tax"):
+        key = f"{key}_gross"
     yield reader.say(key, difference=reader.money(abs(difference)), net=reader.money(net))
     if not drivers:
         yield reader.say("change_nothing")

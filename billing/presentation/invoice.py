@@ -29,7 +29,15 @@ from billing.presentation.lines import has_usage, is_shown, line_view, usage_vie
 from billing.presentation.payment_code import payment_code
 from billing.presentation.reader import Reader, clean, paragraphs
 from billing.presentation.sections import Names, in_sections, names_of
-from billing.presentation.taxes import tax_in_books, tax_notes, tax_sum, tax_view
+from billing.presentation.taxes import (
+    net_heading,
+    priced_note,
+    tax_in_books,
+    tax_notes,
+    tax_rows,
+    tax_sum,
+    tax_view,
+)
 from billing.presentation.views import (
     DetailView,
     Fact,
@@ -103,12 +111,16 @@ def present(
         usage_note=_more(len(usage) - _AT_A_GLANCE, reader),
         change=change_view(change, reader, this=_this(lines, number, reader)) if change else None,
         details=tuple(_details(details, shown, names, reader)),
-        net_heading=reader.say("net_in", currency=invoice.currency),
+        net_heading=net_heading(reader, include_tax=invoice.prices_include_tax),
         lines=tuple(in_sections(shown, list(_lines(shown, reader, today=today)), names, reader)),
         totals=tuple(_totals(invoice, allowances, taxes, names, reader)),
         taxes=tuple(tax_view(tax, seller, reader) for tax in taxes),
         tax_sum=tax_sum(invoice, reader) if len(taxes) > 1 else None,
-        tax_notes=(*tax_notes(taxes, reader), *tax_in_books(invoice, reader)),
+        tax_notes=(
+            *priced_note(invoice, taxes, reader),
+            *tax_notes(taxes, reader),
+            *tax_in_books(invoice, reader),
+        ),
         account=tuple(account_rows(invoice, reader)),
         questions=tuple(_questions(invoice, seller, reader)),
         legal=paragraphs(seller.get("legal_text")),
@@ -320,20 +332,22 @@ def _totals(
     reader: Reader,
 ) -> Iterator[TotalView]:
     """Add up from the lines to the total; without a coupon the lines are the net total."""
+    include_tax = invoice.prices_include_tax
     if allowances:
-        taken = add_up(allowance.amount for allowance in allowances)
-        lines = EXACT.add(invoice.net_total, taken)
+        taken = add_up(allowance.priced for allowance in allowances)
+        lines = EXACT.add(invoice.total if include_tax else invoice.net_total, taken)
         yield TotalView(reader.say("sum_of_lines"), reader.rounded(lines))
     for allowance in allowances:
         owner = names.get(allowance.applied.subscription_id, "")
-        yield TotalView(_coupon(allowance, owner, reader), reader.rounded(-allowance.amount))
-    yield TotalView(reader.say("net_total"), reader.rounded(invoice.net_total))
-    for tax in taxes:
-        if tax.category != "O":
-            rate, base = reader.percent(tax.rate), reader.rounded(tax.base)
-            label = reader.say("tax_on", rate=rate, base=base)
-            yield TotalView(label, reader.rounded(tax.amount))
-    yield TotalView(reader.say("total"), reader.money(invoice.total), is_final=True)
+        yield TotalView(_coupon(allowance, owner, reader), reader.rounded(-allowance.priced))
+    total = TotalView(reader.say("total"), reader.money(invoice.total), is_final=True)
+    if include_tax:
+        yield total
+        yield from tax_rows(taxes, reader, include_tax=True)
+    else:
+        yield TotalView(reader.say("net_total"), reader.rounded(invoice.net_total))
+        yield from tax_rows(taxes, reader, include_tax=False)
+        yield total
     yield from taken_rows(invoice, reader)
 
 
@@ -343,7 +357,7 @@ def _coupon(allowance: InvoiceAllowance, owner: str, reader: Reader) -> str:
         name = f"{name}, {owner}"
     if allowance.percent is not None:
         name = f"{name}, {reader.percent(allowance.percent)}"
-    return reader.say("before_vat", name=name)
+    return name if allowance.gross is not None else reader.say("before_vat", name=name)
 
 
 def _questions(invoice: Invoice, seller: Party, reader: Reader) -> Iterator[str]:

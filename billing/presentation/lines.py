@@ -37,7 +37,7 @@ _MEASURED = (LineKind.USAGE, LineKind.LATE)
 def is_shown(line: InvoiceLine) -> bool:
     """Hide only what has neither money nor usage (R34)."""
     used = line.quantity if line.kind in _MEASURED else Decimal(0)
-    return bool(line.net or used or line.explanation.get("waits"))
+    return bool(line.priced or used or line.explanation.get("waits"))
 
 
 def has_usage(line: InvoiceLine) -> bool:
@@ -65,7 +65,7 @@ def line_view(line: InvoiceLine, reader: Reader, *, today: date) -> LineView:
         quantity=_quantity(line, reader),
         unit_price=price,
         tax="–" if line.tax_category == "O" else reader.percent(line.tax_rate),
-        net=reader.rounded(line.net),
+        net=reader.rounded(line.priced),
         summary=_summary(line, reader),
         rows=tuple(rows),
         notes=tuple(_notes(line, reader)),

@@ -42,9 +42,9 @@ def in_sections(
         if owner != before:
             begun, view = place, replace(view, section=names[owner])
         if owner != after:
-            net = add_up(line.net for line in lines[begun : place + 1])
+            charged = add_up(line.priced for line in lines[begun : place + 1])
             label = reader.say("subtotal_of", name=names[owner])
-            view = replace(view, subtotal=TotalView(label, reader.rounded(net)))
+            view = replace(view, subtotal=TotalView(label, reader.rounded(charged)))
         yield view
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from billing.models import CreditNote, CreditNoteTax, Invoice, TaxSubtotal
 from billing.presentation.reader import Reader, clean
-from billing.presentation.views import TaxView
+from billing.presentation.views import TaxView, TotalView
 from catalog.models import RateCategory
 from catalog.money import EXACT
 
@@ -40,6 +40,27 @@ def tax_sum(document: Taxed, reader: Reader) -> TaxView:
         tax=reader.rounded(document.tax_total),
         gross=reader.rounded(document.total),
     )
+
+
+def net_heading(reader: Reader, *, include_tax: bool) -> str:
+    """Head the column of amounts: net, or with VAT."""
+    return reader.say("gross_in" if include_tax else "net_in", currency=reader.currency)
+
+
+def tax_rows(taxes: Iterable[TaxRow], reader: Reader, *, include_tax: bool) -> Iterator[TotalView]:
+    """Say what VAT comes on top of each base, or what of it the total includes."""
+    for tax in taxes:
+        if tax.category != "O" and (tax.amount or not include_tax):
+            rate, base = reader.percent(tax.rate), reader.rounded(tax.base)
+            label = reader.say("tax_within" if include_tax else "tax_on", rate=rate, base=base)
+            yield TotalView(label, reader.rounded(tax.amount), is_within=include_tax)
+
+
+def priced_note(invoice: Invoice, taxes: Sequence[TaxRow], reader: Reader) -> Iterator[str]:
+    """Say that prices include VAT, and that they stay as they are where none is due."""
+    if invoice.prices_include_tax:
+        is_taxed = any(tax.rate for tax in taxes)
+        yield reader.say("prices_with_tax" if is_taxed else "prices_without_due")
 
 
 def tax_notes(taxes: Iterable[TaxRow], reader: Reader) -> Iterator[str]:

@@ -132,11 +132,14 @@ class TotalView:
     label: str
     value: str
     is_final: bool = False
+    is_within: bool = False
+    """Part of the amount above it, not to be added."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineView:
-    """A line of the invoice with the rows that add up to its net amount.
+    """A line of the invoice with the rows that add up to its amount: net, or with VAT where prices
+    include it.
 
     A line that is one row already has no rows: its own quantity and unit price say it all.
     """

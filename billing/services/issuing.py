@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
 
 from billing.add_ons import give_back
 from billing.calculation import Tax
@@ -247,7 +248,9 @@ def recalculate_invoices(
     for invoice_id, *tax in _own_taxes(invoices):
         taxes[invoice_id].add(tuple(tax))
     allowances = _by_invoice(
-        InvoiceAllowance.objects.filter(invoice__in=invoices), "applied", "amount"
+        InvoiceAllowance.objects.filter(invoice__in=invoices),
+        "applied",
+        Coalesce("gross", "amount"),
     )
     late_before = _late_lines(invoices)
     for invoice, drafts, changed in redrafts:
@@ -480,7 +483,7 @@ def _tax_now(taxation: Taxation, taxed: Sequence[Any]) -> Tax:
     return taxation.on(rate_category, service_end)
 
 
-def _by_invoice(rows: QuerySet[Any], *columns: str) -> dict[int, set[tuple[Any, ...]]]:
+def _by_invoice(rows: QuerySet[Any], *columns: str | Coalesce) -> dict[int, set[tuple[Any, ...]]]:
     found: dict[int, set[tuple[Any, ...]]] = defaultdict(set)
     for invoice_id, *values in rows.values_list("invoice_id", *columns):
         found[invoice_id].add(tuple(values))
@@ -564,7 +567,7 @@ def _reduced_otherwise(drafts: Sequence[Draft], drawn: set[tuple[Any, ...]]) -> 
     if not drawn and not any(draft.subscription.applied_coupons.all() for draft in drafts):
         return False
     composed = compose_all(drafts)
-    return drawn != {(one.applied_id, one.amount) for part in composed for one in part.allowances}
+    return drawn != {(one.applied_id, one.priced) for part in composed for one in part.allowances}
 
 
 def _with_another_past(redrafts: Sequence[Redraft]) -> set[int]:

@@ -60,7 +60,7 @@ class Outcome(NamedTuple):
     @property
     def rest(self) -> Decimal:
         """What is not on the invoice."""
-        return EXACT.subtract(self.one.line.net, self.carried[0] if self.carried else ZERO)
+        return EXACT.subtract(self.one.line.priced, self.carried[0] if self.carried else ZERO)
 
     @property
     def status(self) -> LateStatus:
@@ -101,7 +101,7 @@ class Outcome(NamedTuple):
         row.billed_quantity = (
             self.used if self.carried else EXACT.subtract(self.used, line.quantity)
         )
-        row.amount = line.net if self.status == LateStatus.BILLED else self.rest
+        row.amount = line.priced if self.status == LateStatus.BILLED else self.rest
         row.status, row.held_for, row.found_at = self.status, self.one.held_for, at
         return row
 
@@ -261,7 +261,7 @@ def waive_late(invoice: Invoice, *, at: datetime, actor: Actor) -> None:
             currency=invoice.currency,
             billed_quantity=EXACT.subtract(used, line.quantity),
             quantity=used,
-            amount=line.net,
+            amount=line.priced,
             status=LateStatus.WRITTEN_OFF,
             found_at=line.snapshot.taken_at,
             decided_by=actor.name,

@@ -34,7 +34,7 @@ from config.base.models import ActorKind
 from config.base.rows import update_rows
 from customers.models import Subscription
 from customers.querysets import SubscriptionQuerySet
-from customers.services import VersionNotOffered
+from customers.services import VersionNotOffered, tax_mismatch
 from customers.services.locking import lock_subscriptions
 from customers.terms import in_force
 
@@ -110,7 +110,8 @@ def start_move(
 
     :raises VersionNotOffered: if the version is a draft or retired.
     :raises NothingToMove: if there are none.
-    :raises Invalid: for the version that they are on, or one in another currency than that.
+    :raises Invalid: for the version that they are on, or one in another currency than that, or whose
+        prices include tax where that one's don't.
     """
     _check_offered(to_version)
     if from_version == to_version:
@@ -122,6 +123,8 @@ def start_move(
             f"{from_version.currency}."
         )
         raise Invalid([Fault(("to_version",), "currency_mismatch", message)])
+    if from_version and from_version.prices_include_tax != to_version.prices_include_tax:
+        raise Invalid([Fault(("to_version",), "tax_mismatch", tax_mismatch(to_version))])
     move = PlanMove.objects.create(
         from_version=from_version,
         to_version=to_version,

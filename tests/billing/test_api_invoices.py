@@ -108,6 +108,7 @@ class TestRead:
                 {"subscription": "fernwood-scale", "customer": "fernwood", "net": "655.01"}
             ],
             "allowances": [],
+            "prices_include_tax": False,
             "net_total": "655.01",
             "tax_total": "124.45",
             "total": "779.46",
@@ -157,6 +158,7 @@ class TestRead:
             "included": None,
             "overage": None,
             "net": "499.00",
+            "gross": None,
             "tax_category": "S",
             "tax_rate": "19",
             "rate_category": "standard",
@@ -193,6 +195,7 @@ class TestRead:
             "included": "100000",
             "overage": "87340",
             "net": "156.01",
+            "gross": None,
             "tax_category": "S",
             "tax_rate": "19",
             "rate_category": "standard",

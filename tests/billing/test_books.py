@@ -241,6 +241,7 @@ CORRUPTIONS: list[tuple[Callable[[], object], set[str]]] = [
     (lambda: change(a(TaxSubtotal), amount=1), {"taxes_follow_from_lines", "invoices_add_up"}),
     (tax_at_another_rate, {"tax_in_books_follows_from_its_rate"}),
     (a_tax_lost, {"taxes_follow_from_lines", "invoices_add_up"}),
+    (lambda: change(fee(), gross=fee().net), {"included_taxes_follow_from_prices"}),
     (a_row_s_amount, {"lines_are_what_their_rows_come_to"}),
     (the_residue, {"lines_are_what_their_rows_come_to"}),
     (another_s_snapshot, {"usage_is_charged_from_its_snapshot"}),

@@ -287,9 +287,10 @@ def test_the_api_shows_it_on_invoice_and_upcoming_invoice(caller: Caller) -> Non
             "description": "Launch promotion",
             "percent": "12.5",
             "amount": "12.50",
+            "gross": None,
             "tax_category": "O",
             "tax_rate": "0",
-            "shares": [{"line": line["id"], "position": 1, "amount": "12.50"}],
+            "shares": [{"line": line["id"], "position": 1, "amount": "12.50", "gross": None}],
         }
     ]
     assert (line["net"], answer["net_total"]) == ("100.00", "87.50")

@@ -345,6 +345,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "sold_add_on_terms_never_change": change(sold, quantity=2),
     "sold_add_on_is_never_deleted": delete(lambda: make.sold_add_on(sold().subscription)),
     "sold_add_on_stays_on_its_issued_invoice": change(sold_and_issued, invoice=None),
+    "line_net_within_its_gross": change(line(), gross=Decimal("0.01")),
     "line_service_ends_after_it_starts": change(line(), service_end=date(2026, 12, 1)),
     "invoice_one_draft_per_group": twice(
         lambda: shared(november()), uuid="7b0e7a5c-6a4e-4a7e-9d0d-3a2f7b0e7a5c"
@@ -356,6 +357,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "allowance_once_per_coupon_and_tax": twice(allowance, position=2),
     "allowance_tax_category_is_known": change(allowance, tax_category="x"),
     "allowance_takes_something": change(allowance, amount=0),
+    "allowance_net_within_its_gross": change(allowance, gross=Decimal("0.01")),
     "allowance_insert_only_in_a_draft_invoice": new_allowance,
     "allowance_update_only_in_a_draft_invoice": change(lambda: issued().allowances.get(), amount=9),
     "allowance_delete_only_in_a_draft_invoice": delete(lambda: issued().allowances.get()),
