@@ -1,18 +1,20 @@
 """Whatever happens in whatever order: the bills come to what a small ledger says, and the audit agrees.
 
 A state machine sends events on time, late and twice, voids and replaces them, changes plans, closes,
-issues, voids, credits and redraws invoices, crashes in the middle and lets time pass. Beside it a ledger keeps
-the events and the plans, and rates them in whole numbers by R5, R15, R17 and R20. After each step the
-audit finds nothing; in the end every cent of the ledger is billed, and none besides.
+issues, voids, credits and redraws invoices, takes payments, crashes in the middle and lets time pass.
+Beside it a ledger keeps the events, the plans, the credit notes and the money, and rates them in whole
+numbers by R5, R15, R17 and R20. After each step the audit finds nothing; in the end every cent of the
+ledger is billed, and none besides.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -30,7 +32,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from billing.models import Invoice, InvoiceLine, LateUsage
+from billing.accounts import positions
+from billing.creditable import books_of
+from billing.crediting import Asked
+from billing.models import (
+    CreditNoteLine,
+    Invoice,
+    InvoiceLine,
+    LateUsage,
+    LineKind,
+    OpenItem,
+    PaymentKind,
+)
 from billing.services import life
 from billing.services.credit_notes import issue_credit_note
 from billing.services.issuing import (
@@ -72,39 +85,89 @@ class Terms:
 SMALL, LARGE = Terms(30, 100, D("0.1")), Terms(60, 300, D("0.05"))
 
 
+Charge = tuple[str, date]
+"""The fee or the calls of the month that begins on this day."""
+
+
+class Notes(NamedTuple):
+    """What credit notes took off a charge, and what they took back of its credits, which is below 0."""
+
+    off: Decimal = D(0)
+    back: Decimal = D(0)
+
+    def __add__(self, amount: Any) -> Notes:
+        return Notes(self.off + max(amount, D(0)), self.back + min(amount, D(0)))
+
+
 @dataclass
 class Account:
-    """What the ledger knows of a subscription."""
+    """What the ledger knows of a subscription: its plans, its calls, and what was given back or paid.
+
+    `noted` is what notes took, by invoice. `lowered` are charges that came to less after their month:
+    what notes took off one before stands for as much of that, so its ledger is a span.
+    """
 
     plans: list[tuple[date, Terms]]
     calls: dict[str, tuple[date, int]] = field(default_factory=dict)
+    noted: dict[int, list[tuple[Charge, Decimal]]] = field(default_factory=dict)
+    lowered: set[Charge] = field(default_factory=set)
+    paid: Decimal = D(0)
 
-    def owed(self, today: date) -> Decimal:
+    def agrees(self, billed: Mapping[Charge, Decimal], today: date) -> bool:
+        """Say whether what was billed, less what was credited, is what each charge comes to."""
+        owed, noted = self.owed(today), self.notes()
+        return owed.keys() >= billed.keys() and all(
+            self._agrees(charge, amount, billed.get(charge, D(0)), noted.get(charge, Notes()))
+            for charge, amount in owed.items()
+        )
+
+    def _agrees(self, charge: Charge, owed: Decimal, billed: Decimal, noted: Notes) -> bool:
+        """What a note took off is not charged again, nor taken off once more when it comes to less."""
+        if charge in self.lowered:
+            return owed - noted.off <= billed <= owed - noted.back
+        return billed == owed - noted.off and not noted.back
+
+    def notes(self) -> dict[Charge, Notes]:
+        found: dict[Charge, Notes] = {}
+        for charge, amount in (one for parts in self.noted.values() for one in parts):
+            found[charge] = found.get(charge, Notes()) + amount
+        return found
+
+    def owed(self, today: date) -> dict[Charge, Decimal]:
         """Return all fees of months that have begun, and the usage of those that are over."""
-        total, month = D(0), BEGIN
+        found: dict[Charge, Decimal] = {}
+        month = BEGIN
         while month <= today:
             following = next_month(month)
-            total += self._month(month, following, is_over=following <= today)
+            is_over = following <= today
+            found["fee", month], found["calls", month] = self._month(month, following, is_over)
             month = following
-        return total
+        return found
 
-    def _month(self, start: date, end: date, *, is_over: bool) -> Decimal:
+    def _month(self, start: date, end: date, is_over: bool) -> tuple[Decimal, Decimal]:
         first = [terms for since, terms in self.plans if since <= start][-1]
         if not is_over:
-            return D(first.fee)
+            return D(first.fee), D(0)
         cuts = [(start, first), *((d, terms) for d, terms in self.plans if start < d < end)]
         ends = [*(since for since, _ in cuts[1:]), end]
-        days, total = (end - start).days, D(first.fee)
+        days, fee, usage = (end - start).days, D(first.fee), D(0)
         if len(cuts) > 1:
-            total -= cents(D(first.fee) * (end - cuts[1][0]).days / days)
+            fee -= cents(D(first.fee) * (end - cuts[1][0]).days / days)
         for (since, terms), until in zip(cuts, ends, strict=True):
             share = (until - since).days
             if since != start:
-                total += cents(D(terms.fee) * share / days)
+                fee += cents(D(terms.fee) * share / days)
             used = sum(calls for day, calls in self.calls.values() if since <= day < until)
             included = (D(terms.included) * share / days).to_integral_value(ROUND_CEILING)
-            total += cents(max(D(0), used - included) * terms.each)
-        return total
+            usage += cents(max(D(0), used - included) * terms.each)
+        return fee, usage
+
+
+def charge_of(line: InvoiceLine) -> Charge:
+    """Return what a line charges, or credits, of which month."""
+    charged = line.credited or line
+    what = "fee" if line.kind in (LineKind.FEE, LineKind.CREDIT) else "calls"
+    return what, charged.service_start.replace(day=1)
 
 
 def cents(amount: Decimal) -> Decimal:
@@ -187,12 +250,15 @@ class Life(RuleBasedStateMachine):
         name, id = event
         key = UUID(bytes=event_key("life", id))
         told: dict[str, Any] = {"reason": "A test.", "at": self.now, "actor": SYSTEM}
-        day, _ = self.accounts[name].calls.pop(id)
+        account = self.accounts[name]
+        day, before = account.calls.pop(id)
+        if (calls or 0) < before and next_month(day) <= self.now.date():
+            account.lowered.add(("calls", day.replace(day=1)))
         if calls is None:
             void_events(keys=[key], **told)
         else:
             replace_event(key=key, data={"calls": calls}, **told)
-            self.accounts[name].calls[id] = (day, calls)
+            account.calls[id] = (day, calls)
 
     @rule(name=names, when=st.sampled_from([When.IMMEDIATE, When.IMMEDIATE, When.AT_PERIOD_END]))
     def change_plan(self, name: str, when: When) -> None:
@@ -210,6 +276,7 @@ class Life(RuleBasedStateMachine):
                 )
         except (Refusal, Invalid):
             return
+        account.lowered.add(("fee", day.replace(day=1)))
         account.plans = [(since, told) for since, told in account.plans if since < day]
         if not account.plans or account.plans[-1][1] != terms:  # else it only takes one back
             account.plans.append((day, terms))
@@ -245,17 +312,15 @@ class Life(RuleBasedStateMachine):
         settle_late_usage(as_of=self.now)
 
     @rule(
-        step=st.sampled_from(["issue", "recalculate", "discard", "void", "credit"]),
+        step=st.sampled_from(["issue", "recalculate", "discard", "void", "bill anew"]),
         which=st.integers(0, 30),
     )
     def handle(self, step: str, which: int) -> None:
         """Do with one of the invoices what may be done with it, and let it be billed anew."""
-        is_issued = step in ("void", "credit")
-        statuses = ["issued"] if is_issued else ["draft", "review"]
-        found = list(Invoice.objects.filter(status__in=statuses).order_by("-pk"))
-        if not found:
+        is_issued = step in ("void", "bill anew")
+        invoice = self._newest(which, *(["issued"] if is_issued else ["draft", "review"]))
+        if invoice is None:
             return
-        invoice = found[which % len(found)]
         ids = [invoice.pk]
         told: dict[str, Any] = {"reason": "A test.", "reopen": True, "at": self.now}
         try:
@@ -275,6 +340,45 @@ class Life(RuleBasedStateMachine):
                     )  # fmt: skip
         except Refusal:
             assert is_issued  # only what is issued may be built on, or a void come too late (R32)
+        else:
+            if is_issued:  # with its notes, it is as if it had never been
+                for account in self.accounts.values():
+                    account.noted.pop(invoice.pk, None)
+
+    @rule(which=st.integers(0, 30), line=st.none() | st.integers(0, 4), percent=st.integers(1, 100))
+    def credit(self, which: int, line: int | None, percent: int) -> None:
+        """Give back all that is left of an issued invoice, or some of what is left of one line."""
+        invoice = self._newest(which, "issued")
+        if invoice is None:
+            return
+        asked = None
+        if line is not None:
+            rows = books_of([Invoice.objects.with_lines().get(pk=invoice.pk)])[invoice.pk].lines
+            one = rows[line % len(rows)]
+            asked = [Asked(one.line_id, net=cents(one.left * percent / 100))]
+        try:
+            note = issue_credit_note(
+                invoice_id=invoice.pk, asked=asked, reason="A test.", at=self.now, actor=SYSTEM
+            )
+        except (Refusal, Invalid):
+            return  # nothing is left of it
+        for part in note.lines.select_related("line__subscription", "line__credited"):
+            account = self.accounts[part.line.subscription.key]
+            account.noted.setdefault(invoice.pk, []).append((charge_of(part.line), part.net))
+
+    @rule(name=names, amount=st.integers(1, 90), is_deposit=st.booleans(), which=st.integers(0, 3))
+    def pay(self, name: str, amount: int, is_deposit: bool, which: int) -> None:
+        """Money ahead, which later invoices take, or for one of the invoices."""
+        customer = self.subscriptions[name].customer
+        mine = OpenItem.objects.filter(invoice__customer=customer, invoice__status="issued")
+        due = [(one, one.open) for one in mine.select_related("invoice") if one.open > 0]
+        portions = {}
+        if due and not is_deposit:
+            one, left = due[which % len(due)]
+            portions = {one.invoice: str(min(left, D(amount)))}
+        kind = PaymentKind.DEPOSIT if is_deposit else PaymentKind.PAYMENT
+        make.payment(customer, str(amount), portions=portions, kind=kind, at=self.now)
+        self.accounts[name].paid += amount
 
     @invariant()
     @precondition(lambda self: hasattr(self, "now"))
@@ -291,23 +395,46 @@ class Life(RuleBasedStateMachine):
             issue_invoices(
                 invoice_ids=list(left.values_list("pk", flat=True)), as_of=self.now, actor=SYSTEM
             )
-            owed = {name: one.owed(self.now.date()) for name, one in self.accounts.items()}
-            if self._billed() == owed and not self._waiting():
+            if self._agrees() and not self._waiting():
                 break
-        assert self._billed() == owed
+        billed, today = self._billed(), self.now.date()
+        for name, account in self.accounts.items():
+            told = account.owed(today), account.notes()
+            assert account.agrees(billed[name], today), (name, billed[name], *told)
+            self._is_owed(name, sum(billed[name].values(), D(0)) - account.paid)
         assert not self._waiting()
         assert contradictions(self.now) == []
 
-    def _billed(self) -> dict[str, Decimal]:
-        return {
-            name: sum(
-                InvoiceLine.objects.filter(
-                    subscription=subscription, invoice__status="issued"
-                ).values_list("net", flat=True),
-                D(0),
-            )
-            for name, subscription in self.subscriptions.items()
-        }
+    def _agrees(self) -> bool:
+        billed, today = self._billed(), self.now.date()
+        return all(one.agrees(billed[name], today) for name, one in self.accounts.items())
+
+    def _billed(self) -> dict[str, dict[Charge, Decimal]]:
+        """Return what issued invoices charge each less what notes took of them."""
+        found: dict[str, dict[Charge, Decimal]] = {name: {} for name in self.accounts}
+        lines = InvoiceLine.objects.filter(invoice__status="issued")
+        noted = CreditNoteLine.objects.filter(line__invoice__status="issued")
+        parts = [
+            *((line, line.net) for line in lines.select_related("subscription", "credited")),
+            *(
+                (p.line, -p.net)
+                for p in noted.select_related("line__subscription", "line__credited")
+            ),
+        ]
+        for line, net in parts:
+            mine, charge = found[line.subscription.key], charge_of(line)
+            mine[charge] = mine.get(charge, D(0)) + net
+        return found
+
+    def _is_owed(self, name: str, amount: Decimal) -> None:
+        """What is open, less what the customer has with us: invoices less notes and payments."""
+        customer = self.subscriptions[name].customer
+        found = positions(as_of=self.now.date(), customer_ids=[customer.pk])
+        assert sum((one.total for one in found.values()), D(0)) == amount
+
+    def _newest(self, which: int, *statuses: str) -> Invoice | None:
+        found = list(Invoice.objects.filter(status__in=statuses).order_by("-pk"))
+        return found[which % len(found)] if found else None
 
     def _waiting(self) -> bool:
         return LateUsage.objects.filter(status="waiting").exists()
