@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from functools import reduce
+from functools import lru_cache, reduce
 from itertools import chain, groupby, pairwise
 from operator import itemgetter
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Subquery
 
 from billing.documents import document_path
 from billing.exchange import converted
@@ -44,6 +44,8 @@ from catalog.models import Price
 from catalog.money import EXACT, ZERO, exponent, round_half_up
 from config.base.invariants import Finding, Invariant
 from config.base.models import Outbox
+from customers.models import SubscriptionPhase
+from customers.zones import Zones, zones_from
 
 AT_ONCE = 2000  # rows in memory at once
 LATE = timedelta(days=1)
@@ -274,6 +276,29 @@ def _untouched(rows: list[Any]) -> Iterator[Finding]:
             yield Finding(who, " ".join(map(str, expected)), " ".join(map(str, actual)))
 
 
+def _periods_beside_their_zone(at: datetime) -> Iterator[Finding]:
+    """Find periods of another zone than their first day's, or that don't end where a day begins (R2)."""
+    first = SubscriptionPhase.objects.filter(subscription=OuterRef("subscription"))
+    columns = ("subscription_id", "number", "start_date", "end_date", "starts_at", "ends_at",
+               "time_zone", "subscription__zone_changes", "first")  # fmt: skip
+    rows = BillingPeriod.objects.annotate(
+        first=Subquery(first.order_by("starts_on").values("time_zone")[:1])
+    )
+    begins = lru_cache(maxsize=AT_ONCE)(Zones.begins)  # most periods of a month end together
+    for pk, number, start, end, starts_at, ends_at, zone, changes, began in rows.values_list(
+        *columns
+    ).iterator(chunk_size=AT_ONCE):
+        zones = zones_from(began, changes)
+        expected = [zones.on(start), begins(zones, end)]
+        actual = [zone, ends_at]
+        if number == 0:
+            expected.append(begins(zones, start))
+            actual.append(starts_at)
+        if expected != actual:
+            who = f"subscription {pk}, period {number}"
+            yield Finding(who, " ".join(map(str, expected)), " ".join(map(str, actual)))
+
+
 def _periods_not_billed_once(at: datetime) -> Iterator[Finding]:
     """Find closed periods with usage to charge that no invoice took, or that two did (R33)."""
     live = Q(charges__is_live=True, charges__purpose__in=[Purpose.REGULAR, Purpose.FINAL])
@@ -418,6 +443,11 @@ BOOKS = [
         "periods_touch",
         "The periods of a subscription run from its start without gap or overlap.",
         _periods_that_do_not_touch,
+    ),
+    Invariant(
+        "periods_follow_their_zone",
+        "A period ends where a day begins in the time zone that holds on its last one.",
+        _periods_beside_their_zone,
     ),
     Invariant(
         "periods_are_billed_once",

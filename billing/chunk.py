@@ -16,8 +16,8 @@ from billing.rates import Taxation, taxations
 from billing.usage import Stretch, Wanted
 from catalog.clocks import clocks
 from customers.models import Issuer, Subscription, SubscriptionPhase
-from customers.periods import Period, first_instant, zone
-from customers.terms import periods
+from customers.periods import Period
+from customers.terms import periods, zones_of
 
 _NEVER = date(9999, 1, 1)
 
@@ -154,9 +154,9 @@ def _in_service(subscription: Subscription) -> list[SubscriptionPhase]:
 
 def _stretch(subscription: Subscription, phase: SubscriptionPhase) -> Stretch:
     """Return when a phase is served, in UTC; a phase for good ends with the calendar."""
-    place = zone(phase.time_zone)
+    zones = zones_of(subscription)
     ends = [day for day in (phase.ends_on, subscription.ends_on) if day is not None]
-    return first_instant(phase.starts_on, place), first_instant(min(ends, default=_NEVER), place)
+    return zones.begins(phase.starts_on), zones.begins(min(ends, default=_NEVER))
 
 
 def _billing_period(
@@ -172,8 +172,8 @@ def _billing_period(
 
     All parts of a whole are billed together, so a later one waits as long as the first.
     """
-    place = zone(phase.time_zone)
-    ends_at = first_instant(whole_until, place)
+    zones = zones_of(subscription)
+    ends_at = zones.begins(whole_until)
     found = BillingPeriod(
         subscription=subscription,
         phase=phase,
@@ -182,9 +182,9 @@ def _billing_period(
         end_date=period.end,
         nominal_start_date=period.nominal_start,
         nominal_end_date=period.nominal_end,
-        starts_at=before.ends_at if before else first_instant(period.start, place),
-        ends_at=first_instant(period.end, place),
-        time_zone=phase.time_zone,
+        starts_at=before.ends_at if before else zones.begins(period.start),
+        ends_at=zones.begins(period.end),
+        time_zone=zones.on(period.start),
         is_trial=period.trial,
         needs_opening=not period.trial and (before is None or before.is_trial),
         usage_cutoff=ends_at + cutoff,

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
+from billing.models import BillingPeriod
 from billing.usage import Wanted, span_of
 from catalog.models import Aggregation, ValueMetric
 from catalog.money import EXACT, round_half_up
@@ -43,9 +44,7 @@ def read_days(wanted: Sequence[Wanted], *, until: datetime) -> list[dict[int, li
         if one.period.ends_at - one.period.starts_at > LONGEST:
             continue
         ends_at = min(one.period.ends_at, until)
-        cuts = list(
-            buckets(one.period.starts_at, ends_at, Granularity.DAY, zone(one.period.time_zone))
-        )
+        cuts = _days_of(one.period, until=ends_at)
         for metric in one.metrics:
             metrics[metric.pk] = metric
             whole = span_of(one, metric.pk)
@@ -60,10 +59,18 @@ def read_days(wanted: Sequence[Wanted], *, until: datetime) -> list[dict[int, li
             if before:
                 quantity = EXACT.subtract(quantity, measured[before].quantity)
             exact = in_units(metric, quantity, nominal=period.nominal_length)
-            day = local_date(start, zone(period.time_zone))
+            day = max(local_date(start, zone(period.time_zone)), period.start_date)
             used = DayUsed(day, round_half_up(exact, _PLACES))
             found[place].setdefault(pk, []).append(used)
     return found
+
+
+def _days_of(period: BillingPeriod, *, until: datetime) -> list[tuple[datetime, datetime]]:
+    """Return the local days of a period; the first is longer where it began in a zone to the east (R2)."""
+    place = zone(period.time_zone)
+    cuts = list(buckets(period.starts_at, until, Granularity.DAY, place))
+    early = [start for start, _ in cuts[1:] if local_date(start, place) <= period.start_date]
+    return [(period.starts_at, cuts[len(early)][1]), *cuts[len(early) + 1 :]] if cuts else []
 
 
 class _Asked(NamedTuple):

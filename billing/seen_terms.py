@@ -19,6 +19,7 @@ from billing.parties import payer_of
 from catalog.money import plain
 from config.base.fields import ExactSum
 from customers.models import Subscription
+from customers.terms import zones_of
 
 
 def seen_terms(subscriptions: Sequence[Subscription]) -> dict[int, str]:
@@ -39,6 +40,7 @@ def _terms(subscription: Subscription, chunk: Chunk) -> list[Any]:
     taxation = chunk.taxation(subscription)
     return [
         (subscription.starts_on, subscription.ends_on),
+        zones_of(subscription).changes,
         (chunk.issuer(subscription).pk, payer.pk, payer.currency),
         taxation.told,
         [

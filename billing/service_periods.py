@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta
 from billing.models import BillingPeriod
 from catalog.drafts import interval_of
 from catalog.models import PlanVersion, Price
-from customers.periods import first_instant, zone
-from customers.terms import own_period
+from customers.terms import own_period, zones_of
+from customers.zones import Zones
 
 
 @dataclass(frozen=True)
@@ -20,19 +20,16 @@ class ServicePeriod:
     end_date: date
     nominal_start_date: date
     nominal_end_date: date
-    time_zone: str
+    zones: Zones
 
     @property
     def starts_at(self) -> datetime:
-        return first_instant(self.start_date, zone(self.time_zone))
+        return self.zones.begins(self.start_date)
 
     @property
     def nominal_length(self) -> timedelta:
         """The time that passes in the whole of it, an hour less or more where clocks change."""
-        place = zone(self.time_zone)
-        return first_instant(self.nominal_end_date, place) - first_instant(
-            self.nominal_start_date, place
-        )
+        return self.zones.begins(self.nominal_end_date) - self.zones.begins(self.nominal_start_date)
 
     def begins_with(self, period: BillingPeriod) -> bool:
         return self.start_date == period.start_date
@@ -61,6 +58,7 @@ def plan_period(period: BillingPeriod, version: PlanVersion) -> ServicePeriod:
 def _around(
     period: BillingPeriod, version: PlanVersion, interval: str, count: int
 ) -> ServicePeriod:
+    zones = zones_of(period.subscription)
     is_usual = (interval, count) == (version.billing_interval, version.billing_interval_count)
     if is_usual or period.is_trial:
         return ServicePeriod(
@@ -68,9 +66,9 @@ def _around(
             period.end_date,
             period.nominal_start_date,
             period.nominal_end_date,
-            period.time_zone,
+            zones,
         )
     phases = period.subscription.phases.all()
     [phase] = [phase for phase in phases if phase.pk == period.phase_id]
     own = own_period(phase, interval=interval, count=count, day=period.start_date)
-    return ServicePeriod(own.start, own.end, own.nominal_start, own.nominal_end, period.time_zone)
+    return ServicePeriod(own.start, own.end, own.nominal_start, own.nominal_end, zones)

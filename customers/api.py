@@ -49,10 +49,11 @@ from customers.models import (
     TaxStatus,
 )
 from customers.parties import party_faults
-from customers.periods import Alignment, local_date, zone
+from customers.periods import Alignment
 from customers.quantities import quantity_on
 from customers.querysets import SubscriptionQuerySet
-from customers.terms import in_force
+from customers.terms import in_force, today_of, zones_of
+from customers.zones import ZoneChange
 
 CUSTOMER: dict[str, Any] = {
     "key": "acme",
@@ -114,7 +115,8 @@ class CustomerSerializer(CheckedSerializer):
     time_zone = Text(
         max_length=64,
         default="UTC",
-        help_text="IANA name, such as Europe/Berlin. A subscription keeps the one it began with.",
+        help_text="IANA name, such as Europe/Berlin. A subscription keeps its own until "
+        "`time-zone` changes it.",
     )
     locale = Text(max_length=20, default="en", help_text="Language and numbers, such as de-DE.")
     payment_terms_days = WholeNumber(min_value=0, max_value=365, default=30)
@@ -265,8 +267,18 @@ class PhaseSerializer(serializers.Serializer[SubscriptionPhase]):
     ends_on = serializers.DateField(allow_null=True, help_text="The first day no longer under it.")
     alignment = Choice(PeriodAlignment)
     anchor_on = serializers.DateField(allow_null=True)
-    time_zone = serializers.CharField()
+    time_zone = serializers.SerializerMethodField(help_text="Where its first day begins.")
     is_paused = serializers.BooleanField(help_text="No service: no fee, usage is not billed.")
+
+    def get_time_zone(self, phase: SubscriptionPhase) -> str:
+        return zones_of(phase.subscription).on(phase.starts_on)
+
+
+class ZoneChangeSerializer(serializers.Serializer[ZoneChange]):
+    """A time zone that holds from a day on, on which a period begins."""
+
+    starts_on = serializers.DateField(source="since")
+    time_zone = serializers.CharField(source="name")
 
 
 class TermsAt(NamedTuple):
@@ -275,17 +287,20 @@ class TermsAt(NamedTuple):
     subscription: Subscription
     phase: SubscriptionPhase
     quantities: dict[str, Decimal]
+    time_zone: str
+    time_zone_changes: tuple[ZoneChange, ...]
 
 
 def terms_at(subscription: Subscription, at: datetime) -> TermsAt:
     """Return the terms that hold at `at`: before the start the first, after the end the last."""
     phase = in_force(subscription, at=at)
-    day = max(local_date(at, zone(phase.time_zone)), subscription.starts_on)
+    day = max(today_of(subscription, at=at), subscription.starts_on)
     changes: dict[str, list[tuple[date, Decimal]]] = {}
     for row in subscription.quantities.all():
         changes.setdefault(row.price_key, []).append((row.starts_on, row.quantity))
     quantities = {name: quantity_on(day, dated) for name, dated in changes.items()}
-    return TermsAt(subscription, phase, quantities)
+    zones = zones_of(subscription)
+    return TermsAt(subscription, phase, quantities, zones.on(day), zones.changes)
 
 
 class SubscriptionSerializer(serializers.Serializer[Subscription]):
@@ -307,7 +322,10 @@ class SubscriptionSerializer(serializers.Serializer[Subscription]):
     )
     alignment = Choice(PeriodAlignment, source="phase.alignment")
     anchor_on = serializers.DateField(source="phase.anchor_on", allow_null=True)
-    time_zone = serializers.CharField(source="phase.time_zone")
+    time_zone = serializers.CharField(help_text="Where its days begin now.")
+    time_zone_changes = ZoneChangeSerializer(
+        many=True, help_text="The boundaries from which another one held, or will hold."
+    )
     quantities = serializers.DictField(child=QuantityString())
     phases = PhaseSerializer(source="subscription.phases", many=True)
     created_at = serializers.DateTimeField(source="subscription.created_at")

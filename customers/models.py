@@ -516,6 +516,12 @@ class Subscription(models.Model):
     ends_on = models.DateField(
         null=True, blank=True, help_text="The first day without service. Empty: for good."
     )
+    zone_changes = models.JSONField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="By day, the time zone that holds from that boundary on. Empty: its phases’.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = SubscriptionQuerySet.as_manager()
@@ -554,7 +560,9 @@ class SubscriptionPhase(models.Model):
         blank=True,
         help_text="Periods are counted from this date. Empty: from the start.",
     )
-    time_zone = models.CharField(max_length=64, help_text="Where its days begin.")
+    time_zone = models.CharField(
+        max_length=64, help_text="Where its days begin, unless the subscription’s changed since."
+    )
     is_paused = models.BooleanField(
         default=False, help_text="No service: no fee, and usage is not billed."
     )

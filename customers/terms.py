@@ -9,7 +9,8 @@ from datetime import date, datetime
 from catalog.drafts import PriceDraft
 from catalog.overrides import applies, overridden
 from customers.models import PriceOverride, Subscription, SubscriptionPhase
-from customers.periods import Alignment, Interval, Period, Terms, local_date, zone
+from customers.periods import Alignment, Interval, Period, Terms
+from customers.zones import Zones, zones_from
 
 
 def phase_terms(phase: SubscriptionPhase) -> Terms:
@@ -67,9 +68,20 @@ def prices_include_tax(subscription: Subscription) -> bool:
 
 def in_force(subscription: Subscription, *, at: datetime) -> SubscriptionPhase:
     """Return the phase that holds at that moment: before the start the first, after the end the last."""
+    today = today_of(subscription, at=at)
     phases = list(subscription.phases.all())
-    begun = [phase for phase in phases if phase.starts_on <= local_date(at, zone(phase.time_zone))]
+    begun = [phase for phase in phases if phase.starts_on <= today]
     return begun[-1] if begun else phases[0]
+
+
+def today_of(subscription: Subscription, *, at: datetime) -> date:
+    """Return the day where a subscription is; load `with_terms`."""
+    return zones_of(subscription).day_of(at)
+
+
+def zones_of(subscription: Subscription) -> Zones:
+    """Return where its days begin (R2); load `with_terms`."""
+    return zones_from(subscription.phases.all()[0].time_zone, subscription.zone_changes)
 
 
 def with_own_terms(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -27,19 +27,23 @@ from config.base.admin.audited import AuditedAdmin, Panel
 from config.base.admin.complaints import REFUSED, complaints
 from config.base.admin.theme import action, date_input, number_input, select, switch
 from config.base.audit import Actor
+from customers.admin import choices
+from customers.admin.choices import CodeField
 from customers.admin.subscriptions import SubscriptionAdmin
 from customers.models import Subscription, SubscriptionPhase
-from customers.terms import in_force, prices_include_tax
+from customers.services import first_period
+from customers.terms import in_force, prices_include_tax, today_of, zones_of
 
 STEPS = {
     "change_plan": "Change plan…",
     "change_quantity": "Change quantity…",
+    "change_time_zone": "Change time zone…",
     "pause": "Pause…",
     "resume": "Resume…",
     "cancel": "Cancel…",
     "reactivate": "Reactivate…",
 }
-PATHS = {"change-plan", "quantity", "pause", "resume", "cancel", "reactivate"}
+PATHS = {"change-plan", "quantity", "time-zone", "pause", "resume", "cancel", "reactivate"}
 
 Step = Callable[[dict[str, Any], datetime], date]
 """What a page does with what was filled in, at a moment; returns the day it takes effect."""
@@ -134,14 +138,23 @@ class QuantityForm(LifeForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        phase = in_force(self.subscription, at=timezone.now())
-        self.fields["starts_on"].initial = max(
-            life.today_of(phase, at=timezone.now()), self.subscription.starts_on
-        )
+        now = timezone.now()
+        phase = in_force(self.subscription, at=now)
+        today = today_of(self.subscription, at=now)
+        self.fields["starts_on"].initial = max(today, self.subscription.starts_on)
         field = self.fields["price"]
         assert isinstance(field, forms.ChoiceField)
         prices = phase.plan_version.prices.filter(metric=None)
         field.choices = list(prices.values_list("key", "name"))
+
+
+class ZoneForm(LifeForm):
+    time_zone = CodeField(choices=choices.time_zones, label="Its days begin in")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        today = today_of(self.subscription, at=timezone.now())
+        self.fields["time_zone"].initial = zones_of(self.subscription).on(today)
 
 
 class LifePages(AuditedAdmin[Subscription]):
@@ -219,6 +232,39 @@ class LifePages(AuditedAdmin[Subscription]):
             sentences=["Such as seats, or anything else that is counted and not measured."],
             button="Change it",
             done="The quantity holds from {day}.",
+        )
+
+    @action(
+        description=STEPS["change_time_zone"],
+        url_path="time-zone",
+        permissions=["life"],
+        icon="schedule",
+    )
+    def change_time_zone(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask where days begin, and say from which boundary on, and how long its first period is."""
+
+        def step(said: dict[str, Any], at: datetime) -> date:
+            return life.change_time_zone(
+                subscription_id=int(object_id),
+                time_zone=said["time_zone"],
+                at=at,
+                actor=Actor.user(request.user),
+            )
+
+        return self.walk(
+            request,
+            object_id,
+            step,
+            form_class=ZoneForm,
+            title="Another time zone for {subscription}",
+            sentences=[
+                "A new time zone holds from the next boundary on. The period that runs ends as it would "
+                "have; the one after it begins there, without a gap, and ends at midnight in the new "
+                "zone. Fees and allowances are by days, so they stay the same.",
+            ],
+            button="Change the time zone",
+            done="The time zone holds from {day}.",
+            tell=_zone_told,
         )
 
     @action(description=STEPS["cancel"], url_path="cancel", permissions=["life"], icon="event_busy")
@@ -335,10 +381,12 @@ class LifePages(AuditedAdmin[Subscription]):
         button: str,
         done: str,
         danger: bool = False,
+        tell: Callable[[date, Next], list[str]] = lambda day, found: [],
     ) -> HttpResponse:
         """Ask, show what would follow, and do it once that was seen and is still so.
 
-        In `title` and `sentences` stands {subscription}, in `done` {day}.
+        In `title` and `sentences` stands {subscription}, in `done` {day}. `tell` says more of what
+        would follow than the next invoice does.
         """
         subscription = self.visible_row(request, object_id)
         if subscription is None:
@@ -352,7 +400,7 @@ class LifePages(AuditedAdmin[Subscription]):
                 day, found = life.preview(
                     lambda: step(form.cleaned_data, at), subscription_id=subscription.pk, at=at
                 )
-                shown = _shown(form, day, found)
+                shown = {**_shown(form, day, found), "told": tell(day, found)}
                 if request.POST.get("seen") == shown["seen"]:
                     day = step(form.cleaned_data, at)
                     said = done.format(day=words.day(day))
@@ -398,6 +446,19 @@ def _shown(form: forms.Form, day: date, found: Next) -> dict[str, Any]:
     return {**said, "seen": "; ".join([asked, said["day"], *totals, *said["dropped"]])}
 
 
+def _zone_told(day: date, found: Next) -> list[str]:
+    """Say when the first period in a new zone begins and ends, and how much longer it is."""
+    zones, first = zones_of(found.subscription), first_period(found.subscription, day)
+    named = zones.on(day)
+    told = f"From {words.moment(first.starts_at)} on, its days begin in {named}."
+    ends = f"The period from {words.day(first.start)} ends at midnight there, {words.moment(first.ends_at)}"
+    if not first.longer:
+        return [told, f"{ends}, as long as it would have been."]
+    longer = "longer" if first.longer > timedelta() else "shorter"
+    hours = words.number(Decimal(abs(first.longer) // timedelta(minutes=1)) / 60)
+    return [told, f"{ends}: {hours} h {longer} than it would have been."]
+
+
 def _planned(phase: SubscriptionPhase) -> str:
     """Say what was to begin with a phase."""
     what = "a pause" if phase.is_paused else str(phase.plan_version)
@@ -421,11 +482,12 @@ def life_panel(request: HttpRequest, subscription: Subscription) -> Panel | None
     if not request.user.has_perm("customers.change_subscription"):
         return None
     last = list(subscription.phases.all())[-1]
-    today = life.today_of(last, at=timezone.now())
+    today = today_of(subscription, at=timezone.now())
     if subscription.ends_on and subscription.ends_on <= today:
         names = ["reactivate"]
     else:
-        names = ["change_plan", "change_quantity", "resume" if last.is_paused else "pause"]
+        pause = "resume" if last.is_paused else "pause"
+        names = ["change_plan", "change_quantity", "change_time_zone", pause]
         names.append("reactivate" if subscription.ends_on else "cancel")
     steps = [
         {
@@ -467,6 +529,7 @@ class BilledSubscriptionAdmin(LifePages, MovePages, SubscriptionAdmin):
     actions_detail = (
         "change_plan",
         "change_quantity",
+        "change_time_zone",
         "pause",
         "resume",
         "cancel",

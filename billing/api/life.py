@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.shortcuts import get_object_or_404
@@ -15,17 +15,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.answers import Shown, invoice_answer, readers_locale, shown
+from billing.api.periods import written
 from billing.api.shapes import InvoiceSerializer
 from billing.services import life
 from billing.services.life import Next, When
 from catalog.api.fields import Choice, KeyOf
 from catalog.models import Plan
-from config.base.api.fields import CalendarDate, KeyString, QuantityString, WholeNumber, YesNo
+from config.base.api.fields import CalendarDate, KeyString, QuantityString, Text, WholeNumber, YesNo
 from config.base.api.serializers import StrictSerializer
 from config.base.api.views import ApiView
 from customers.api import PhaseSerializer, SubscriptionSerializer
 from customers.models import Subscription
-from customers.services import offered_version
+from customers.periods import zone
+from customers.services import first_period, offered_version
+from customers.terms import zones_of
 
 KEY = OpenApiParameter("key", str, "path", description="The subscription's key.")
 
@@ -109,6 +112,12 @@ class ChangeQuantitySerializer(DryRunSerializer):
     )
 
 
+class ChangeTimeZoneSerializer(DryRunSerializer):
+    """Where days begin."""
+
+    time_zone = Text(max_length=64, help_text="IANA name, such as Asia/Tokyo.")
+
+
 class ChangedSubscriptionSerializer(serializers.Serializer[Any]):
     """A subscription after a change, and its next invoice, as `upcoming-invoice` shows it."""
 
@@ -129,6 +138,24 @@ class ChangedSubscriptionSerializer(serializers.Serializer[Any]):
     )
 
 
+class FirstPeriodSerializer(serializers.Serializer[Any]):
+    """The first period in a new time zone."""
+
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    start_date = serializers.DateField()
+    end_date = serializers.DateField()
+    minutes_longer = serializers.IntegerField(
+        help_text="Than it would have been; negative where it is shorter."
+    )
+
+
+class ChangedZoneSerializer(ChangedSubscriptionSerializer):
+    """A subscription whose time zone changed, and how the new one begins."""
+
+    first_period = FirstPeriodSerializer()
+
+
 class LifeView(ApiView):
     """Something that is done with a subscription."""
 
@@ -144,8 +171,12 @@ class LifeView(ApiView):
         do: Callable[[datetime], date],
         *,
         dry: bool,
+        tell: Callable[[date, Next], dict[str, Any]] = lambda day, found: {},
     ) -> Response:
-        """Do it, or just look; answer with the subscription and the invoice that comes next."""
+        """Do it, or just look; answer with the subscription and the invoice that comes next.
+
+        `tell` adds what else is to be said.
+        """
         at = timezone.now()
         if dry:
             day, found = life.preview(lambda: do(at), subscription_id=subscription.pk, at=at)
@@ -160,6 +191,7 @@ class LifeView(ApiView):
                 "lost_own_terms": found.lost_terms,
                 "dropped_phases": [PhaseSerializer(one).data for one in found.dropped],
                 "change_invoice": change_invoice(request, found),
+                **tell(day, found),
             }
         )
 
@@ -249,6 +281,54 @@ class ChangeQuantity(LifeView):
             )
 
         return self.carry_out(request, subscription, change, dry=body["dry_run"])
+
+
+class ChangeTimeZone(LifeView):
+    """The time zone of a subscription."""
+
+    @extend_schema(
+        operation_id="subscriptions_change_time_zone",
+        parameters=[KEY],
+        request=ChangeTimeZoneSerializer,
+        responses=ChangedZoneSerializer,
+    )
+    def post(self, request: Request, key: str) -> Response:
+        """Let the days of a subscription begin in another time zone, from its next boundary on.
+
+        The running period ends as it would have. The next one begins there and ends at midnight in
+        the new zone, so it is some hours shorter or longer. Before service begins, it begins in the
+        new zone.
+        """
+        subscription = self.find(key)
+        body = self.read_body(ChangeTimeZoneSerializer)
+
+        def change(at: datetime) -> date:
+            return life.change_time_zone(
+                subscription_id=subscription.pk,
+                time_zone=body["time_zone"],
+                at=at,
+                actor=self.actor,
+            )
+
+        return self.carry_out(
+            request, subscription, change, dry=body["dry_run"], tell=_first_period
+        )
+
+
+def _first_period(day: date, found: Next) -> dict[str, Any]:
+    first, place = (
+        first_period(found.subscription, day),
+        zone(zones_of(found.subscription).on(day)),
+    )
+    return {
+        "first_period": {
+            "start": written(first.starts_at, place),
+            "end": written(first.ends_at, place),
+            "start_date": first.start,
+            "end_date": first.end,
+            "minutes_longer": first.longer // timedelta(minutes=1),
+        }
+    }
 
 
 class CancelSubscription(LifeView):
@@ -347,6 +427,7 @@ class ResumeSubscription(LifeView):
 urlpatterns = [
     path("subscriptions/<str:key>/change-plan", ChangePlan.as_view(), name="change_plan"),
     path("subscriptions/<str:key>/quantities", ChangeQuantity.as_view(), name="quantities"),
+    path("subscriptions/<str:key>/time-zone", ChangeTimeZone.as_view(), name="change_time_zone"),
     path("subscriptions/<str:key>/cancel", CancelSubscription.as_view(), name="cancel"),
     path("subscriptions/<str:key>/pause", PauseSubscription.as_view(), name="pause"),
     path("subscriptions/<str:key>/resume", ResumeSubscription.as_view(), name="resume"),

@@ -26,7 +26,7 @@ from config.base.api.serializers import QuerySerializer
 from config.base.api.views import ApiView
 from customers import terms
 from customers.models import Subscription
-from customers.periods import DateOutOfRange, Period, first_instant, local_date, zone
+from customers.periods import DateOutOfRange, Period, zone
 
 
 @extend_schema_field(
@@ -110,7 +110,7 @@ class SubscriptionPeriods(ApiView):
         begun = _begun(subscription, listed)
         return Response(
             {
-                "time_zone": terms.in_force(subscription, at=now).time_zone,
+                "time_zone": terms.zones_of(subscription).on(terms.today_of(subscription, at=now)),
                 "results": [
                     _answer(span, begun.get(span.period.start), now=now) for span in listed
                 ],
@@ -163,13 +163,11 @@ def _begun(subscription: Subscription, listed: Sequence[Span]) -> dict[date, Bil
 def spans(subscription: Subscription, *, since: date | datetime | None) -> Iterator[Span]:
     """Yield the periods in order, from the one that contains `since` or else the first after it.
 
-    Where phases in different zones meet, a period starts when the one before it ends. Ends where
-    a date would leave the calendar.
+    Ends where a date would leave the calendar.
     """
-    phases = list(subscription.phases.all())
     first_day = since
     if isinstance(since, datetime):
-        first_day = min(local_date(since, zone(phase.time_zone)) for phase in phases)
+        first_day = terms.today_of(subscription, at=since)
     found = _spans(subscription, since=first_day)
     if isinstance(since, datetime):
         yield from dropwhile(lambda span: span.end <= since, found)
@@ -178,12 +176,11 @@ def spans(subscription: Subscription, *, since: date | datetime | None) -> Itera
 
 
 def _spans(subscription: Subscription, *, since: date | None) -> Iterator[Span]:
-    zones_before = {phase.ends_on: zone(phase.time_zone) for phase in subscription.phases.all()}
+    zones = terms.zones_of(subscription)
     try:
-        for phase, period in terms.periods(subscription, since=since):
-            here = zone(phase.time_zone)
-            start = first_instant(period.start, zones_before.get(period.start, here))
-            yield Span(period, here, start, first_instant(period.end, here))
+        for _, period in terms.periods(subscription, since=since):
+            here = zone(zones.on(period.start))
+            yield Span(period, here, zones.begins(period.start), zones.begins(period.end))
     except DateOutOfRange:
         return
 

@@ -197,10 +197,12 @@ class BillingPeriod(models.Model):
     @property
     def nominal_length(self) -> timedelta:
         """The time that passes in its nominal period, an hour less or more where clocks change."""
-        place = zone(self.time_zone)
-        return first_instant(self.nominal_end_date, place) - first_instant(
-            self.nominal_start_date, place
-        )
+        place, start, end = zone(self.time_zone), self.starts_at, self.ends_at
+        if self.nominal_start_date < self.start_date:
+            start = first_instant(self.nominal_start_date, place)
+        if self.nominal_end_date > self.end_date:
+            end = first_instant(self.nominal_end_date, place)
+        return end - start
 
 
 class UsageSnapshot(models.Model):

@@ -32,9 +32,8 @@ from config.base.errors import Fault, Invalid, Refusal
 from config.base.rows import update_rows
 from customers import services as customers
 from customers.models import Subscription, SubscriptionPhase
-from customers.periods import local_date, zone
 from customers.services import Change
-from customers.terms import in_force, paid_period, paid_until, phase_terms
+from customers.terms import in_force, paid_period, paid_until, phase_terms, today_of
 
 _FITTED = (
     "phase",
@@ -92,7 +91,7 @@ class DaysOfChange:
         if isinstance(self._when, date):
             return self._chosen(subscription, self._when)
         phase = in_force(subscription, at=self._at)
-        today = today_of(phase, at=self._at)
+        today = today_of(subscription, at=self._at)
         when = self._when_of(phase.plan_version)
         if today < phase.starts_on and when == When.IMMEDIATE:
             return phase.starts_on
@@ -184,7 +183,7 @@ def change_plans(
         except PeriodBilled as refusal:
             found[recast.subscription.pk] = refusal
     changes = [
-        Change(one, day, today_of(in_force(one, at=at), at=at))
+        Change(one, day, today_of(one, at=at))
         for one in subscriptions
         if isinstance(day := found[one.pk], date)
     ]
@@ -241,11 +240,6 @@ def fit_periods(
 
 def held_back(period: BillingPeriod) -> PeriodParked:
     return PeriodParked(f"Billing holds {period} back: mend what is wrong and try it again first.")
-
-
-def today_of(phase: SubscriptionPhase, *, at: datetime) -> date:
-    """Return the day where a phase is."""
-    return local_date(at, zone(phase.time_zone))
 
 
 def is_trial(phase: SubscriptionPhase, *, day: date) -> bool:

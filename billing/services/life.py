@@ -22,7 +22,6 @@ from billing.services.changing import FirstFeeBilled as FirstFeeBilled
 from billing.services.changing import NotProrated as NotProrated
 from billing.services.changing import PeriodParked as PeriodParked
 from billing.services.changing import When as When
-from billing.services.changing import today_of as today_of
 from billing.services.own_terms import OwnPriceLost as OwnPriceLost
 from billing.services.own_terms import lost_terms, prices_of, quoted
 from billing.services.recasting import PeriodBilled as PeriodBilled
@@ -33,7 +32,7 @@ from config.base.errors import Fault, Invalid, Refusal
 from customers import services as customers
 from customers.models import Subscription, SubscriptionPhase
 from customers.services.locking import lock_subscription
-from customers.terms import in_force, paid_until
+from customers.terms import in_force, paid_until, today_of
 
 Done = TypeVar("Done")
 
@@ -72,7 +71,7 @@ def cancel(*, subscription_id: int, when: When, at: datetime, actor: Actor) -> d
     """
     subscription = lock_subscription(subscription_id)
     phase = in_force(subscription, at=at)
-    today = today_of(phase, at=at)
+    today = today_of(subscription, at=at)
     if when == When.IMMEDIATE and today < subscription.starts_on:
         raise NotBegun(
             f"{subscription} begins on {subscription.starts_on}: cancel it from that day on, "
@@ -96,7 +95,7 @@ def keep(*, subscription_id: int, at: datetime, actor: Actor) -> date:
     :raises PeriodParked: if the running period is held back.
     """
     subscription = lock_subscription(subscription_id)
-    today = today_of(in_force(subscription, at=at), at=at)
+    today = today_of(subscription, at=at)
     ends_on = subscription.ends_on
     customers.keep_subscription(subscription_id=subscription_id, today=today, actor=actor)
     fit_periods([subscription_id], at=at, actor=actor)
@@ -153,7 +152,7 @@ def change_plan(
             path=("lose_own_terms",),
         )
     if bill_now:
-        today = today_of(in_force(subscription, at=at), at=at)
+        today = today_of(subscription, at=at)
         if day > today:
             message = f"The change begins on {day}: it can be billed from that day on."
             raise Invalid([Fault(("bill_now",), "out_of_range", message)])
@@ -180,7 +179,7 @@ def change_quantity(
     :raises Invalid: for a day that is over or has no service, or a quantity that can't be.
     """
     subscription = lock_subscription(subscription_id)
-    today = today_of(in_force(subscription, at=at), at=at)
+    today = today_of(subscription, at=at)
     day = starts_on or max(today, subscription.starts_on)
     customers.change_quantity(
         subscription_id=subscription_id,
@@ -195,6 +194,25 @@ def change_quantity(
 
 
 @transaction.atomic
+def change_time_zone(*, subscription_id: int, time_zone: str, at: datetime, actor: Actor) -> date:
+    """Let days begin in another zone from the next boundary on (R2); return that boundary.
+
+    Nothing that billing has begun changes.
+
+    :raises SubscriptionEnded: if it has ended already.
+    :raises NoFurtherPeriod: if it ends with the running period.
+    :raises TimeZoneUnchanged: if its days begin there already.
+    :raises Invalid: for what is no time zone.
+    """
+    return customers.change_time_zone(
+        subscription_id=subscription_id,
+        time_zone=time_zone,
+        today=today_of(lock_subscription(subscription_id), at=at),
+        actor=actor,
+    )
+
+
+@transaction.atomic
 def pause(*, subscription_id: int, when: When, at: datetime, actor: Actor) -> date:
     """Let service rest until it is resumed: today is the last day before, or that of what is paid.
 
@@ -206,8 +224,9 @@ def pause(*, subscription_id: int, when: When, at: datetime, actor: Actor) -> da
     :raises PeriodParked: if the running period is held back.
     :raises Invalid: for a day without service.
     """
-    phase = in_force(lock_subscription(subscription_id), at=at)
-    today = today_of(phase, at=at)
+    subscription = lock_subscription(subscription_id)
+    phase = in_force(subscription, at=at)
+    today = today_of(subscription, at=at)
     day = today + timedelta(days=1)
     if is_trial(phase, day=today) or when == When.AT_PERIOD_END:
         day = paid_until(phase, day=today)
@@ -228,7 +247,7 @@ def resume(*, subscription_id: int, at: datetime, actor: Actor) -> date:
     :raises SubscriptionNotPaused: if there is no pause.
     :raises PeriodParked: if the running period is held back.
     """
-    today = today_of(in_force(lock_subscription(subscription_id), at=at), at=at)
+    today = today_of(lock_subscription(subscription_id), at=at)
     customers.resume_subscription(subscription_id=subscription_id, today=today, actor=actor)
     fit_periods([subscription_id], at=at, actor=actor)
     return today
@@ -244,7 +263,7 @@ def reactivate(*, subscription_id: int, at: datetime, actor: Actor) -> date:
     :raises PeriodParked: if the running period is held back.
     """
     subscription = lock_subscription(subscription_id)
-    today = today_of(in_force(subscription, at=at), at=at)
+    today = today_of(subscription, at=at)
     if subscription.ends_on is None or subscription.ends_on > today:
         return keep(subscription_id=subscription_id, at=at, actor=actor)
     customers.take_up_again(subscription_id=subscription_id, today=today, actor=actor)
@@ -269,7 +288,7 @@ def _begin_after(subscription_id: int) -> None:
 
 def carry_out(do: Callable[[], Done], *, subscription_id: int, at: datetime) -> tuple[Done, Next]:
     """Do something to a subscription, and say what comes next. What refuses it is raised."""
-    planned = [one for one in _terms(subscription_id).phases.all() if _is_to_come(one, at=at)]
+    planned = _to_come(_terms(subscription_id), at=at)
     done = do()
     subscription = _terms(subscription_id)
     kept = {_content(one) for one in subscription.phases.all()}
@@ -295,9 +314,10 @@ def _terms(subscription_id: int) -> Subscription:
     return Subscription.objects.with_terms().get(pk=subscription_id)
 
 
-def _is_to_come(phase: SubscriptionPhase, *, at: datetime) -> bool:
-    """Say whether a phase changes something later: the first one of a subscription is its start."""
-    return phase.starts_on > max(today_of(phase, at=at), phase.subscription.starts_on)
+def _to_come(subscription: Subscription, *, at: datetime) -> list[SubscriptionPhase]:
+    """Return the phases that change something later: the first one is the start."""
+    today = max(today_of(subscription, at=at), subscription.starts_on)
+    return [phase for phase in subscription.phases.all() if phase.starts_on > today]
 
 
 def _content(phase: SubscriptionPhase) -> tuple[date, int, bool]:

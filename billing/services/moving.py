@@ -18,7 +18,7 @@ from django.db.models import Count, Q, QuerySet
 
 from billing.models import MoveStatus, MoveWhen, Outcome, PlanMove, PlanMoveRow
 from billing.seen_terms import seen_terms
-from billing.services.changing import DaysOfChange, When, change_plans, today_of
+from billing.services.changing import DaysOfChange, When, change_plans
 from billing.services.own_terms import OwnPriceLost as OwnPriceLost
 from billing.services.own_terms import lost_terms, own_terms, prices_of, quoted
 from billing.services.portions import take_portion
@@ -36,7 +36,7 @@ from customers.models import Subscription
 from customers.querysets import SubscriptionQuerySet
 from customers.services import VersionNotOffered, tax_mismatch
 from customers.services.locking import lock_subscriptions
-from customers.terms import in_force
+from customers.terms import in_force, today_of
 
 _SAVED = ("outcome", "starts_on", "before", "after", "difference", "terms_seen", "note")
 
@@ -315,7 +315,7 @@ def _check(
     move: PlanMove, subscription: Subscription, day: date, drafts: dict[str, PriceDraft]
 ) -> None:
     phase = in_force(subscription, at=move.started_at)
-    today = today_of(phase, at=move.started_at)
+    today = today_of(subscription, at=move.started_at)
     if later := [
         one for one in subscription.phases.all() if one.starts_on > max(today, phase.starts_on)
     ]:

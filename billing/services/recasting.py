@@ -31,8 +31,8 @@ from catalog.drafts import interval_of
 from catalog.models import PlanVersion, Price, Proration, Timing
 from config.base.errors import Refusal
 from customers.models import Subscription, SubscriptionPhase
-from customers.periods import first_instant, local_date, zone
 from customers.services import same_periods
+from customers.terms import today_of, zones_of
 from metering.models import ArchivedMonth
 from metering.services.months import bounds
 
@@ -85,6 +85,7 @@ def periods_to_recast(
     found: dict[int, list[BillingPeriod]] = defaultdict(list)
     for period in (
         rows.select_related("phase__plan_version", "subscription")
+        .prefetch_related("subscription__phases")
         .select_for_update(of=("self",))
         .order_by("subscription", "number")
     ):
@@ -100,7 +101,7 @@ def check_recast(recast: Recast, version: PlanVersion, *, at: datetime) -> None:
     """
     subscription, day, periods = recast
     *before, last = periods
-    today = local_date(at, zone(last.time_zone))
+    today = today_of(subscription, at=at)
     since = [
         phase.starts_on for phase in subscription.phases.all() if day <= phase.starts_on <= today
     ]
@@ -209,7 +210,7 @@ def _cut(
     period.save(update_fields=["status", "closed_at"])
     period.status, period.closed_at = PeriodStatus.CLOSED, closed_at
     period.end_date, period.recast_at = day, at
-    period.ends_at = first_instant(day, zone(period.time_zone))
+    period.ends_at = zones_of(period.subscription).begins(day)
     period.save()
     part.pk, part.uuid = None, BillingPeriod._meta.get_field("uuid").get_default()
     part.number, part.phase = period.number + 1, phase

@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 
 from config.base.admin.audited import AuditedAdmin, Panel, PanelMaker
 from config.base.admin.theme import TabularInline, display, short, text_input
@@ -24,7 +25,7 @@ from customers.admin.party import PartyForm
 from customers.models import Contact, Customer, Subscription
 from customers.periods import DateOutOfRange
 from customers.services import signing_in
-from customers.terms import periods
+from customers.terms import periods, zones_of
 
 SHOWN = 20
 MINUTES = int(signing_in.LASTS.total_seconds() // 60)
@@ -232,6 +233,25 @@ class CustomerAdmin(AuditedAdmin[Customer]):
     def change(self, row: Customer, *, fields: Mapping[str, Any], actor: Actor) -> None:
         services.change_customer(customer_id=row.pk, fields=fields, actor=actor)
 
+    def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:
+        """Save it; name the subscriptions that keep days of their own once its time zone changed."""
+        super().save_model(request, obj, form, change)
+        if change and "time_zone" in form.changed_data and (elsewhere := _elsewhere(obj)):
+            links = format_html_join(
+                ", ",
+                '<a href="{}" class="text-link">{}</a>',
+                (
+                    (reverse("admin:customers_subscription_change", args=(one.pk,)), one.key)
+                    for one in elsewhere
+                ),
+            )
+            told = (
+                "Days of the customer begin in {}. Subscriptions keep their own until it is changed "
+                "on their page, from their next boundary on: {}."
+            )
+            said = format_html(told, obj.time_zone, links)
+            self.message_user(request, said, messages.WARNING)
+
     def response_add(
         self, request: HttpRequest, obj: Customer, post_url_continue: str | None = None
     ) -> HttpResponse:
@@ -289,6 +309,13 @@ class CustomerAdmin(AuditedAdmin[Customer]):
     @display(description="Subscriptions", ordering="subscribed")
     def subscription_count(self, customer: Any) -> str:
         return str(customer.subscribed or "—")
+
+
+def _elsewhere(customer: Customer) -> list[Subscription]:
+    """Return the subscriptions that go on, whose days begin in another zone than their customer's."""
+    going_on = Subscription.objects.filter(customer=customer).not_over(on=timezone.localdate())
+    rows = going_on.with_terms().order_by("pk")
+    return [one for one in rows if zones_of(one).last != customer.time_zone]
 
 
 def _subscription_row(subscription: Subscription, today: date) -> dict[str, Any]:

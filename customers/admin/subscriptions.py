@@ -28,7 +28,7 @@ from customers.admin.overriding import OverridePages, overrides_panel
 from customers.admin.subscribing import SubscribeForm, counted_prices, offered_versions
 from customers.models import PeriodAlignment, Subscription, SubscriptionPhase
 from customers.periods import Alignment, DateOutOfRange
-from customers.terms import periods
+from customers.terms import periods, zones_of
 
 NEXT_PERIODS = 6
 
@@ -80,11 +80,12 @@ def phases_panel(request: HttpRequest, subscription: Subscription) -> Panel:
                     "last_day": _day_before(phase.ends_on),
                     "on_calendar": phase.alignment == PeriodAlignment.CALENDAR,
                     "anchor_on": phase.anchor_on,
-                    "time_zone": phase.time_zone,
+                    "time_zone": zones_of(subscription).on(phase.starts_on),
                     "is_paused": phase.is_paused,
                 }
                 for phase in subscription.phases.all()
             ],
+            "zones": zones_of(subscription).changes,
             "quantities": [
                 {
                     "key": quantity.price_key,

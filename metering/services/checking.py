@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 
 from catalog.models import Aggregation, ValueMetric
 from customers.models import SubscriptionPhase
-from customers.periods import DateOutOfRange, first_instant, zone
+from customers.periods import DateOutOfRange
+from customers.zones import zones_from
 from metering import properties
 from metering.envelopes import LAGO_SOURCE
 from metering.events import Event
@@ -237,17 +238,18 @@ def _stretches(*, customers: Collection[int], metrics: Sequence[int]) -> dict[in
             "ends_on",
             "subscription__ends_on",
             "time_zone",
+            "subscription__zone_changes",
         )
         .order_by("subscription_id")
         .distinct()
     )
     found: dict[int, list[_Stretch]] = defaultdict(list)
-    for customer_id, pk, key, metric_id, starts_on, ends_on, last_on, zone_name in rows:
+    for customer_id, pk, key, metric_id, starts_on, ends_on, last_on, first, changes in rows:
         ends = [day for day in (ends_on, last_on) if day is not None]
-        place = zone(zone_name)
+        zones = zones_from(first, changes)
         try:
-            end = first_instant(min(ends), place) if ends else None
-            start = first_instant(starts_on, place)
+            end = zones.begins(min(ends)) if ends else None
+            start = zones.begins(starts_on)
         except DateOutOfRange:
             continue
         found[customer_id].append(_Stretch(pk, key, metric_id, start, end))

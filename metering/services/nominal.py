@@ -17,12 +17,12 @@ from customers.periods import (
     Interval,
     Terms,
     first_instant,
-    instants,
     local_date,
     month_after,
     zone,
 )
 from customers.terms import phase_terms
+from customers.zones import zones_from
 
 _EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
@@ -74,17 +74,16 @@ def _priced(
 
 
 def _periods(phase: SubscriptionPhase, start: datetime, end: datetime) -> Iterator[Stretch]:
-    place, terms = zone(phase.time_zone), _terms(phase)
+    terms = _terms(phase)
     if terms is None:
         return
-    for period in terms.periods(since=local_date(start, place)):
-        begins, ends = instants(period, place)
+    zones = zones_from(phase.time_zone, phase.subscription.zone_changes)
+    for period in terms.periods(since=zones.day_of(start)):
+        begins, ends = zones.begins(period.start), zones.begins(period.end)
         if begins >= end:
             return
-        nominal_start, nominal_end = (
-            first_instant(day, place) for day in (period.nominal_start, period.nominal_end)
-        )
-        yield Stretch(begins, ends, nominal_end - nominal_start)
+        nominal = zones.begins(period.nominal_end) - zones.begins(period.nominal_start)
+        yield Stretch(begins, ends, nominal)
 
 
 def _terms(phase: SubscriptionPhase) -> Terms | None:

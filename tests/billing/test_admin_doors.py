@@ -93,6 +93,7 @@ NEEDED = {
     "customers/subscription/*/end-coupon/": "customers.add_appliedcoupon",
     "customers/subscription/*/change-plan/": "customers.change_subscription",
     "customers/subscription/*/quantity/": "customers.change_subscription",
+    "customers/subscription/*/time-zone/": "customers.change_subscription",
     "customers/subscription/*/pause/": "customers.change_subscription",
     "customers/subscription/*/resume/": "customers.change_subscription",
     "customers/subscription/*/cancel/": "customers.change_subscription",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from billing.models import BillingPeriod
-from customers.models import Subscription, SubscriptionPhase
+from customers.models import Subscription
 from tests import factories as make
 from tests.billing.months import close
 from tests.conftest import Caller
@@ -101,14 +101,8 @@ def test_nothing_after_the_end(caller: Caller) -> None:
 
 def test_where_zones_meet_a_period_starts_when_the_one_before_ends(caller: Caller) -> None:
     one = subscription("UTC")
-    [first] = one.phases.all()
-    one.phases.update(ends_on=date(2026, 12, 1))
-    SubscriptionPhase.objects.create(
-        subscription=one,
-        plan_version=first.plan_version,
-        starts_on=date(2026, 12, 1),
-        time_zone="America/New_York",
-    )
+    one.zone_changes = {"2026-12-01": "America/New_York"}
+    one.save()
     utc, york, later = periods(caller, "count=3")
     assert utc["end"] == "2026-12-01T00:00:00+00:00"
     assert york["start"] == "2026-11-30T19:00:00-05:00"

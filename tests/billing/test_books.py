@@ -159,6 +159,17 @@ def a_gap() -> None:
     change(period, start_date=date(2026, 12, 2))
 
 
+def another_zone() -> None:
+    period = BillingPeriod.objects.get(subscription__key="ada", number=1)
+    change(period, time_zone="Asia/Tokyo")
+
+
+def a_zone_that_would_have_held() -> None:
+    period = BillingPeriod.objects.get(subscription__key="ada", number=1)
+    last_day = period.end_date - timedelta(days=1)
+    change(period.subscription, zone_changes={last_day.isoformat(): "Asia/Tokyo"})
+
+
 def a_late_first() -> None:
     period = BillingPeriod.objects.get(subscription__key="ada", number=0)
     change(period.subscription, starts_on=date(2026, 10, 31))
@@ -253,6 +264,8 @@ CORRUPTIONS: list[tuple[Callable[[], object], set[str]]] = [
     (a_date_that_falls, {"numbers_and_dates_rise_together"}),
     (a_gap, {"periods_touch"}),
     (a_late_first, {"periods_touch"}),
+    (another_zone, {"periods_follow_their_zone"}),
+    (a_zone_that_would_have_held, {"periods_follow_their_zone"}),
     (billed_twice, {"periods_are_billed_once"}),
     (never_billed, {"periods_are_billed_once", "usage_is_charged_from_its_snapshot"}),
     (never_billed_before_its_plan_changed,
