@@ -107,6 +107,10 @@ PLANS = {
     ),
     "team": ("Team", "A workspace for everybody: a price per seat and month, paid in advance."),
     "flow": ("Flow", "No base fee: model tokens and documents, charged as they are used."),
+    "solo": (
+        "Solo",
+        "For one person at home: a fee that covers 200 documents a month. Prices include tax.",
+    ),
 }
 
 
@@ -176,6 +180,7 @@ class Offer(NamedTuple):
     currency: str
     trial_days: int = 0
     published_days_ago: int = 0  # 0: before the story begins
+    include_tax: bool = False
 
 
 OFFERS = (
@@ -183,6 +188,7 @@ OFFERS = (
     *(Offer("team", currency) for currency in ("EUR", "USD", "GBP")),
     *(Offer("flow", currency) for currency in ("EUR", "USD", "JPY")),
     Offer("team", "EUR", trial_days=14, published_days_ago=40),
+    Offer("solo", "EUR", include_tax=True),
 )
 
 
@@ -220,6 +226,21 @@ def prices(offer: Offer, metrics: dict[str, ValueMetric]) -> list[PriceDraft]:
         case "team":
             return [
                 _fee("seats", "Seats", "per_unit", rates.seat, unit="seat", unit_plural="seats")
+            ]
+        case "solo":
+            return [
+                _fee("base", "Solo", "flat", "9.99"),
+                PriceDraft(
+                    Price(
+                        key="documents",
+                        name="Documents read",
+                        metric=metrics["documents"],
+                        model="per_unit",
+                        timing="arrears",
+                        unit_amount=Decimal("0.03"),
+                        included_quantity=Decimal(200),
+                    )
+                ),
             ]
         case _:
             first, second, rest = rates.tokens
@@ -624,5 +645,23 @@ BUYERS = (
         },
         (Deal("team", seats=5, ended_months_ago=1),),
         (("Rosa Delgado", "rosa@tidewater.example"),),
+    ),
+    Buyer(
+        "mila-brandt",
+        {
+            "name": "Mila Brandt",
+            "email": "mila@brandt.example",
+            "currency": "EUR",
+            "time_zone": "Europe/Berlin",
+            "locale": "de-DE",
+            "line1": "Lindenweg 3",
+            "postal_code": "24103",
+            "city": "Kiel",
+            "country": "DE",
+            "segment": "Private",
+        },
+        (Deal("solo", Start(Alignment.CALENDAR, months_ago=3)),),
+        (("Mila Brandt", "mila@brandt.example"),),
+        (Habit("documents", 11, growth=6, weekend=120, split=KINDS),),
     ),
 )

@@ -162,7 +162,11 @@ def _offer(told: Told) -> dict[tuple[str, str, bool], PlanVersion]:
     for offer in OFFERS:
         draft = catalog.draft_version(
             plan_id=plans[offer.plan].pk,
-            version=PlanVersion(currency=offer.currency, trial_days=offer.trial_days),
+            version=PlanVersion(
+                currency=offer.currency,
+                trial_days=offer.trial_days,
+                prices_include_tax=offer.include_tax,
+            ),
             prices=company.prices(offer, metrics),
             actor=SYSTEM,
         )

@@ -114,7 +114,8 @@ class PlanVersionAdmin(TryingPages):
                 ("interval", "interval_count"),
                 ("trial_days", "minimum_commitment"),
                 "refund_unused",
-                ("tax_category", "prices_include_tax"),
+                "tax_category",
+                "prices_include_tax",
                 "seen",
             )
         },

@@ -121,7 +121,7 @@ class TestTheStory:
 
     def test_has_every_case_that_is_worth_a_look(self, told: demo.Told) -> None:
         customers = Customer.objects.all()
-        assert customers.count() == 12
+        assert customers.count() == 13
         assert set(customers.values_list("currency", flat=True)) == {"EUR", "USD", "GBP", "JPY"}
         assert set(Invoice.objects.values_list("taxes__category", flat=True)) == {"S", "AE", "O"}
         assert not BillingPeriod.objects.filter(status="parked").exists()
