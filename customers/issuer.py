@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import Any
 
 from django.apps import AppConfig
@@ -9,6 +10,7 @@ from django.apps import apps as installed_apps
 from django.db import connections
 
 from customers.models import FIRST_NAME, Customer, Issuer
+from customers.periods import local_date, zone
 
 
 def create_first_issuer(
@@ -19,6 +21,13 @@ def create_first_issuer(
         return  # migrating some apps only
     if not Issuer.objects.using(using).exists():
         Issuer(name=FIRST_NAME, legal_name=FIRST_NAME).save(using=using)
+
+
+def sellers_day(*, at: datetime) -> date:
+    """Return the day that it is where issuers are: the latest of theirs, so that all that is booked
+    by then is in it."""
+    zones = Issuer.objects.order_by().values_list("time_zone", flat=True).distinct()
+    return max((local_date(at, zone(name)) for name in zones), default=at.date())
 
 
 def issuer_of(customer: Customer | None) -> Issuer | None:

@@ -38,7 +38,7 @@ from config.base.admin.theme import action, date_input, display, number_input, s
 from config.base.audit import Actor
 from config.base.csv import cell, download
 from config.base.fields import PlainDecimalInput
-from customers.issuer import issuer_of
+from customers.issuer import issuer_of, sellers_day
 from customers.models import Customer
 
 MOST_SHOWN = 100
@@ -198,7 +198,7 @@ class WriteOffAdmin(ReadOnlyAdmin[WriteOff]):
         if not request.user.has_perm("billing.view_openitem"):
             raise PermissionDenied
         form = DayForm(request.GET or None)
-        day = (form.is_valid() and form.cleaned_data["as_of"]) or timezone.localdate()
+        day = (form.is_valid() and form.cleaned_data["as_of"]) or sellers_day(at=timezone.now())
         found = positions(as_of=day)
         ordered = sorted(found.items(), key=lambda pair: (pair[0][1], -pair[1].ageing.total))
         if "csv" in request.GET:

@@ -33,6 +33,7 @@ from billing.typesetting import PdfEngineMissing
 from config.base.admin.theme import display, short
 from config.base.audit import Actor
 from config.base.fields import NOT_IN_A_TEXT, UNSEEN
+from customers.issuer import sellers_day
 from customers.models import Customer
 
 AT_ONCE = 1000
@@ -54,7 +55,7 @@ class PaidFilter(admin.SimpleListFilter):
             case None:
                 return queryset
             case "overdue":
-                return queryset.overdue(on=timezone.localdate())
+                return queryset.overdue(on=sellers_day(at=timezone.now()))
             case "open":
                 return queryset.filter(open_item__open__gt=0)
             case status:

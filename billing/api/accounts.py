@@ -30,6 +30,7 @@ from config.base.api.problems import BadParameter
 from config.base.api.serializers import QuerySerializer, StrictSerializer
 from config.base.api.views import ApiView, ApiViewSet
 from config.base.errors import Fault, Invalid
+from customers.issuer import sellers_day
 from customers.models import Customer
 
 NAMES = ("current", "days_1_30", "days_31_60", "days_61_90", "days_over_90")
@@ -37,7 +38,9 @@ assert len(NAMES) == len(BUCKETS)
 
 
 class AgeingQuery(QuerySerializer):
-    as_of = CalendarDate(default=None, help_text="The end of that day; today unless given.")
+    as_of = CalendarDate(
+        default=None, help_text="The end of that day; unless given, today where the issuer is."
+    )
 
 
 class AccountSerializer(serializers.Serializer[Any]):
@@ -97,12 +100,16 @@ class Ageing(ApiView):
 
     @extend_schema(
         operation_id="ageing",
-        parameters=[OpenApiParameter("as_of", date, description="A day; today unless given.")],
+        parameters=[
+            OpenApiParameter(
+                "as_of", date, description="A day; unless given, today where the issuer is."
+            )
+        ],
         responses=AgeingSerializer,
     )
     def get(self, request: Request) -> Response:
         """Tell what was open by the end of a day, by customer, currency and days past due."""
-        day = self.read_query(AgeingQuery)["as_of"] or timezone.localdate()
+        day = self.read_query(AgeingQuery)["as_of"] or sellers_day(at=timezone.now())
         found = positions(as_of=day)
         keys = dict(
             Customer.objects.filter(pk__in={pk for pk, _ in found}).values_list("pk", "key")

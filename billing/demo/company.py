@@ -660,7 +660,7 @@ BUYERS = (
             "country": "DE",
             "segment": "Private",
         },
-        (Deal("solo", Start(Alignment.CALENDAR, months_ago=3)),),
+        (Deal("solo", Start(Alignment.CALENDAR, months_ago=2)),),
         (("Mila Brandt", "mila@brandt.example"),),
         (Habit("documents", 11, growth=6, weekend=120, split=KINDS),),
     ),

@@ -13,7 +13,7 @@ import time_machine
 from django.test import Client
 
 from billing.models import Invoice, Payment, WriteOff
-from customers.models import Customer
+from customers.models import Customer, Issuer
 from tests import factories as make
 from tests.staff import anna, form_errors, leo, nora, page, queries, said, sam
 
@@ -176,6 +176,12 @@ class TestWhatIsOwed:
         assert "Nothing was open by then" in said(client.get(f"{url}?as_of=2026-10-01"))
         rows = b"".join(client.get(f"{url}?csv=").streaming_content).decode().splitlines()  # type: ignore[attr-defined]
         assert rows[1] == "Ada,EUR,0.00,100.00,0.00,0.00,0.00,100.00,0.00,0.00,100.00"
+
+    def test_the_ageing_begins_with_the_day_that_it_is_where_the_issuer_is(self) -> None:
+        Issuer.objects.update(time_zone="Pacific/Auckland")
+        with time_machine.travel(datetime(2026, 11, 29, 13, tzinfo=UTC), tick=False):
+            told = said(anna().get(page("billing_writeoff", "ageing")))
+        assert "30 Nov 2026" in told
 
     def test_the_ageing_shows_who_owes_most_and_what_all_do(
         self, ada: Customer, monkeypatch: pytest.MonkeyPatch

@@ -12,10 +12,11 @@ import pytest
 from django.db import IntegrityError, close_old_connections, connection, transaction
 from rest_framework.test import APIClient
 
-from billing.models import InvoiceLine, TaxRate
+from billing.models import Invoice, InvoiceLine, TaxRate
 from billing.rate_tables import packaged
 from billing.rates import TaxRateMissing, taxation
-from billing.services import issuing, tax_rates
+from billing.services import issuing, life, tax_rates
+from billing.services.changing import When
 from config.base.audit import SYSTEM
 from config.base.errors import Invalid
 from config.base.models import AuditEntry
@@ -229,7 +230,10 @@ class TestInvoices:
         rate("DE reduced 7 2021-01-01")
 
     def taxes(self, *, month: int) -> list[tuple[str, str, str, str]]:
-        *_, invoice = close(datetime(2026, month, 1, 9, tzinfo=UTC))
+        *_, invoice = close(datetime(2026 + (month == 1), month, 1, 9, tzinfo=UTC))
+        return self.told(invoice)
+
+    def told(self, invoice: Invoice) -> list[tuple[str, str, str, str]]:
         return [
             (tax.category, f"{tax.rate.normalize():f}", f"{tax.base:.2f}", f"{tax.amount:.2f}")
             for tax in invoice.taxes.all()
@@ -244,6 +248,80 @@ class TestInvoices:
             ("S", "20", "100.00", "20.00"),
             ("S", "19", "50.00", "9.50"),
         ]
+
+    def test_a_period_across_the_change_is_taxed_whole_by_its_last_day(self) -> None:
+        """15 November to 14 December: all of it at the rate since 1 December."""
+        calls = make.metric()
+        version = make.published(
+            make.flat(amount="30", timing="arrears"), make.graduated(calls, "rest @ 1")
+        )
+        sold = make.subscription(
+            make.customer("ada", country="DE"),
+            version,
+            starts_on=date(2026, 11, 15),
+            alignment="anniversary",
+        )
+        use(sold, datetime(2026, 11, 20, tzinfo=UTC), calls=50)
+        *_, invoice = close(datetime(2026, 12, 15, 9, tzinfo=UTC))
+        assert self.told(invoice) == [("S", "20", "80.00", "16.00")]
+
+    def test_a_period_that_ends_the_day_before_is_taxed_as_it_was(self) -> None:
+        version = make.published(make.flat(amount="30"))
+        sold = make.subscription(
+            make.customer("ada", country="DE"),
+            version,
+            starts_on=date(2026, 10, 31),
+            alignment="anniversary",
+        )
+        life.cancel(
+            subscription_id=sold.pk,
+            when=When.IMMEDIATE,
+            at=datetime(2026, 11, 30, 9, tzinfo=UTC),
+            actor=SYSTEM,
+        )
+        [first, *_] = close(datetime(2026, 12, 1, 9, tzinfo=UTC))
+        assert self.told(first) == [("S", "19", "30.00", "5.70")]
+
+    def test_parts_of_a_period_whose_plan_changed_bear_each_its_own(self) -> None:
+        """From 15 November; the plan changes on 1 December, as the rate does."""
+        old = make.published(make.flat(amount="30", timing="arrears"))
+        new = make.published(make.flat(amount="60", timing="arrears"))
+        sold = make.subscription(
+            make.customer("ada", country="DE"),
+            old,
+            starts_on=date(2026, 11, 15),
+            alignment="anniversary",
+        )
+        close(datetime(2026, 11, 16, 9, tzinfo=UTC))
+        life.change_plan(
+            subscription_id=sold.pk,
+            version=new,
+            when=When.IMMEDIATE,
+            at=datetime(2026, 12, 1, 9, tzinfo=UTC),
+            actor=SYSTEM,
+        )
+        *_, invoice = close(datetime(2026, 12, 15, 9, tzinfo=UTC))
+        # 30 × 16/30 until 30 November, 60 × 14/30 since
+        assert self.told(invoice) == [("S", "20", "28.00", "5.60"), ("S", "19", "16.00", "3.04")]
+
+    def test_a_credit_and_late_usage_after_the_change_keep_the_rate_before(self) -> None:
+        calls = make.metric()
+        version = make.published(make.flat(amount="30"), make.graduated(calls, "rest @ 1"))
+        sold = make.subscription(make.customer("ada", country="DE"), version)
+        use(sold, datetime(2026, 11, 5, tzinfo=UTC), calls=50)
+        close(datetime(2026, 12, 1, 9, tzinfo=UTC))
+        close(datetime(2026, 12, 3, 9, tzinfo=UTC))
+        late = datetime(2026, 12, 9, tzinfo=UTC)
+        use(sold, datetime(2026, 11, 6, tzinfo=UTC), received_at=late, calls=7)
+        use(sold, datetime(2026, 12, 9, tzinfo=UTC), calls=100)
+        assert self.taxes(month=1) == [("S", "20", "130.00", "26.00"), ("S", "19", "7.00", "1.33")]
+
+    def test_prices_with_tax_stay_and_what_of_them_is_tax_changes(self) -> None:
+        version = make.published(make.flat(amount="11.90"), prices_include_tax=True)
+        make.subscription(make.customer("ada", country="DE"), version)
+        assert self.taxes(month=11) == [("S", "19", "10.00", "1.90")]
+        assert self.taxes(month=12) == [("S", "20", "9.92", "1.98")]
+        assert set(Invoice.objects.values_list("total", flat=True)) == {D("11.90")}
 
     def test_a_price_an_add_on_and_the_commitment_each_have_their_category(self) -> None:
         calls = make.metric()
