@@ -74,8 +74,12 @@ def told(tax: Decimal, rate: ExchangeRate, *, books: str) -> dict[str, Any]:
     return {"amount": f"{converted(tax, said):f}", **said}
 
 
-def converted(tax: Decimal, said: Mapping[str, Any]) -> Decimal:
-    """Convert tax by what an invoice says of the rate, rounded once to the books' decimals."""
+def converted(amount: Decimal, said: Mapping[str, Any]) -> Decimal:
+    """Convert by what an invoice says of the rate, rounded once to the books' decimals."""
+    return round_half_up(Fraction(amount) * factor(said), exponent(said["currency"]))
+
+
+def factor(said: Mapping[str, Any]) -> Fraction:
+    """Return what one of the invoice's currency is in that of the books."""
     rate = Fraction(said["rate"])
-    factor = rate if said["quote"] == said["currency"] else 1 / rate
-    return round_half_up(Fraction(tax) * factor, exponent(said["currency"]))
+    return rate if said["quote"] == said["currency"] else 1 / rate

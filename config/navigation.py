@@ -103,6 +103,14 @@ SECTIONS: dict[str, list[Place]] = {
             "billing.view_openitem",
         ),
         Place(
+            "Tax to report",
+            "request_quote",
+            "billing.taxrate",
+            "Tax of a month by country, category and rate",
+            "admin:billing_taxrate_listing",
+            "billing.view_invoice",
+        ),
+        Place(
             "Reminders",
             "notifications",
             "billing.reminder",

@@ -7,10 +7,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 
 from billing.admin.importing import ImportingAdmin
+from billing.admin.tax_listing import tax_listing
 from billing.models import TaxRate
 from billing.rate_tables import packaged
 from billing.services import tax_rates
@@ -73,6 +76,16 @@ class TaxRateAdmin(ImportingAdmin[TaxRate]):
         "eu",
         "a starting table for the EU’s member states, to compare with an official source",
     )
+
+    def get_urls(self) -> list[URLPattern]:
+        listing = self.admin_site.admin_view(self.listing)
+        return [path("listing/", listing, name="billing_taxrate_listing"), *super().get_urls()]
+
+    def listing(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+        """Show the tax of what was issued in a month, or between two days."""
+        if not request.user.has_perm("billing.view_invoice"):
+            raise PermissionDenied
+        return tax_listing(request, self.page_context(request, "Tax to report", None))
 
     def read(self, text: str) -> Iterable[tuple[int, str, str, str]]:
         for row in tax_rates.preview_tax_rates(text):

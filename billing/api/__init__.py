@@ -16,6 +16,7 @@ from billing.api import (
     payments,
     periods,
     runs,
+    tax_listing,
     tax_rates,
     taxed,
     upcoming,
@@ -38,6 +39,7 @@ urlpatterns = [
     *upcoming.urlpatterns,
     *life.urlpatterns,
     *taxed.urlpatterns,
+    *tax_listing.urlpatterns,
     *closing.urlpatterns,
     *accounts.urlpatterns,
 ]

@@ -148,6 +148,7 @@ NEEDED = {
     "billing/payment/*/reverse/": "billing.reverse_payment",
     "billing/bankimport/*/columns/": "billing.add_bankimport",
     "billing/bankimport/*/lines/": "billing.view_bankimport",
+    "billing/taxrate/listing/": "billing.view_invoice",
     "billing/writeoff/*/back/": "billing.reverse_writeoff",
     "billing/writeoff/of/*/": "billing.add_writeoff",
     "billing/writeoff/ageing/": "billing.view_openitem",
