@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -14,8 +16,10 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from billing.admin import words
+from billing.late_usage.beside import commitments_beside
 from billing.models import OUTSTANDING, LateStatus, LateUsage
 from billing.services import lateness
+from catalog.money import EXACT, ZERO
 from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.complaints import REFUSED
 from config.base.admin.theme import action, display, textarea
@@ -43,7 +47,13 @@ class LateUsageAdmin(ReadOnlyAdmin[LateUsage]):
         ("period__subscription__customer", AutocompleteSelectFilter),
     )
     list_filter_submit = True
-    list_select_related = ("price", "period__subscription__customer", "invoice")
+    list_select_related = (
+        "price",
+        "period__subscription__customer",
+        "period__phase__plan_version",
+        "snapshot__metric",
+        "invoice",
+    )
     search_fields = (
         "period__subscription__key",
         "period__subscription__customer__key",
@@ -73,6 +83,25 @@ class LateUsageAdmin(ReadOnlyAdmin[LateUsage]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[LateUsage]:
         return super().get_queryset(request).select_related(*self.list_select_related)
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """List them with what an invoice takes back of a minimum commitment beside each."""
+        response: Any = super().changelist_view(request, extra_context)
+        if page := (getattr(response, "context_data", None) or {}).get("cl"):
+            shown = list(page.result_list)
+            _look_beside(sorted(shown, key=lambda row: row.pk))
+            page.result_list = shown
+        return response  # type: ignore[no-any-return]
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> LateUsage | None:
+        row = super().get_object(request, object_id, from_field)
+        if row:
+            _look_beside([row])
+        return row
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fields
 
@@ -99,7 +128,7 @@ class LateUsageAdmin(ReadOnlyAdmin[LateUsage]):
         if row is None:
             return self.missing(request, object_id)
         if request.method != "POST":
-            what = "credited" if row.amount < 0 else "billed"
+            what = "credited" if _charged(row) < 0 else "billed"
             return self.confirm(
                 request,
                 row,
@@ -107,6 +136,7 @@ class LateUsageAdmin(ReadOnlyAdmin[LateUsage]):
                 sentences=[
                     f"{row}: {'a credit' if row.amount < 0 else 'a charge'} that was held, "
                     f"as {row.get_held_for_display().lower()}.",
+                    *([f"{_parts(row)}."] if row.beside else []),
                     "It goes on the next invoice; where no further period closes, on one of its own.",
                 ],
                 button="Bill it",
@@ -166,7 +196,7 @@ class LateUsageAdmin(ReadOnlyAdmin[LateUsage]):
         self, request: HttpRequest, queryset: QuerySet[LateUsage]
     ) -> HttpResponse | None:
         """Ask for the reason, then write off each that still can be, and say which can't."""
-        rows = list(queryset.order_by("pk"))
+        rows = list(queryset.select_related(*self.list_select_related).order_by("pk"))
         form = WriteOffForm(request.POST if "reason" in request.POST else None)
         if form.is_valid():
             reason = form.cleaned_data["reason"]
@@ -182,7 +212,8 @@ class LateUsageAdmin(ReadOnlyAdmin[LateUsage]):
             ("action", "write_off_many"),
             *(("_selected_action", str(row.pk)) for row in rows),
         ]
-        total = words.totals((row.currency, row.amount) for row in rows)
+        _look_beside(rows)
+        total = words.totals((row.currency, _charged(row)) for row in rows)
         return self.confirm(
             request,
             rows[0],
@@ -233,7 +264,8 @@ class LateUsageAdmin(ReadOnlyAdmin[LateUsage]):
 
     @display(description="Amount, net", ordering="amount")
     def amount_said(self, row: LateUsage) -> str:
-        return _money(row)
+        """Say what an invoice charges or credits for it, and of what that is made up."""
+        return f"{_money(row)}: {_parts(row)}" if row.beside else _money(row)
 
     @display(description="Used")
     def quantities(self, row: LateUsage) -> str:
@@ -262,8 +294,24 @@ class LateUsageAdmin(ReadOnlyAdmin[LateUsage]):
         return f"{row.decided_by}, {words.moment(row.decided_at)}" if row.decided_at else "—"
 
 
+def _look_beside(rows: Sequence[LateUsage]) -> None:
+    """Note on each what its invoice moves of a minimum commitment beside it (R16)."""
+    found = commitments_beside(rows)
+    for row in rows:
+        row.beside = found.get(row.pk, ZERO)
+
+
+def _charged(row: LateUsage) -> Decimal:
+    return EXACT.add(row.amount, row.beside)
+
+
+def _parts(row: LateUsage) -> str:
+    usage, beside = (words.money(amount, row.currency) for amount in (row.amount, row.beside))
+    return f"{usage} of usage, {beside} of the minimum commitment"
+
+
 def _money(row: LateUsage) -> str:
-    return words.money(row.amount, row.currency)
+    return words.money(_charged(row), row.currency)
 
 
 def _link(model: str, pk: int, said: str) -> SafeString:

@@ -12,9 +12,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.late_usage.beside import commitments_beside
 from billing.models import HeldFor, LateStatus, LateUsage
 from billing.services import lateness
-from catalog.money import exponent, round_half_up
+from catalog.money import ZERO, exponent, round_half_up
 from config.base.api.fields import QuantityString, Text
 from config.base.api.paging import Filters
 from config.base.api.serializers import StrictSerializer
@@ -48,6 +49,11 @@ class LateUsageSerializer(serializers.Serializer[LateUsage]):
     )
     currency = serializers.CharField()
     amount = serializers.SerializerMethodField(help_text="Before tax; negative: a credit.")
+    commitment = serializers.SerializerMethodField(
+        help_text="What an invoice that bills it moves of the period's minimum commitment beside it: "
+        "usage makes up for what was charged for lacking it. Of what waits for a decision or the next "
+        "invoice; else 0."
+    )
     quantity = QuantityString(minimum=None, help_text="Used in the period, as it is known now.")
     billed_quantity = QuantityString(minimum=None, help_text="What of it was billed.")
     found_at = serializers.DateTimeField()
@@ -57,6 +63,10 @@ class LateUsageSerializer(serializers.Serializer[LateUsage]):
 
     def get_amount(self, row: LateUsage) -> str:
         return f"{round_half_up(row.amount, exponent(row.currency)):f}"
+
+    def get_commitment(self, row: LateUsage) -> str:
+        moved = self.context["beside"].get(row.pk, ZERO)
+        return f"{round_half_up(moved, exponent(row.currency)):f}"
 
 
 class WriteOffSerializer(StrictSerializer):
@@ -77,13 +87,25 @@ class LateUsageViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiView
 
     scope = "billing"
     queryset = LateUsage.objects.select_related(
-        "period__subscription__customer", "price__metric", "invoice"
+        "period__subscription__customer",
+        "period__phase__plan_version",
+        "price__metric",
+        "snapshot__metric",
+        "invoice",
     ).order_by("-pk")
     serializer_class = LateUsageSerializer
     filterset_class = LateUsageFilters
     lookup_field = "uuid"
     lookup_value_regex = "[0-9a-fA-F-]{32,36}"
     ordering = "-pk"
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
+        """Look beside what is shown, the oldest first, as it is billed."""
+        if args:
+            rows = args[0] if kwargs.get("many") else [args[0]]
+            beside = commitments_beside(sorted(rows, key=lambda row: row.pk))
+            kwargs["context"] = {**self.get_serializer_context(), "beside": beside}
+        return super().get_serializer(*args, **kwargs)
 
     @extend_schema(request=None, responses=LateUsageSerializer)
     @action(detail=True, methods=["post"])

@@ -245,7 +245,7 @@ def _charged_no_more(
     return found
 
 
-def _is_committed(served: Served) -> bool:
+def is_committed(served: Served) -> bool:
     """Whether a period is compared with its plan's commitment by itself, not with others of a year."""
     own, period = served.plan_period, served.period
     is_alone = own.begins_with(period) and own.ends_with(period)
@@ -257,7 +257,7 @@ def _add_commitments(found: Mapping[int, Sequence[Late]], *, replaced: Iterable[
     by_period: dict[int, list[Late]] = defaultdict(list)
     for lates in found.values():
         for late in lates:
-            if late.to_bill and _is_committed(late.served):
+            if late.to_bill and is_committed(late.served):
                 by_period[late.served.period.pk].append(late)
     if not by_period:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 
 from django.db import models
 from django.db.models import Q
@@ -57,6 +58,9 @@ class LateUsage(models.Model):
     decided_by = models.CharField(max_length=255, blank=True, default="")
     decided_at = models.DateTimeField(null=True, blank=True)
     reason = models.TextField(blank=True, help_text="Why it was written off.")
+
+    beside = Decimal(0)
+    """What its invoice moves of a minimum commitment beside it, where somebody looked; never saved."""
 
     class Meta:
         verbose_name_plural = "late usage"

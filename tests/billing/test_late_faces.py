@@ -14,10 +14,12 @@ import time_machine
 from django.core.management import call_command
 
 from billing import tasks
+from billing.late_usage.beside import commitments_beside
 from billing.late_usage.books import LATE_BOOKS
 from billing.models import Invoice, InvoiceLine, LateUsage, UsageSnapshot
 from billing.presentation import present
 from billing.presentation.views import LineView
+from billing.services.readiness import late_sums
 from billing.settlement import unsettled
 from config.base.audit import SYSTEM
 from config.base.invariants import audit
@@ -185,6 +187,73 @@ class TestThePortal:
         client = door.signed_in(door.contact(ada.customer))
         assert "Late usage: API calls" in said(client.get("/portal/upcoming/ada/"))
         assert client.get("/portal/").status_code == 200
+
+
+class TestBesideACommitment:
+    """September: 10 of fees and 10 of usage on a plan of at least 170, so 150 were charged for
+    lacking them. What comes late first makes up for that."""
+
+    @pytest.fixture
+    def committed(self, settings: Any) -> LateUsage:
+        """200 late calls, held since they are worth less than the threshold."""
+        settings.LATE_USAGE_THRESHOLDS = {"EUR": D(500)}
+        ada = settled(minimum_commitment=D(170))
+        arrives(ada, 200)
+        october()
+        return LateUsage.objects.get()
+
+    def test_the_list_and_the_page_say_what_will_be_charged(self, committed: LateUsage) -> None:
+        parts = "50.00 EUR: 200.00 EUR of usage, −150.00 EUR of the minimum commitment"
+        client, url = anna(), f"/admin/billing/lateusage/{committed.pk}/"
+        assert parts in said(client.get("/admin/billing/lateusage/"))
+        assert parts in said(client.get(f"{url}change/"))
+        asked = said(client.get(f"{url}bill/"))
+        assert "Have 50.00 EUR billed?" in asked
+        assert "200.00 EUR of usage, −150.00 EUR of the minimum commitment." in asked
+
+    def test_and_that_is_charged(self, committed: LateUsage) -> None:
+        client, url = anna(), f"/admin/billing/lateusage/{committed.pk}/"
+        client.post(f"{url}bill/")
+        drawn = close(at(12, 2, 1))[-1]
+        nets = [line.net for line in drawn.lines.all() if "billed" in line.explanation]
+        assert sorted(nets) == [D(-150), D(200)]
+        committed.refresh_from_db()
+        assert committed.status == "billed"
+        assert "of the minimum commitment" not in said(client.get(f"{url}change/"))
+
+    def test_the_api_and_the_readiness(self, caller: Caller, committed: LateUsage) -> None:
+        client = caller("billing:read")
+        [row] = client.get("/api/v1/billing/late-usage").json()["results"]
+        assert (row["amount"], row["commitment"]) == ("200.00", "-150.00")
+        assert [str(one.amount.normalize()) for one in late_sums(customer_id=None)] == ["5E+1"]
+
+    def test_what_makes_up_for_all_of_it_leaves_nothing_to_the_next(
+        self, committed: LateUsage
+    ) -> None:
+        """Two prices of one period: the second finds the commitment made up for."""
+        twin = LateUsage(
+            pk=committed.pk + 1,
+            **{
+                name: getattr(committed, name)
+                for name in (
+                    "period",
+                    "price",
+                    "snapshot",
+                    "invoice",
+                    "currency",
+                    "amount",
+                    "status",
+                )
+            },
+        )
+        assert commitments_beside([committed, twin]) == {committed.pk: D(-150)}
+
+    def test_without_a_commitment_nothing_is_asked(
+        self, held: LateUsage, django_assert_num_queries: Any
+    ) -> None:
+        row = LateUsage.objects.select_related("period__phase__plan_version").get()
+        with django_assert_num_queries(0):
+            assert commitments_beside([row]) == {}
 
 
 class TestTheApi:
