@@ -22,6 +22,7 @@ from billing.models import (
     OpenItem,
     Payment,
     PaymentKind,
+    PaymentMethod,
     Refund,
     WriteOff,
 )
@@ -176,7 +177,8 @@ def _entries(customer: Customer, currency: str) -> Iterator[Entry]:
         yield Entry(note.issue_date, Moved.CREDIT_NOTE, note.number, EXACT.minus(note.total))
     mine = Q(customer=customer, currency=currency)
     for payment in Payment.objects.filter(mine):
-        kind, name = Moved(payment.kind), payment.reference
+        by_credit = payment.method == PaymentMethod.CREDIT
+        kind, name = Moved.CREDIT if by_credit else Moved(payment.kind), payment.reference
         yield Entry(payment.received_on, kind, name, EXACT.minus(payment.amount))
         if payment.reversed_on:
             yield Entry(payment.reversed_on, Moved.REVERSED, name, payment.amount)

@@ -38,7 +38,7 @@ from billing.models import (
     UsageSnapshot,
 )
 from billing.models.invoices import KEPT, NUMBERED, PRICED, UNDONE
-from billing.services import credit_notes
+from billing.services import noting
 from billing.services.issuing import RENDER
 from catalog.models import Price
 from catalog.money import EXACT, ZERO, exponent, round_half_up
@@ -187,12 +187,12 @@ def _usage_unlike_its_snapshot(at: datetime) -> Iterator[Finding]:
 
 def _parts_of_others(at: datetime) -> Iterator[Finding]:
     """Find lines and charges whose parts belong to different subscriptions or currencies (R37)."""
-    within = InvoiceLine.objects.filter(period__isnull=False)  # a sold add-on has none
+    within = InvoiceLine.every.filter(period__isnull=False)  # a sold add-on has none
     lines = within.exclude(period__subscription=F("subscription"))
     for line in lines.order_by("pk").iterator():
         yield Finding(f"line {line.uuid}", f"a period of subscription {line.subscription_id}",
                       f"period {line.period_id}")  # fmt: skip
-    foreign = InvoiceLine.objects.filter(price__isnull=False).exclude(
+    foreign = InvoiceLine.every.filter(price__isnull=False).exclude(
         price__version__currency=F("invoice__currency")
     )
     for line in foreign.select_related("invoice", "price__version").order_by("pk").iterator():
@@ -316,7 +316,7 @@ def _periods_not_billed_once(at: datetime) -> Iterator[Finding]:
         Exists(Price.objects.filter(version=OuterRef("phase__plan_version"), metric__isnull=False))
     ).exclude(
         Exists(PeriodCharge.objects.filter(period=OuterRef("pk")))
-        | Exists(InvoiceLine.objects.filter(period=OuterRef("pk")))
+        | Exists(InvoiceLine.every.filter(period=OuterRef("pk")))
         | is_cut
     )
     for period in unbilled.select_related("subscription").order_by("pk").iterator():
@@ -350,7 +350,7 @@ def _documents_that_differ(at: datetime) -> Iterator[Finding]:
 
     An invoice that was declared void before its document was made never gets one.
     """
-    messages = Outbox.objects.filter(kind__in=[RENDER, credit_notes.RENDER]).exclude(status="done")
+    messages = Outbox.objects.filter(kind__in=[RENDER, noting.RENDER]).exclude(status="done")
     waiting = set(messages.values_list("key", flat=True))
     unmade = (
         Invoice.objects.filter(status__in=KEPT, documents=None),

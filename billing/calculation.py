@@ -188,8 +188,8 @@ def _coupons_without_tax(
 def creditable(
     lines: Sequence[Taxed], amount: Decimal, tax: Tax, *, exponent: int, include_tax: bool = False
 ) -> Decimal:
-    """Return how much of an `amount` can be credited beside these lines: all, or what keeps the
-    total at zero or above (R32a)."""
+    """Return how much of an `amount` can be credited of these lines: all, or what keeps the
+    total at zero or above (R32)."""
 
     def total_after(credited: Decimal) -> Decimal:
         credit = Taxed(EXACT.minus(credited), tax)

@@ -17,12 +17,11 @@ from billing.models import (
     BillingPeriod,
     Invoice,
     InvoiceLine,
-    InvoiceStatus,
     LineKind,
     PeriodCharge,
     Purpose,
 )
-from billing.models.invoices import UNDONE
+from billing.models.invoices import FINAL, UNDONE
 from billing.offers import Served
 from catalog.models import Timing
 
@@ -66,10 +65,10 @@ def charging_invoices(periods: Iterable[int]) -> dict[int, set[int]]:
 
 def lasting(fees: QuerySet[InvoiceLine]) -> QuerySet[InvoiceLine]:
     """Leave out the fees that an issued invoice credits from their first day on: they serve none (R21a)."""
-    credits = InvoiceLine.objects.filter(
+    credits = InvoiceLine.every.filter(
         credited=OuterRef("pk"),
         service_start__lte=OuterRef("service_start"),
-        invoice__status=InvoiceStatus.ISSUED,
+        invoice__status__in=FINAL,
     )
     return fees.exclude(Exists(credits))
 
@@ -113,7 +112,7 @@ def _last_credits(periods: Iterable[int]) -> dict[int, int]:
     """Return, by period, the last issued invoice that credits its fee under its plan."""
     if not (ids := list(periods)):
         return {}
-    credited = _fees_of(ids).filter(credits__invoice__status=InvoiceStatus.ISSUED)
+    credited = _fees_of(ids).filter(credits__invoice__status__in=FINAL)
     last = credited.order_by().values("period").annotate(last=Max("credits__invoice"))
     return dict(last.values_list("period", "last"))
 

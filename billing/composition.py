@@ -6,7 +6,7 @@ The close, the upcoming invoice and every preview call `compose`; it reads no ta
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from itertools import chain
@@ -25,7 +25,6 @@ from billing.commitment import charge_commitment
 from billing.coupons import Held, allowances
 from billing.history import Past, PastKey
 from billing.included_tax import split_off_tax
-from billing.late_usage.lines import carried
 from billing.models import (
     InvoiceAllowance,
     InvoiceLine,
@@ -48,7 +47,10 @@ Changes = Mapping[str, Sequence[tuple[date, Decimal]]]
 
 @dataclass(frozen=True)
 class Composed:
-    """Lines, allowances and taxes, unsaved, without their invoice, and what they add up to."""
+    """Lines, allowances and taxes, unsaved, without their invoice, and what they add up to.
+
+    `leaving` are the credits that leave it, as the total would be below zero with them (R32a).
+    """
 
     lines: list[InvoiceLine]
     allowances: list[InvoiceAllowance]
@@ -57,6 +59,12 @@ class Composed:
     currency: str
     include_tax: bool = False
     """Whether lines and coupons are priced with tax."""
+    leaving: list[InvoiceLine] = field(default_factory=list)
+
+    @property
+    def every(self) -> list[InvoiceLine]:
+        """Its lines, and then those that leave it."""
+        return [*self.lines, *self.leaving]
 
 
 def compose(
@@ -82,8 +90,9 @@ def compose(
     what earlier invoices charged for its parts; and `coupons` what reduces the lines, in this order.
     `fees` are periods whose advance fee is charged besides, since their plan changed (R20).
     `add_ons` are charged once besides. Below all that come what is `late` of earlier periods, each
-    line with its own tax, and credits of `unused` fees, as far as the total bears them (R32a), with
-    what is charged `beside` them on the same invoice. An opening has no period that ended, a last invoice none that starts, and one over nothing but late
+    line with its own tax, and credits of `unused` fees; where the total would be below zero with
+    them, and with what is charged `beside` them on the same invoice, the credits leave it (R32a). An
+    opening has no period that ended, a last invoice none that starts, and one over nothing but late
     usage neither.
     """
     exponent = money.exponent(currency)
@@ -157,18 +166,24 @@ def _assembled(
     reduced = list(allowances(ordered, coupons, exponent=exponent))
     taxed = [Taxed(line.priced, taxes[line.tax_category, line.tax_rate]) for line in ordered]
     taxed += [Taxed(-one.priced, taxes[one.tax_category, one.tax_rate]) for one in reduced]
-    for line, own_tax in _below(
-        late, unused, [*beside, *taxed], exponent=exponent, include_tax=include_tax
-    ):
-        ordered.append(line)
-        line.position, line.subscription = len(ordered), subscription
+    below = [*sorted(late, key=_charges_first), *credits(unused, exponent=exponent)]
+    with_all = [*beside, *taxed, *(Taxed(line.priced, own_tax) for line, own_tax in below)]
+    is_too_much = totals(with_all, exponent=exponent, include_tax=include_tax).total < 0
+    leaving: list[InvoiceLine] = []
+    left: list[Taxed] = []
+    for place, (line, own_tax) in enumerate(below, start=len(ordered) + 1):
+        line.position, line.subscription = place, subscription
         line.tax_category, line.tax_rate = own_tax.category, own_tax.rate
-        taxed.append(Taxed(line.priced, own_tax))
+        line.leaves = is_too_much and line.priced < 0
+        (leaving if line.leaves else ordered).append(line)
+        (left if line.leaves else taxed).append(Taxed(line.priced, own_tax))
     added = totals(taxed, exponent=exponent, include_tax=include_tax)
     if include_tax:
         split_off_tax(ordered, reduced, bases_of(added), exponent=exponent)
+        bases = bases_of(totals(left, exponent=exponent, include_tax=True))
+        split_off_tax(leaving, [], bases, exponent=exponent)
     subtotals = [subtotal(*one) for one in added.subtotals]
-    return Composed(ordered, reduced, subtotals, added, currency, include_tax)
+    return Composed(ordered, reduced, subtotals, added, currency, include_tax, leaving)
 
 
 def bases_of(added: Totals) -> dict[TaxKey, Decimal]:
@@ -237,22 +252,10 @@ def _kept(part: Served, ahead: Mapping[int, Decimal], unused: Sequence[Unused]) 
     return EXACT.subtract(ahead.get(pk, ZERO), credited)
 
 
-def _below(
-    late: Sequence[tuple[InvoiceLine, Tax]],
-    unused: Sequence[Unused],
-    taxed: Sequence[Taxed],
-    *,
-    exponent: int,
-    include_tax: bool,
-) -> Iterator[tuple[InvoiceLine, Tax]]:
-    """Yield what is late of earlier periods, then credits, each with its tax and as far as there is room.
-
-    The caller may add what it is given to `taxed` meanwhile.
-    """
-    lines = list(carried(late, taxed, exponent=exponent, include_tax=include_tax))
-    room = [*taxed, *(Taxed(line.priced, tax) for line, tax in lines)]
-    yield from lines
-    yield from credits(unused, room, exponent=exponent, include_tax=include_tax)
+def _charges_first(late: tuple[InvoiceLine, Tax]) -> tuple[bool, bool]:
+    """Order credits after charges: first of a commitment, which late usage beside it makes up for."""
+    line, _ = late
+    return line.priced < 0, line.kind == LineKind.LATE
 
 
 def _changes(subscription: Subscription) -> dict[str, list[tuple[date, Decimal]]]:

@@ -76,11 +76,13 @@ def together(parts: Sequence[Composed], *, after: Filling = NOTHING) -> Composed
     currency = parts[0].currency
     lines: list[InvoiceLine] = []
     allowances: list[InvoiceAllowance] = []
+    leaving: list[InvoiceLine] = []
+    places = after.lines
     for part in parts:
-        _renumber(
-            part, lines=after.lines + len(lines), allowances=after.allowances + len(allowances)
-        )
+        _renumber(part, lines=places, allowances=after.allowances + len(allowances))
+        places += len(part.every)
         lines += part.lines
+        leaving += part.leaving
         allowances += part.allowances
     include_tax = parts[0].include_tax
     exponent = money.exponent(currency)
@@ -93,7 +95,7 @@ def together(parts: Sequence[Composed], *, after: Filling = NOTHING) -> Composed
             bases[key] = EXACT.subtract(bases[key], base)
         split_off_tax(lines, allowances, bases, exponent=exponent)
     taxes = [subtotal(*one) for one in added.subtotals]
-    return Composed(lines, allowances, taxes, added, currency, include_tax)
+    return Composed(lines, allowances, taxes, added, currency, include_tax, leaving)
 
 
 def charged(taxes: Iterable[TaxSubtotal], *, include_tax: bool) -> Iterator[Taxed]:
@@ -115,7 +117,7 @@ def section(subscription: Subscription, plan: str) -> dict[str, str]:
 
 
 def _renumber(part: Composed, *, lines: int, allowances: int) -> None:
-    for line in part.lines:
+    for line in part.every:
         line.position += lines
     for allowance in part.allowances:
         allowance.position += allowances

@@ -12,13 +12,19 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import reduce
 
+from django.db.models import Q
+
 from billing.exchange import converted
 from billing.models import (
     CreditNote,
     CreditNoteLine,
+    Invoice,
     InvoiceAllowance,
+    InvoiceLine,
     OpenItem,
+    Payment,
 )
+from billing.models.invoices import FINAL
 from catalog.money import EXACT, ZERO, exponent, round_half_up
 from config.base.fields import ExactSum
 from config.base.invariants import Finding, Invariant
@@ -140,6 +146,43 @@ def _items_unlike_their_notes(at: datetime) -> Iterator[Finding]:
         yield from _unlike(f"invoice {item.invoice.uuid}", told)
 
 
+def _left_unlike_what_was_given(at: datetime) -> Iterator[Finding]:
+    """Find invoices whose credits left them, but were given otherwise: in part, twice or not at all."""
+    given: dict[int, Decimal] = defaultdict(lambda: ZERO)
+    for row in CreditNoteLine.objects.exclude(settles=None).iterator():
+        assert row.settles_id is not None
+        given[row.settles_id] = EXACT.add(given[row.settles_id], row.net)
+    kept: dict[int, Decimal] = defaultdict(lambda: ZERO)
+    for payment in Payment.objects.exclude(left_of=None).iterator():
+        assert payment.left_of_id is not None
+        kept[payment.left_of_id] = EXACT.add(kept[payment.left_of_id], payment.amount)
+    left: dict[int, list[InvoiceLine]] = defaultdict(list)
+    for line in InvoiceLine.every.filter(leaves=True).order_by("pk").iterator():
+        left[line.invoice_id].append(line)
+    carrying = Invoice.objects.filter(Q(credited_beside__gt=0) | Q(pk__in=[*left, *kept]))
+    for invoice in carrying.order_by("pk").iterator():
+        lines, who = left[invoice.pk], f"invoice {invoice.uuid}"
+        net = EXACT.minus(_add(line.net for line in lines))
+        told = {"credits that left it": (net, invoice.credited_beside)}
+        taken = _add(given[line.pk] for line in lines)
+        if invoice.status in FINAL:
+            bases: dict[tuple[str, Decimal], Decimal] = defaultdict(lambda: ZERO)
+            for line in lines:
+                rest = EXACT.minus(EXACT.add(line.net, given[line.pk]))
+                key = line.tax_category, line.tax_rate
+                bases[key] = EXACT.add(bases[key], rest)
+            due = _add(_with_tax(base, rate, invoice.currency) for (_, rate), base in bases.items())
+            told["what became balance"] = (due, kept[invoice.pk])
+        else:
+            told["what was given of it"] = (ZERO, EXACT.add(taken, kept[invoice.pk]))
+        yield from _unlike(who, told)
+
+
+def _with_tax(base: Decimal, rate: Decimal, currency: str) -> Decimal:
+    tax = round_half_up(Fraction(base) * Fraction(rate) / 100, exponent(currency))
+    return EXACT.add(base, tax)
+
+
 CREDIT_BOOKS = [
     Invariant(
         "credit_notes_add_up",
@@ -160,6 +203,12 @@ CREDIT_BOOKS = [
         "credited_tax_in_books_follows_from_the_invoices_rate",
         "Credited tax in the issuer's currency is converted at the rate of its invoice.",
         _tax_in_books_that_differs,
+    ),
+    Invariant(
+        "credits_that_left_an_invoice_are_given_once",
+        "What left an invoice that would be below zero is credited of others, or balance, once it "
+        "is issued.",
+        _left_unlike_what_was_given,
     ),
     Invariant(
         "open_items_are_credited_by_their_notes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -23,15 +23,16 @@ from billing.models import (
 from billing.models.invoices import UNDONE
 from catalog.money import EXACT, ZERO, exponent, round_half_up
 
-_SETTLED_TOGETHER = (LineKind.USAGE, LineKind.MINIMUM, LineKind.LATE)
+SETTLED_TOGETHER = (LineKind.USAGE, LineKind.MINIMUM, LineKind.LATE)
 
 Group = tuple[str, int, int]
 """What is charged once, maybe in several lines: a fee, a period's usage, a period's commitment."""
 
 
-def books_of(invoices: Sequence[Invoice]) -> dict[int, Book]:
+def books_of(invoices: Sequence[Invoice], *, beside: Collection[int] = ()) -> dict[int, Book]:
     """Return what can be credited of these invoices, by id; only of those that are issued.
 
+    What drafts `beside` them credit of them doesn't count, so that it can be credited now (R32a).
     Load lines, allowances, taxes and open items. Three queries, and three more where some of their
     fees or usage are credited by other invoices; however many invoices.
     """
@@ -39,9 +40,9 @@ def books_of(invoices: Sequence[Invoice]) -> dict[int, Book]:
     if not issued:
         return {}
     lines = [line for invoice in issued for line in invoice.lines.all()]
-    noted = _noted(line.pk for line in lines)
+    noted = _noted((line.pk for line in lines), CreditNoteLine.objects.all())
     taken = _taken(invoice.pk for invoice in issued)
-    elsewhere = _left_elsewhere(lines)
+    elsewhere = _left_elsewhere(lines, beside=beside)
     found = {}
     for invoice in issued:
         item, places = invoice.open_item, exponent(invoice.currency)
@@ -87,14 +88,18 @@ def shares_of(
 
 
 def credited_by_notes(lines: Iterable[int]) -> dict[int, Decimal]:
-    """Return what credit notes took of lines, by line; nothing of those they took nothing of."""
-    return {line: net for line, (net, _) in _noted(lines).items()}
+    """Return what people credited of lines, by line; nothing of those they credited nothing of.
+
+    Without what credit notes give of credits that left an invoice: those count themselves (R32a).
+    """
+    by_hand = CreditNoteLine.objects.filter(settles=None)
+    return {line: net for line, (net, _) in _noted(lines, by_hand).items()}
 
 
-def _noted(lines: Iterable[int]) -> dict[int, tuple[Decimal, Decimal]]:
-    """Return net and units that credit notes took of lines."""
+def _noted(lines: Iterable[int], notes: Any) -> dict[int, tuple[Decimal, Decimal]]:
+    """Return net and units that these lines of credit notes took of lines."""
     found: dict[int, tuple[Decimal, Decimal]] = {}
-    rows = CreditNoteLine.objects.filter(line__in=list(lines)).order_by("pk")
+    rows = notes.filter(line__in=list(lines)).order_by("pk")
     for line, net, quantity in rows.values_list("line_id", "net", "quantity"):
         before, units = found.get(line, (ZERO, ZERO))
         found[line] = EXACT.add(before, net), EXACT.add(units, quantity or ZERO)
@@ -156,21 +161,23 @@ def _capped(
 def _group(line: InvoiceLine) -> Group:
     if line.kind == LineKind.CREDIT:
         return "line", line.credited_id or 0, 0
-    if line.kind in _SETTLED_TOGETHER and line.period_id:
+    if line.kind in SETTLED_TOGETHER and line.period_id:
         return "usage", line.period_id, line.price_id or 0
     if line.kind == LineKind.COMMITMENT:
         return "commitment", line.period_id or 0, 0
     return "line", line.pk, 0
 
 
-def _left_elsewhere(lines: Sequence[InvoiceLine]) -> dict[Group, Decimal]:
+def _left_elsewhere(
+    lines: Sequence[InvoiceLine], *, beside: Collection[int]
+) -> dict[Group, Decimal]:
     """Return what is left in all of what other invoices credit some of; of nothing else.
 
     A fee that was credited since it was unused, and usage that turned out to be less, are not
     credited once more.
     """
     own = {line.pk: line.invoice_id for line in lines}
-    standing = InvoiceLine.objects.exclude(invoice__status__in=UNDONE)
+    standing = InvoiceLine.every.exclude(invoice__status__in=UNDONE).exclude(invoice__in=beside)
     periods = {line.period_id for line in lines if line.period_id}
     settled = Q(period__in=periods, kind__in=[LineKind.LATE, LineKind.COMMITMENT], net__lt=0)
     given = [
@@ -188,17 +195,17 @@ def _left_elsewhere(lines: Sequence[InvoiceLine]) -> dict[Group, Decimal]:
         | Q(credited__in=[key for what, key, _ in groups if what == "line"])
         | Q(
             period__in=[key for what, key, _ in groups if what != "line"],
-            kind__in=[*_SETTLED_TOGETHER, LineKind.COMMITMENT],
+            kind__in=[*SETTLED_TOGETHER, LineKind.COMMITMENT],
         )
     ).order_by("pk")
     members = [line for line in whole if _group(line) in groups]
     shares = shares_of(
         InvoiceAllowance.objects.filter(invoice__in={line.invoice_id for line in members})
     )
-    noted = _noted(line.pk for line in members)
+    noted = credited_by_notes(line.pk for line in members)
     left: dict[Group, list[Decimal]] = defaultdict(list)
     for line in members:
         net = EXACT.subtract(line.net, shares.get((line.invoice_id, line.position), ZERO))
-        credited, _ = noted.get(line.pk, (ZERO, ZERO))
+        credited = noted.get(line.pk, ZERO)
         left[_group(line)].append(EXACT.subtract(net, credited))
     return {group: add_up(amounts) for group, amounts in left.items()}

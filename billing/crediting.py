@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from billing.calculation import add_up
+from billing.calculation import Tax, Taxed, add_up, creditable
 from catalog.money import EXACT, ZERO, exponent, plain, round_half_up
 from config.base.errors import Fault, Invalid, Path, Refusal
 
@@ -163,6 +163,50 @@ class Book:
                 f"{self._said(left)} is left to credit: credit less, or its negative lines too."
             )
         return credit
+
+    def at_most(self, asked: Sequence[Asked]) -> list[Asked]:
+        """Return these net amounts as far as they can be credited together, each what those before leave.
+
+        Without those of which nothing can. They name different lines, of which more than 0 is asked.
+        """
+        kept: list[Asked] = []
+        for one in asked:
+            line = self.line(one.line_id)
+            assert one.net is not None
+            net = min(one.net, line.left) if line else ZERO
+            if line and net > 0:
+                tax = Tax(*line.tax)
+                net = creditable(self._taxed_beside(kept), net, tax, exponent=self._places)
+            while net > 0 and not self._bears([*kept, one._replace(net=net)]):
+                net = EXACT.subtract(net, Decimal(1).scaleb(-self._places))
+            if net > 0:
+                kept.append(one._replace(net=net))
+        return kept
+
+    def _taxed_beside(self, kept: Sequence[Asked]) -> list[Taxed]:
+        """Return what is left of each category and rate once these are credited, as if it were a line."""
+        left = {
+            key: EXACT.subtract(taken.base, taken.credited_base)
+            for key, taken in self.taxes.items()
+        }
+        for one in kept:
+            line = self.line(one.line_id)
+            assert line is not None
+            assert one.net is not None
+            left[line.tax] = EXACT.subtract(left[line.tax], one.net)
+        return [Taxed(base, Tax(*key)) for key, base in left.items()]
+
+    def _bears(self, asked: Sequence[Asked]) -> bool:
+        """Say whether so much can be credited: tax is rounded on all that was credited so far."""
+        try:
+            self.credit(asked)
+        except MoreThanCreditable:
+            return False
+        return True
+
+    @property
+    def _places(self) -> int:
+        return exponent(self.currency)
 
     def _all_left(self) -> Iterator[Part]:
         for line in self.lines:

@@ -11,7 +11,7 @@ from billing.credit_documents import store_credit_note
 from billing.documents import DocumentDamaged, DocumentNotIssued, store_document
 from billing.mails import invoice_message, reminder_message
 from billing.models import CreditNoteDocument, DeliveryKind, InvoiceDocument
-from billing.services import credit_notes
+from billing.services import noting
 from billing.services.issuing import RENDER
 from billing.services.mailing import hand_over
 from billing.services.sending import MAIL
@@ -49,7 +49,7 @@ def send_mail(message: Outbox, at: datetime) -> None:
     )
 
 
-@outbox.handles(credit_notes.RENDER)
+@outbox.handles(noting.RENDER)
 def render_credit_note(message: Outbox, at: datetime) -> None:
     """Make and keep the document of a credit note."""
     store_credit_note(message.payload["id"])
@@ -63,6 +63,6 @@ def settle_rendered(*, at: datetime) -> None:
     """
     asked = Cast(OuterRef("payload__id"), BigIntegerField())
     invoice = Q(kind=RENDER) & Exists(InvoiceDocument.objects.filter(invoice=asked))
-    note = Q(kind=credit_notes.RENDER) & Exists(CreditNoteDocument.objects.filter(note=asked))
+    note = Q(kind=noting.RENDER) & Exists(CreditNoteDocument.objects.filter(note=asked))
     waiting = Outbox.objects.filter(status=OutboxStatus.PENDING)
     waiting.filter(invoice | note).update(status=OutboxStatus.DONE, done_at=at)

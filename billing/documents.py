@@ -22,6 +22,7 @@ from django.db.models import Model
 from django.template.loader import render_to_string
 
 from billing.annexes import Annex, annex_of, keep_annex
+from billing.beside import beside
 from billing.electronic.carrying import Carried
 from billing.electronic.demands import has_xml
 from billing.electronic.writing import electronic_invoice
@@ -254,6 +255,7 @@ def _view(invoice: Invoice, annex: Annex) -> InvoiceView:
         details=annex.usage,
         replaces=replaces,
         replaced_by=replaced_by,
+        beside=beside(invoice),
     )
 
 

@@ -12,7 +12,7 @@ from itertools import chain
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from billing.add_ons import Sales, claim
-from billing.calculation import Taxed
+from billing.calculation import Taxed, add_up
 from billing.changed_fees import change_charges, charging_invoices, lasting, let_wait
 from billing.composition import Composed, compose, compose_one_off
 from billing.consolidation import Common, charged, filling_of, section, together
@@ -49,7 +49,7 @@ from customers.periods import local_date, zone
 from customers.terms import prices_include_tax
 
 CLOSES = (Purpose.REGULAR, Purpose.FINAL)
-JOINED = ("net_total", "tax_total", "total", "sections", "auto_issue_at")
+JOINED = ("net_total", "tax_total", "total", "credited_beside", "sections", "auto_issue_at")
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ class Draft:
             net_total=composed.totals.net,
             tax_total=composed.totals.tax,
             total=composed.totals.total,
+            credited_beside=credited_beside(composed.leaving),
             auto_issue_at=self.auto_issue_at,
         )
 
@@ -230,7 +231,7 @@ def compose_all(
             else sales.take(draft.subscription.pk, draft.currency),
             beside=beside[draft.group] if draft.group else (),
         )
-        unused.record(composed.lines, replaces=draft.replaces)
+        unused.record(composed.every, replaces=draft.replaces)
         spending.record(draft.subscription, composed.allowances, replaces=draft.replaces)
         if draft.group:
             beside[draft.group] += charged(composed.taxes, include_tax=composed.include_tax)
@@ -280,9 +281,7 @@ def _billed_since(committed: Mapping[int, Served]) -> Iterator[tuple[int, Decima
     first = min(since for spans in spanning.values() for _, since, _ in spans)
     closing = PeriodCharge.objects.filter(period__in=committed, is_live=True)
     closed_by = dict(closing.filter(purpose__in=CLOSES).values_list("period_id", "invoice_id"))
-    lines = InvoiceLine.objects.exclude(invoice__status__in=UNDONE).exclude(
-        kind=LineKind.COMMITMENT
-    )
+    lines = InvoiceLine.every.exclude(invoice__status__in=UNDONE).exclude(kind=LineKind.COMMITMENT)
     sums = (
         lines.filter(subscription__in=spanning, period__start_date__gte=first)
         .order_by()
@@ -382,7 +381,7 @@ def _not_by_its_close(periods: Iterable[int]) -> QuerySet[InvoiceLine]:
     closes_it = PeriodCharge.objects.filter(
         invoice=OuterRef("invoice"), period=OuterRef("period"), purpose__in=CLOSES
     )
-    return InvoiceLine.objects.filter(~Exists(closes_it), period__in=list(periods))
+    return InvoiceLine.every.filter(~Exists(closes_it), period__in=list(periods))
 
 
 def write_drafts(
@@ -393,10 +392,12 @@ def write_drafts(
 ) -> list[Invoice]:
     """Save an invoice per draft or group that has a line (R30), with all its parts and claims.
 
+    Also one that has none but credits which leave it: it is settled by their credit notes (R32a).
+
     What belongs to the group of an open invoice joins that. The drafts' periods and snapshots are
     saved already. Returns the invoices that were written or joined.
     """
-    written = [(draft, composed) for draft, composed in drafts if composed.lines]
+    written = [(draft, composed) for draft, composed in drafts if composed.every]
     sharing = by_invoice(written)
     open_ = open_groups or {}
     joining = [(open_[some[0][0].group], some) for some in sharing if some[0][0].group in open_]
@@ -427,7 +428,7 @@ def write_drafts(
         charge
         for invoice, some in paired
         for draft, composed in some
-        for charge in late_charges(invoice, draft.late, composed.lines)
+        for charge in late_charges(invoice, draft.late, composed.every)
     ]
     insert_rows(charges, keyed=False)
     let_wait((one.period.pk for draft, _ in written for one in draft.fees), is_due=False)
@@ -473,6 +474,8 @@ def _join(joining: Sequence[tuple[Invoice, Sequence[tuple[Draft, Composed]]]]) -
         whole = together([composed for _, composed in some], after=filling_of(invoice))
         invoice.net_total, invoice.tax_total = whole.totals.net, whole.totals.tax
         invoice.total = whole.totals.total
+        beside = EXACT.add(invoice.credited_beside, credited_beside(whole.leaving))
+        invoice.credited_beside = beside
         invoice.sections = [*invoice.sections, *(draft.section for draft, _ in some)]
         if invoice.auto_issue_at:
             last = _last_issue(draft for draft, _ in some)
@@ -509,15 +512,20 @@ def late_charges(
             )
 
 
+def credited_beside(leaving: Iterable[InvoiceLine]) -> Decimal:
+    """Return what credits that leave an invoice come to, before tax; more than 0."""
+    return EXACT.minus(add_up(line.net for line in leaving))
+
+
 def attach(composed: Sequence[tuple[Invoice, Composed]]) -> None:
     """Save the lines, allowances and taxes of invoices that have none."""
     for invoice, parts in composed:
         for part in chain[InvoiceLine | InvoiceAllowance | TaxSubtotal](
-            parts.lines, parts.allowances, parts.taxes
+            parts.every, parts.allowances, parts.taxes
         ):
             part.invoice = invoice
     claim(line for _, parts in composed for line in parts.lines)
-    insert_rows(chain.from_iterable(parts.lines for _, parts in composed))
+    insert_rows(chain.from_iterable(parts.every for _, parts in composed))
     allowances = chain.from_iterable(parts.allowances for _, parts in composed)
     insert_rows(allowances)
     insert_rows(chain.from_iterable(parts.taxes for _, parts in composed), keyed=False)

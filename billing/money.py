@@ -23,6 +23,7 @@ class Moved(StrEnum):
     CREDIT_NOTE = "credit_note"
     PAYMENT = "payment"
     DEPOSIT = "deposit"
+    CREDIT = "credit"
     REVERSED = "reversed"
     REFUND = "refund"
     REFUND_REVERSED = "refund_reversed"

@@ -22,7 +22,7 @@ def _shared() -> Any:
 
 def _not_named(at: datetime) -> Iterator[Finding]:
     """Find subscriptions that an invoice charges, but doesn't name among those that share it."""
-    charged = InvoiceLine.objects.filter(invoice__in=_shared()).order_by("invoice", "subscription")
+    charged = InvoiceLine.every.filter(invoice__in=_shared()).order_by("invoice", "subscription")
     columns = ("invoice__uuid", "invoice__sections", "subscription__key")
     for uuid, sections, key in charged.values_list(*columns).distinct().iterator():
         named = [one["subscription"] for one in sections]

@@ -221,6 +221,21 @@ CREDITS = [
         "NEW.position NOT BETWEEN 1 AND "
         "(SELECT n.tax_count FROM billing_creditnote n WHERE n.id = NEW.note_id)",
     ),
+    Guard(
+        "credit_line_settles_a_credit_that_left_its_notes_invoice",
+        "billing_creditnoteline",
+        "INSERT",
+        "NEW.settles_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM billing_creditnote n "
+        "JOIN billing_invoiceline l ON l.invoice_id = n.issued_with_id "
+        "WHERE n.id = NEW.note_id AND l.id = NEW.settles_id AND l.leaves)",
+    ),
+    Guard(
+        "invoice_settled_only_if_it_charges_nothing",
+        "billing_invoice",
+        "UPDATE",
+        "NEW.status = 'settled' AND OLD.status <> 'settled' AND EXISTS (SELECT 1 "
+        "FROM billing_invoiceline l WHERE l.invoice_id = NEW.id AND NOT l.leaves)",
+    ),
     *append_only("billing_creditnote", name="credit_note"),
     *append_only("billing_creditnoteline", name="credit_line"),
     *append_only("billing_creditnotetax", name="credit_tax"),

@@ -1,8 +1,7 @@
 """Fees that were paid in advance for days without service under their version, and their credit.
 
-What is unused follows from the phases, what was credited from the credits on live invoices and from
-credit notes; neither is kept anywhere else. So a credit that an invoice can't carry is found again
-by the next (R32a), and no fee is credited twice or beyond its net (R21a).
+What is unused follows from the phases, what was credited from the credits of live invoices and from
+credit notes; neither is kept anywhere else. So no fee is credited twice or beyond its net (R21a).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Exists, F, Min, OuterRef, Q
 
-from billing.calculation import Tax, Taxed, add_up, creditable
+from billing.calculation import Tax, add_up
 from billing.creditable import credited_by_notes, shares_of
 from billing.included_tax import priced_share
 from billing.models import (
@@ -26,7 +25,7 @@ from billing.models import (
     LineKind,
     Recognition,
 )
-from billing.models.invoices import PRICED, UNDONE
+from billing.models.invoices import FINAL, PRICED, UNDONE
 from billing.rates import tax_of
 from catalog.models import Proration, Timing
 from catalog.money import EXACT, ZERO, exponent, round_half_up
@@ -101,26 +100,15 @@ class UnusedFees:
                 )
 
 
-def credits(
-    unused: Sequence[Unused], taxed: Sequence[Taxed], *, exponent: int, include_tax: bool
-) -> Iterator[tuple[InvoiceLine, Tax]]:
-    """Yield unsaved lines that credit unused fees, each with the tax of the fee (R21a).
-
-    As far as they leave the total beside the lines in `taxed` at zero or above (R32a); a line that
-    credits nothing says what waits.
-    """
-    so_far = list(taxed)
+def credits(unused: Sequence[Unused], *, exponent: int) -> Iterator[tuple[InvoiceLine, Tax]]:
+    """Yield unsaved lines that credit unused fees, each with the tax of the fee (R21a)."""
     for one in unused:
-        tax = tax_of(one.line)
-        amount = creditable(so_far, one.left, tax, exponent=exponent, include_tax=include_tax)
-        line = _credit(one, amount, exponent)
-        so_far.append(Taxed(line.priced, tax))
-        yield line, tax
+        yield _credit(one, exponent), tax_of(one.line)
 
 
-def _credit(one: Unused, amount: Decimal, exponent: int) -> InvoiceLine:
+def _credit(one: Unused, exponent: int) -> InvoiceLine:
     exact = Fraction(one.paid) * one.part.value
-    worth, credited = round_half_up(exact, exponent), EXACT.minus(amount)
+    worth, credited = round_half_up(exact, exponent), EXACT.minus(one.left)
     said: dict[str, Any] = {
         "model": "credit",
         "invoice": one.line.invoice.number,
@@ -132,8 +120,6 @@ def _credit(one: Unused, amount: Decimal, exponent: int) -> InvoiceLine:
     }
     if before := EXACT.subtract(worth, one.left):
         said["credited_before"] = f"{before:f}"
-    if waits := EXACT.subtract(one.left, amount):
-        said["waits"] = f"{waits:f}"
     return InvoiceLine(
         kind=LineKind.CREDIT,
         description=one.line.description,
@@ -179,7 +165,7 @@ def _unused(subscriptions: Iterable[Subscription]) -> dict[int, list[tuple[Invoi
         .annotate(
             credited_since=Min(
                 "credits__service_start",
-                filter=Q(credits__invoice__status=InvoiceStatus.ISSUED),
+                filter=Q(credits__invoice__status__in=FINAL),
             )
         )
         .prefetch_related("invoice__taxes")
@@ -229,7 +215,7 @@ def _paid(lines: Sequence[InvoiceLine]) -> dict[int, Decimal]:
 def _credited(lines: Sequence[InvoiceLine]) -> dict[int, dict[int, Decimal]]:
     """Return, by fee and invoice, what live invoices credit of it."""
     found: dict[int, dict[int, Decimal]] = defaultdict(dict)
-    given = InvoiceLine.objects.filter(credited__in=[line.pk for line in lines]).exclude(
+    given = InvoiceLine.every.filter(credited__in=[line.pk for line in lines]).exclude(
         invoice__status__in=UNDONE
     )
     for line, invoice, amount in given.values_list("credited_id", "invoice_id", PRICED):

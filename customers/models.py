@@ -193,6 +193,11 @@ class Issuer(Party):
         help_text="The PDF carries the invoice as XML, too, for your customers’ accounting: "
         "Factur-X, also called ZUGFeRD, by EN 16931.",
     )
+    refunds_credits = models.BooleanField(
+        default=False,
+        help_text="What an invoice can’t take off, and was paid already, is paid back when its credit "
+        "note is issued by itself. Otherwise it is the customer’s balance.",
+    )
     sends_invoices = models.BooleanField(
         "sends invoices by e-mail",
         default=False,

@@ -25,12 +25,12 @@ from billing.documents import PDF_POLICY, DocumentDamaged
 from billing.models import CreditNote, Invoice
 from billing.presentation.credit_note import present_credit_note
 from billing.services.credit_notes import (
-    Drafted,
     check_bill_anew,
     check_creditable,
     draft_credit_note,
     issue_credit_note,
 )
+from billing.services.noting import Drafted
 from billing.typesetting import PdfEngineMissing
 from catalog.money import plain
 from config.base.admin.audited import ReadOnlyAdmin

@@ -150,6 +150,7 @@ def _running(
             ("Tax", words.money(composed.totals.tax, composed.currency)),
             ("Total", words.money(composed.totals.total, composed.currency)),
         ],
+        "beside": words.beside(one.beside, composed.currency),
         "lines": [
             line_view(line, reader, today=timezone.localdate(now))
             for line in composed.lines

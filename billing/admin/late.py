@@ -277,7 +277,6 @@ class LateUsageAdmin(ReadOnlyAdmin[LateUsage]):
         label={
             LateStatus.HELD.label: "warning",
             LateStatus.APPROVED.label: "info",
-            LateStatus.WAITING.label: "info",
             LateStatus.BILLED.label: "success",
             LateStatus.WRITTEN_OFF.label: "",
         },

@@ -439,10 +439,13 @@ def _shown(form: forms.Form, day: date, found: Next) -> dict[str, Any]:
         composed = found.running.composed
         net, total = composed.totals.net, composed.totals.total
         said["next"] = _bill(composed.lines, composed.currency, net, total, today=day)
+        said["next"]["beside"] = words.beside(found.running.beside, composed.currency)
     if one := found.change:
         said["change"] = _bill(one.lines.all(), one.currency, one.net_total, one.total, today=day)
+        said["change"]["beside"] = words.beside(found.change_beside, one.currency)
     asked = "; ".join(f"{name}={value}" for name, value in form.cleaned_data.items())
-    totals = [said["next"]["total"], said.get("change", {}).get("total", "")]
+    bills = [said["next"], said.get("change", {})]
+    totals = [text for bill in bills for text in (bill.get("total", ""), *bill.get("beside", ()))]
     return {**said, "seen": "; ".join([asked, said["day"], *totals, *said["dropped"]])}
 
 

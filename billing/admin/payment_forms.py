@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import forms
 
-from billing.models import Payment
+from billing.models import Payment, PaymentMethod
 from catalog.money import CURRENCIES
 from config.base.admin.theme import date_input, number_input, select, text_input, textarea
 from config.base.fields import PlainDecimalInput, PlainTextInput, validate_line
@@ -16,6 +16,12 @@ class PaymentForm(forms.ModelForm[Payment]):
     currency = forms.ChoiceField(
         required=False,
         choices=[("", "The customer's"), *((code, code) for code in CURRENCIES)],
+        widget=select(),
+    )
+
+    method = forms.ChoiceField(
+        choices=[one for one in PaymentMethod.choices if one[0] != PaymentMethod.CREDIT],
+        initial=PaymentMethod.BANK_TRANSFER,
         widget=select(),
     )
 
@@ -35,7 +41,6 @@ class PaymentForm(forms.ModelForm[Payment]):
             "amount": number_input(),
             "max_per_invoice": number_input(),
             "received_on": date_input(),
-            "method": select(),
             "kind": select(),
         }
         labels = {"max_per_invoice": "At most per invoice", "received_on": "Received on"}

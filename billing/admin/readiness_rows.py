@@ -134,7 +134,6 @@ def _late(found: Readiness) -> Iterator[Check]:
     for status, text, verb in (
         (LateStatus.HELD, "held for a decision", "Decide"),
         (LateStatus.APPROVED, "to be billed on the next invoices", "See it"),
-        (LateStatus.WAITING, "to be credited on later invoices", "See it"),
     ):
         mine = [one for one in found.late if one.status == status]
         if not mine:

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from billing.admin import words
 from billing.annexes import told_change
+from billing.beside import beside
 from billing.electronic.demands import has_xml, lacking, too_fine, why_none
 from billing.models import Invoice, UsageSnapshot
 from billing.presentation import present
@@ -36,6 +37,7 @@ def reading(
         change=told_change(invoice),
         replaces=replaces,
         replaced_by=replaced_by,
+        beside=beside(invoice),
     )
     snapshots = _snapshots(invoice)
     entries = AuditEntry.objects.filter(

@@ -3,6 +3,7 @@ over many."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,6 +18,7 @@ from django.utils import timezone
 
 from billing.admin import words
 from billing.admin.batches import nudge_part
+from billing.beside import NOTHING_BESIDE, ToldBeside, carriers_of, told_beside
 from billing.models import BatchAction, Invoice, Oddity
 from billing.querysets import InvoiceQuerySet
 from billing.services import batches, issuing, reviewing
@@ -93,7 +95,7 @@ class ReviewPages(AuditedAdmin[Invoice]):
                 for name, label in REASONS.items()
                 if counts.get(name) or name in ("", "every", reason)
             ],
-            "rows": [_row(invoice) for invoice in page],
+            "rows": _rows(list(page)),
             "page": page,
             "kept": f"{_query(run, reason)}&" if _query(run, reason) else "",
             "unseen": words.number(mine.filter(look=None).count()),
@@ -186,11 +188,12 @@ def _meaning(decision: BatchAction, drafts: InvoiceQuerySet, seen: str) -> list[
         verb = "is" if held == 1 else "are"
         said.append(f"{words.number(held)} of them {verb} held for review, with a reason.")
     if decision == BatchAction.ISSUE:
-        some = drafts.only("pk", "issuer_id")
+        some = drafts.only("pk", "issuer_id", "credited_beside")
         said += [
             f"{block.issuer}: {block.first} to {block.last}, dated {words.day(block.issue_date)}."
             for block in issuing.numbers_ahead(some, as_of=timezone.now())
         ]
+        said += words.leaving(drafts.filter(credited_beside__gt=0))
         said.append(
             "An issued invoice never changes. What can’t be issued is left as it is, and named."
         )
@@ -241,7 +244,13 @@ def _sums(drafts: InvoiceQuerySet) -> str:
     return f"{count}, {words.totals((currency, total) for currency, _, total in rows)}"
 
 
-def _row(invoice: Invoice) -> dict[str, Any]:
+def _rows(drafts: Sequence[Invoice]) -> list[dict[str, Any]]:
+    """Say of each what to look at, and which credit notes would be issued with it."""
+    beside = told_beside(carriers_of(drafts))
+    return [_row(draft, beside.get(draft.uuid, NOTHING_BESIDE)) for draft in drafts]
+
+
+def _row(invoice: Invoice, beside: ToldBeside) -> dict[str, Any]:
     look = getattr(invoice, "look", None)
     reasons = (
         [oddity.detail for oddity in look.oddities.all()] if look else ["Not looked over yet."]
@@ -252,6 +261,7 @@ def _row(invoice: Invoice) -> dict[str, Any]:
         reasons.append("Waits for a person to issue it.")
     if not invoice.total:
         reasons.append("Nothing to pay.")
+    reasons += words.beside(beside, invoice.currency)
     return {
         "pk": invoice.pk,
         "name": words.name_of(invoice),

@@ -114,6 +114,7 @@ class Issue(Step):
         return [
             *said,
             f"In all {sum_of(invoices)}, tax included.",
+            *words.leaving(invoices),
             *sending_at_issue(invoices),
             "An issued invoice never changes: amounts, addresses and the PDF are frozen. It can be "
             "voided within the month; after that it takes a credit note.",

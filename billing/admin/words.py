@@ -11,6 +11,7 @@ from typing import Any
 
 from django.urls import reverse
 
+from billing.beside import ToldBeside, carriers_of, told_beside
 from billing.models import (
     BatchStatus,
     EstimateStatus,
@@ -20,6 +21,7 @@ from billing.models import (
     PeriodStatus,
     RunStatus,
 )
+from billing.presentation.beside import beside_notes
 from billing.presentation.reader import Reader
 from catalog import wording
 from catalog.money import exact_sum, exponent, round_half_up
@@ -31,6 +33,7 @@ TAGS = {
     InvoiceStatus.ISSUED.label: "success",
     InvoiceStatus.VOID.label: "danger",
     InvoiceStatus.CREDITED.label: "",
+    InvoiceStatus.SETTLED.label: "success",
     InvoiceStatus.DISCARDED.label: "",
     PeriodStatus.OPEN.label: "info",
     PeriodStatus.CLOSED.label: "success",
@@ -146,7 +149,13 @@ def buyer_of(invoice: Invoice) -> str:
 
 def tag_of(invoice: Invoice) -> str:
     """Return the class of a status on a page of our own."""
-    classes = {"issued": "pb-good", "void": "pb-bad", "credited": "", "discarded": ""}
+    classes = {
+        "issued": "pb-good",
+        "settled": "pb-good",
+        "void": "pb-bad",
+        "credited": "",
+        "discarded": "",
+    }
     return classes.get(invoice.status, "pb-open")
 
 
@@ -172,3 +181,23 @@ def page(model: str, pk: Any) -> str:
 
 def first_line(trouble: str) -> str:
     return trouble.partition("\n")[0]
+
+
+def beside(told: ToldBeside, currency: str) -> list[str]:
+    """Say which credit notes come with an invoice, for staff."""
+    return list(beside_notes(told, Reader(LOCALE, currency)))
+
+
+def leaving(invoices: Iterable[Invoice]) -> list[str]:
+    """Say of open invoices which credit notes come with them; of several, over how much in all."""
+    carriers = carriers_of(invoices)
+    if len(carriers) == 1:
+        [(invoice, _)] = carriers
+        return beside(told_beside(carriers)[invoice.uuid], invoice.currency)
+    if not carriers:
+        return []
+    sums = totals((one.invoice.currency, one.invoice.credited_beside) for one in carriers)
+    return [
+        f"{number(len(carriers))} of them would be below zero: credit notes over {sums}, before tax, on "
+        "the invoices that billed it are issued with them."
+    ]

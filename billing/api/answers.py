@@ -18,6 +18,7 @@ from django.utils.translation.trans_real import (
 from rest_framework.request import Request
 
 from billing.api.periods import written
+from billing.beside import NOTHING_BESIDE, ToldBeside
 from billing.crediting import Book
 from billing.electronic.demands import has_xml
 from billing.models import (
@@ -35,6 +36,7 @@ from billing.presentation.lines import line_view
 from billing.presentation.reader import Reader
 from billing.presentation.views import LineView, RowView
 from billing.reissue import Links
+from billing.services.upcoming import Running
 from catalog import wording
 from catalog.money import EXACT, exponent, plain, round_half_up
 from catalog.pricing.explanation import step_from_json
@@ -55,16 +57,24 @@ class Shown(NamedTuple):
     allowances: Sequence[InvoiceAllowance]
     taxes: Sequence[TaxSubtotal]
     purpose: str | None
+    beside: ToldBeside = NOTHING_BESIDE
 
     @property
     def is_saved(self) -> bool:
         return self.invoice.pk is not None
 
 
-def shown(invoice: Invoice) -> Shown:
+def shown(invoice: Invoice, beside: ToldBeside = NOTHING_BESIDE) -> Shown:
     """Return a saved invoice, loaded `with_lines`, with its lines, allowances and taxes."""
     lines, allowances, taxes = invoice.lines.all(), invoice.allowances.all(), invoice.taxes.all()
-    return Shown(invoice, list(lines), list(allowances), list(taxes), purpose_of(invoice))
+    purpose = purpose_of(invoice)
+    return Shown(invoice, list(lines), list(allowances), list(taxes), purpose, beside)
+
+
+def upcoming(running: Running) -> Shown:
+    """Return the invoice that comes next, which is not saved."""
+    made = running.composed
+    return Shown(running.invoice, made.lines, made.allowances, made.taxes, None, running.beside)
 
 
 def purpose_of(invoice: Invoice) -> str | None:
@@ -139,6 +149,7 @@ def invoice_answer(
             {"id": note.uuid, "number": note.number, "total": amount(note.total, places)}
             for note in notes
         ],
+        "beside": _beside(shown, locale) if shown.beside.leaving else None,
         **{
             name: [{"id": one.uuid, "number": one.number} for one in some]
             for name, some in links._asdict().items()
@@ -155,6 +166,30 @@ def invoice_answer(
         "voided_at": invoice.voided_at,
         "discarded_at": invoice.discarded_at,
         "reason": invoice.reason,
+    }
+
+
+def _beside(shown: Shown, locale: str) -> dict[str, Any]:
+    """Write what leaves an invoice, and what is or will be issued with it for that (R32a)."""
+    places = exponent(shown.invoice.currency)
+    return {
+        "lines": [
+            {
+                **_line(line, places, saved=shown.is_saved, locale=locale),
+                "creditable": None,
+            }
+            for line in shown.beside.leaving
+        ],
+        "credit_notes": [
+            {
+                "id": one.note.uuid if one.note else None,
+                "number": one.note.number if one.note else None,
+                "invoice": {"id": one.invoice.uuid, "number": one.invoice.number},
+                "total": amount(one.total, places),
+            }
+            for one in shown.beside.notes
+        ],
+        "balance": amount(shown.beside.balance, places),
     }
 
 

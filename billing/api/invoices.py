@@ -31,6 +31,7 @@ from billing.api.shapes import (
     InvoiceDetailSerializer,
     InvoiceSerializer,
 )
+from billing.beside import NOTHING_BESIDE, ToldBeside, carriers_of, told_beside
 from billing.creditable import books_of
 from billing.crediting import Book
 from billing.electronic.carrying import xml_in
@@ -157,8 +158,9 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         assert page is not None
         books, links = books_of(page), links_of(page)
+        beside = told_beside(carriers_of(page))
         return self.get_paginated_response(
-            [self._written(invoice, books, links) for invoice in page]
+            [self._written(invoice, books, links, beside) for invoice in page]
         )
 
     @extend_schema(parameters=[LANGUAGE])
@@ -319,7 +321,12 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
     def _answer(self, invoice: Invoice) -> Response:
         return Response(
             {
-                **self._written(invoice, books_of([invoice]), links_of([invoice])),
+                **self._written(
+                    invoice,
+                    books_of([invoice]),
+                    links_of([invoice]),
+                    told_beside(carriers_of([invoice])),
+                ),
                 "deliveries": [_delivery(one) for one in invoice.deliveries.order_by("-pk")],
                 "dispute": _dispute(invoice),
                 "reminders": [*_reminders(invoice)],
@@ -328,11 +335,15 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
         )
 
     def _written(
-        self, invoice: Invoice, books: Mapping[int, Book], links: Mapping[int, Links]
+        self,
+        invoice: Invoice,
+        books: Mapping[int, Book],
+        links: Mapping[int, Links],
+        beside: Mapping[UUID, ToldBeside],
     ) -> dict[str, Any]:
         notes = sorted(invoice.credit_notes.all(), key=attrgetter("pk"))
         return invoice_answer(
-            shown(invoice),
+            shown(invoice, beside.get(invoice.uuid, NOTHING_BESIDE)),
             locale=readers_locale(self.request, invoice),
             book=books.get(invoice.pk),
             notes=notes,

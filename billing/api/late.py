@@ -32,8 +32,8 @@ class LateUsageSerializer(serializers.Serializer[LateUsage]):
     id = serializers.UUIDField(source="uuid")
     status = serializers.ChoiceField(
         choices=LateStatus.values,
-        help_text="`held`: for a person; `approved`: goes on the next invoice; `waiting`: a credit, "
-        "or its rest, for a later invoice; `billed` and `written_off`: settled.",
+        help_text="`held`: for a person; `approved`: goes on the next invoice; `billed` and "
+        "`written_off`: settled.",
     )
     held_for = serializers.ChoiceField(
         choices=["", *HeldFor.values],

@@ -14,7 +14,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.answers import Shown, invoice_answer, readers_locale, shown
+from billing.api.answers import invoice_answer, readers_locale, shown, upcoming
 from billing.api.periods import written
 from billing.api.shapes import InvoiceSerializer
 from billing.services import life
@@ -200,16 +200,16 @@ def next_invoice(request: Request, found: Next) -> dict[str, Any] | None:
     """Write the invoice that comes next as the contract does."""
     if found.running is None:
         return None
-    invoice, composed = found.running.invoice, found.running.composed
-    shown = Shown(invoice, composed.lines, composed.allowances, composed.taxes, None)
-    return invoice_answer(shown, locale=readers_locale(request, invoice))
+    locale = readers_locale(request, found.running.invoice)
+    return invoice_answer(upcoming(found.running), locale=locale)
 
 
 def change_invoice(request: Request, found: Next) -> dict[str, Any] | None:
     """Write the draft over a change of plan alone as the contract does."""
     if found.change is None:
         return None
-    return invoice_answer(shown(found.change), locale=readers_locale(request, found.change))
+    change = shown(found.change, found.change_beside)
+    return invoice_answer(change, locale=readers_locale(request, found.change))
 
 
 class ChangePlan(LifeView):

@@ -55,7 +55,11 @@ class NewPaymentSerializer(StrictSerializer):
     )
     received_on = CalendarDate(help_text="The day it was on your account; today at the latest.")
     reference = Text(max_length=200, default="", allow_blank=True, help_text="What they wrote.")
-    method = Choice(PaymentMethod, default=PaymentMethod.BANK_TRANSFER)
+    method = Choice(
+        PaymentMethod,
+        default=PaymentMethod.BANK_TRANSFER,
+        help_text="`credit` is recorded by billing alone: what could be credited of no invoice.",
+    )
     kind = Choice(
         PaymentKind,
         default=PaymentKind.PAYMENT,

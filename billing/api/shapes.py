@@ -78,9 +78,9 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     """How an amount came to be: the steps sum to `exact`, and with `rounding` to `amount`.
 
     A minimum charge and a minimum commitment have no steps: `floor` less `charged` is the `amount`.
-    Nor has a credit: `paid` times `period_fraction`, less what was credited before and what waits.
+    Nor has a credit: `paid` times `period_fraction`, less what was credited before.
     Late usage is a difference: steps, `exact` and `rounding` make up the `whole`, with its `minimum`,
-    and `amount` is that less `coupons`, all that is `billed` already, and what `waits`.
+    and `amount` is that less `coupons` and all that is `billed` already.
     """
 
     model = serializers.CharField(
@@ -119,11 +119,6 @@ class ExplanationSerializer(serializers.Serializer[Any]):
         required=False,
         help_text="Of late usage: the plan was changed from a day that was billed.",
     )
-    waits = QuantityString(
-        required=False,
-        minimum=None,
-        help_text="The part of a credit that a later invoice carries, so that no total is negative.",
-    )
     period_fraction = serializers.CharField(
         required=False, help_text="Where only a part of the period was charged: 16/30."
     )
@@ -138,9 +133,6 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     paid = QuantityString(required=False, help_text="Of a credit: the fee after coupons.")
     credited_before = QuantityString(
         required=False, help_text="Credited before, by invoices and credit notes."
-    )
-    waits = QuantityString(
-        required=False, help_text="What this invoice could not carry; the next one credits it."
     )
     own_terms_since = serializers.DateField(
         required=False, help_text="The price is the customer's own, agreed from this day on."
@@ -278,6 +270,27 @@ class RelatedInvoiceSerializer(serializers.Serializer[Any]):
     number = serializers.CharField(allow_null=True, help_text="null until it is issued.")
 
 
+class NoteBesideSerializer(serializers.Serializer[Any]):
+    """A credit note that is issued with an invoice, over another."""
+
+    id = serializers.UUIDField(allow_null=True, help_text="null until it is issued.")
+    number = serializers.CharField(allow_null=True, help_text="null until it is issued.")
+    invoice = RelatedInvoiceSerializer(help_text="What it credits.")
+    total = QuantityString()
+
+
+class BesideSerializer(serializers.Serializer[Any]):
+    """Credits that left an invoice whose total would be below zero, and what is issued for them."""
+
+    lines = LineSerializer(many=True, help_text="No part of the invoice's totals; `net` below 0.")
+    credit_notes = NoteBesideSerializer(
+        many=True, help_text="Of one that is not issued, as they would be now."
+    )
+    balance = QuantityString(
+        help_text="What could not be credited of those invoices, tax included: the customer's balance."
+    )
+
+
 class InvoiceSerializer(serializers.Serializer[Any]):
     """What a customer owes, or will, with every amount explained."""
 
@@ -318,6 +331,11 @@ class InvoiceSerializer(serializers.Serializer[Any]):
         "until it is issued, and once it is void.",
     )
     credit_notes = NoteOfInvoiceSerializer(many=True, help_text="The oldest first.")
+    beside = BesideSerializer(
+        allow_null=True,
+        help_text="What left it, as its total would be below zero, and is credited of the invoices "
+        "that billed it: by credit notes that are issued with it. Mostly null.",
+    )
     replaces = RelatedInvoiceSerializer(
         many=True, help_text="Void invoices whose periods or sales it bills anew."
     )

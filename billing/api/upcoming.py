@@ -9,10 +9,10 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.answers import Shown, invoice_answer, readers_locale
+from billing.api.answers import invoice_answer, readers_locale, upcoming
 from billing.api.invoices import LANGUAGE
 from billing.api.shapes import InvoiceSerializer
-from billing.services.upcoming import upcoming_invoice
+from billing.services.upcoming import running_invoice
 from config.base.api.serializers import QuerySerializer
 from config.base.api.views import ApiView
 from customers.models import Subscription
@@ -46,10 +46,9 @@ class UpcomingInvoice(ApiView):
         """
         subscription = get_object_or_404(Subscription.objects.with_terms(), key=key)
         self.read_query(NoQuery)
-        invoice, composed = upcoming_invoice(subscription=subscription, at=timezone.now())
-        upcoming = Shown(invoice, composed.lines, composed.allowances, composed.taxes, None)
-        locale = readers_locale(request, invoice)
-        return Response(invoice_answer(upcoming, locale=locale))
+        running = running_invoice(subscription=subscription, at=timezone.now())
+        locale = readers_locale(request, running.invoice)
+        return Response(invoice_answer(upcoming(running), locale=locale))
 
 
 urlpatterns = [

@@ -37,11 +37,11 @@ NOTED_WITHIN = timedelta(days=2)
 
 def _lines_unlike_their_rows(at: datetime) -> Iterator[Finding]:
     """Find differences that are not what their printed rows come to."""
-    late = InvoiceLine.objects.filter(kind=LineKind.LATE).order_by("pk")
+    late = InvoiceLine.every.filter(kind=LineKind.LATE).order_by("pk")
     for line in late.iterator():
         said = line.explanation
         on = [said["exact"], said["rounding"], said.get("minimum", "0"), said.get("credited", "0")]
-        off = [said.get("coupons", "0"), said.get("waits", "0")]
+        off = [said.get("coupons", "0")]
         off += [one["amount"] for one in said["billed"]]
         expected = EXACT.subtract(add_up(map(Decimal, on)), add_up(map(Decimal, off)))
         if expected != line.priced:
@@ -109,7 +109,7 @@ def _waits_since_recast(before: UsageSnapshot) -> bool:
 
 def _known(periods: Sequence[int]) -> dict[tuple[int, int], UsageSnapshot]:
     """Return the newest reading that was billed or noted, by period and metric."""
-    billed = InvoiceLine.objects.filter(snapshot=OuterRef("pk")).exclude(invoice__status__in=UNDONE)
+    billed = InvoiceLine.every.filter(snapshot=OuterRef("pk")).exclude(invoice__status__in=UNDONE)
     noted = LateUsage.objects.filter(snapshot=OuterRef("pk"))
     found = UsageSnapshot.objects.filter(Exists(billed) | Exists(noted), period__in=periods)
     return {

@@ -200,7 +200,7 @@ def _decided(periods: Sequence[BillingPeriod]) -> set[Key]:
     """Return what was approved or noted before: it is billed, whatever its age and amount."""
     rows = LateUsage.objects.filter(
         period__in=[period.pk for period in periods],
-        status__in=[LateStatus.APPROVED, LateStatus.WAITING],
+        status=LateStatus.APPROVED,
     )
     return set(rows.values_list("period_id", "price_id"))
 

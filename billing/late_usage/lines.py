@@ -1,17 +1,16 @@
-"""The lines of late usage: a difference, and as much of it as an invoice can carry (R31, R32a).
+"""The lines of late usage: what it is a difference to, and what that comes to (R31).
 
 Reads no table and no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from copy import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
-from billing.calculation import Tax, Taxed, add_up, creditable
+from billing.calculation import Tax, add_up
 from billing.charging import charge_usage, owned
 from billing.commitment import commitment_line, lacking_of
 from billing.models import InvoiceLine, LineKind, Recognition, UsageSnapshot
@@ -173,37 +172,3 @@ def commitment_difference(
     if known:
         line.explanation["credited"] = f"{known:f}"
     return line
-
-
-def carried(
-    late: Sequence[tuple[InvoiceLine, Tax]],
-    taxed: Sequence[Taxed],
-    *,
-    exponent: int,
-    include_tax: bool,
-) -> Iterator[tuple[InvoiceLine, Tax]]:
-    """Yield late lines as far as they leave the total of an invoice at zero or above (R32a).
-
-    Charges come before credits. Of a credit that is too large, what the invoice can carry; the
-    rest of the difference is found again the next time.
-    """
-    so_far = list(taxed)
-    for line, tax in sorted(late, key=_charges_first):
-        amount = line.priced
-        if amount < 0:
-            amount = -creditable(so_far, -amount, tax, exponent=exponent, include_tax=include_tax)
-        if amount != line.priced:
-            if not amount:
-                continue
-            line = copy(line)
-            rest = f"{EXACT.subtract(line.priced, amount):f}"
-            line.net, line.gross = amount, None
-            line.explanation = line.explanation | {"amount": f"{amount:f}", "waits": rest}
-        so_far.append(Taxed(amount, tax))
-        yield line, tax
-
-
-def _charges_first(late: tuple[InvoiceLine, Tax]) -> tuple[bool, bool]:
-    """Order credits after charges: first of a commitment, which late usage beside it makes up for."""
-    line, _ = late
-    return line.priced < 0, line.kind == LineKind.LATE

@@ -74,7 +74,7 @@ class Commitment:
 
 def standing(replaced: Iterable[int]) -> Any:
     """Return the lines of invoices that stand, in order."""
-    lines = InvoiceLine.objects.exclude(invoice__status__in=UNDONE)
+    lines = InvoiceLine.every.exclude(invoice__status__in=UNDONE)
     return lines.exclude(invoice__in=list(replaced)).order_by("invoice_id", "position")
 
 
@@ -85,7 +85,7 @@ def metered(replaced: Iterable[int]) -> Any:
 
 def drawn_by(invoices: Iterable[int]) -> Any:
     """Return the late lines of invoices that are drawn anew: what they carried, they may again."""
-    return InvoiceLine.objects.filter(kind=LineKind.LATE, invoice__in=list(invoices))
+    return InvoiceLine.every.filter(kind=LineKind.LATE, invoice__in=list(invoices))
 
 
 def settling(lines: Any) -> Any:
@@ -190,7 +190,7 @@ def commitments_of(periods: Iterable[int], *, replaced: Iterable[int]) -> dict[i
 def _unused(line: InvoiceLine) -> Decimal:
     """Return what is credited of a fee in all, before this invoice and after it."""
     said = line.explanation
-    parts = (said.get("credited_before", "0"), said.get("waits", "0"), said["amount"].lstrip("-"))
+    parts = (said.get("credited_before", "0"), said["amount"].lstrip("-"))
     return add_up(map(Decimal, parts))
 
 

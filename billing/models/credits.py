@@ -25,6 +25,15 @@ class CreditNote(models.Model):
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="credit_notes")
+    issued_with = models.ForeignKey(
+        Invoice,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="notes_beside",
+        help_text="The invoice that its lines left, as that would have been below zero (R32a).",
+    )
     issuer = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="credit_notes")
     kind = models.CharField(max_length=10, default="CN", editable=False)
     series = models.CharField(max_length=20, blank=True, default="", editable=False)
@@ -118,6 +127,15 @@ class CreditNoteLine(models.Model):
     note = models.ForeignKey(CreditNote, on_delete=models.PROTECT, related_name="lines")
     position = models.PositiveIntegerField()
     line = models.ForeignKey(InvoiceLine, on_delete=models.PROTECT, related_name="credited_by")
+    settles = models.ForeignKey(
+        InvoiceLine,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="settled_by",
+        help_text="The credit that left an invoice, which this gives (R32a).",
+    )
     quantity = quantity_field(
         null=True, help_text="The units that were credited; empty: an amount was."
     )

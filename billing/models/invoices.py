@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce, Round
 from billing.models.periods import BillingPeriod, BillingRun, UsageSnapshot
 from billing.querysets import InvoiceQuerySet
 from catalog.models import Price, RateCategory, ValueMetric
-from config.base.constraints import exactly_when, one_of
+from config.base.constraints import exactly_when, never_negative, one_of
 from config.base.fields import ExactDecimalField, amount_field, quantity_field
 from customers.models import AppliedCoupon, Customer, Issuer, Subscription
 
@@ -23,6 +23,7 @@ class InvoiceStatus(models.TextChoices):
     ISSUED = "issued", "Issued"
     VOID = "void", "Void"
     CREDITED = "credited", "Credited, and billed anew"
+    SETTLED = "settled", "Settled by credit notes"
     DISCARDED = "discarded", "Discarded"
 
 
@@ -33,6 +34,8 @@ KEPT = (InvoiceStatus.ISSUED, InvoiceStatus.CREDITED)
 """Whose document stays as it was issued."""
 UNDONE = (InvoiceStatus.VOID, InvoiceStatus.CREDITED, InvoiceStatus.DISCARDED)
 """What bills nothing any more: all of it may be billed anew."""
+FINAL = (InvoiceStatus.ISSUED, InvoiceStatus.SETTLED)
+"""Whose credits are given: on the invoice itself, or by the credit notes that it was issued with."""
 
 
 class LineKind(models.TextChoices):
@@ -131,6 +134,12 @@ class Invoice(models.Model):
     net_total = amount_field()
     tax_total = amount_field()
     total = amount_field()
+    credited_beside = amount_field(
+        default=0,
+        editable=False,
+        help_text="Before tax: what left it for credit notes against earlier invoices, as its total "
+        "would have been below zero (R32a).",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     auto_issue_at = models.DateTimeField(
         null=True, blank=True, help_text="Issued by itself from here on. Empty: by a person (R26)."
@@ -243,6 +252,11 @@ class Invoice(models.Model):
                 condition=Q(total=Round(F("net_total") + F("tax_total"), precision=4)),
             ),
             models.CheckConstraint(name="invoice_total_never_negative", condition=Q(total__gte=0)),
+            models.CheckConstraint(
+                name="invoice_settled_by_credit_notes_over_nothing",
+                condition=~Q(status="settled") | Q(total=0, credited_beside__gt=0),
+            ),
+            never_negative("credited_beside", name="invoice_credited_beside_is_positive"),
         )
 
     def __str__(self) -> str:
@@ -254,8 +268,24 @@ class Invoice(models.Model):
         return self.status in UNISSUED
 
 
+class EveryLine(models.Manager["InvoiceLine"]):
+    """All lines, also those that left their invoice."""
+
+
+class StayingLines(models.Manager["InvoiceLine"]):
+    """The lines that their invoice is over, without those that left it for credit notes (R32a)."""
+
+    def get_queryset(self) -> models.QuerySet[InvoiceLine]:
+        return super().get_queryset().filter(leaves=False)
+
+
 class InvoiceLine(models.Model):
-    """One price, once rounded, with the steps that make its amount (R34)."""
+    """One price, once rounded, with the steps that make its amount (R34).
+
+    Where its invoice's total would be below zero, a credit of what an earlier invoice billed
+    `leaves` it: it is settled with it, by a credit note against that invoice (R32a). `objects` and
+    an invoice's `lines` are without those, `every` is with them.
+    """
 
     invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="lines")
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -315,6 +345,14 @@ class InvoiceLine(models.Model):
     )
     recognition = models.CharField(max_length=10, choices=Recognition)
     explanation = models.JSONField()
+    leaves = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="Not part of its invoice’s totals: given by a credit note that is issued with it.",
+    )
+
+    objects = StayingLines()
+    every = EveryLine()
 
     class Meta:
         ordering = ("invoice_id", "position")
@@ -350,6 +388,10 @@ class InvoiceLine(models.Model):
             ),
             exactly_when(
                 Q(kind="credit"), Q(credited__isnull=False), name="line_of_credit_names_another"
+            ),
+            models.CheckConstraint(
+                name="line_leaves_only_as_a_credit",
+                condition=Q(leaves=False) | Q(net__lt=0, kind__in=["credit", "late", "commitment"]),
             ),
             models.CheckConstraint(
                 name="line_service_ends_after_it_starts",

@@ -1,4 +1,4 @@
-"""Late usage that waits: for a person's decision, or for an invoice that can carry its credit."""
+"""Late usage that waits: for a person's decision, or for its invoice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from config.base.fields import amount_field, quantity_field
 class LateStatus(models.TextChoices):
     HELD = "held", "Held for a decision"
     APPROVED = "approved", "To be billed"
-    WAITING = "waiting", "Credit for a later invoice"
     BILLED = "billed", "Billed"
     WRITTEN_OFF = "written_off", "Written off"
 
@@ -30,7 +29,7 @@ class HeldFor(models.TextChoices):
     SMALL = "small", "Below the threshold"
 
 
-OUTSTANDING = (LateStatus.HELD, LateStatus.APPROVED, LateStatus.WAITING)
+OUTSTANDING = (LateStatus.HELD, LateStatus.APPROVED)
 
 
 class LateUsage(models.Model):
@@ -81,10 +80,6 @@ class LateUsage(models.Model):
             ),
             models.CheckConstraint(
                 name="late_usage_held_with_its_cause", condition=~Q(status="held") | ~Q(held_for="")
-            ),
-            models.CheckConstraint(
-                name="late_usage_waits_only_to_be_credited",
-                condition=~Q(status="waiting") | Q(amount__lt=0),
             ),
             exactly_when(
                 Q(status="written_off"),

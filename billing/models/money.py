@@ -42,6 +42,7 @@ class PaymentMethod(models.TextChoices):
     CASH = "cash", "Cash"
     CHEQUE = "cheque", "Cheque"
     OTHER = "other", "Other"
+    CREDIT = "credit", "Credit"
 
 
 def what_is_left(whole: str, *parts: str, unless: str) -> models.GeneratedField:
@@ -117,6 +118,9 @@ class OpenItem(models.Model):
 class Payment(models.Model):
     """Money a customer paid us. A deposit is money for later invoices (R35).
 
+    Also, by the method `credit`, what an invoice owes the customer that could not be credited of
+    those that it names: `left_of` is that invoice (R32a).
+
     `available` is what no invoice has taken and was not paid back: the customer's balance, or what
     is left of the deposit.
     """
@@ -144,6 +148,15 @@ class Payment(models.Model):
         blank=True,
         unique=True,
         help_text="What names it on a bank's statement, so that no second import records it again.",
+    )
+    left_of = models.ForeignKey(
+        Invoice,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="left_as_balance",
+        help_text="The invoice of which no credit note could give it.",
     )
     allocated = amount_field(default=0, editable=False)
     refunded = amount_field(default=0, editable=False)
@@ -192,6 +205,14 @@ class Payment(models.Model):
                 Q(reversed_on__isnull=False),
                 ~Q(reversed_because=""),
                 name="payment_reversed_exactly_with_a_reason",
+            ),
+            exactly_when(
+                Q(method="credit"), Q(left_of__isnull=False), name="payment_by_credit_names_why"
+            ),
+            models.UniqueConstraint(
+                fields=["left_of", "customer"],
+                condition=Q(left_of__isnull=False),
+                name="payment_by_credit_once_per_invoice",
             ),
             models.CheckConstraint(
                 name="payment_limited_per_invoice_only_as_a_deposit",

@@ -17,10 +17,11 @@ from django.views.decorators.http import require_safe
 
 from billing import tasks
 from billing.annexes import told_change
+from billing.beside import beside
 from billing.documents import PDF_POLICY, DocumentDamaged
 from billing.electronic.carrying import xml_in
 from billing.electronic.demands import has_xml
-from billing.models import DeliveryStatus, Invoice, InvoiceStatus, Purpose
+from billing.models import CreditNote, DeliveryStatus, Invoice, InvoiceStatus, Purpose
 from billing.models.invoices import KEPT, NUMBERED
 from billing.portal import words
 from billing.portal.lines import explained
@@ -66,7 +67,7 @@ def invoices(request: HttpRequest, visitor: Visitor) -> HttpResponse:
 def invoice(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
     """Show an invoice with every line's explanation in place."""
     found = _issued(visitor, uuid)
-    links = links_to(found)
+    links, told = links_to(found), beside(found)
     replaces, replaced_by = links.named
     view = present(
         found,
@@ -74,6 +75,7 @@ def invoice(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
         change=told_change(found),
         replaces=replaces,
         replaced_by=replaced_by,
+        beside=told,
     )
     reader = Reader(visitor.locale, found.currency)
     seller_zone = str(found.seller.get("time_zone") or "UTC")
@@ -94,6 +96,7 @@ def invoice(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
         "sent": _sent(found, reader),
         **_disputed(found, reader),
         "notes": notes_of(found, reader),
+        "notes_beside": [note_row(one.note, reader) for one in told.notes if one.note],
         "related": [
             {
                 "label": view.words[label],
@@ -189,7 +192,7 @@ def upcoming(request: HttpRequest, visitor: Visitor, key: str) -> HttpResponse:
     draft, say, period = found.invoice, words.of(visitor.locale), found.period
     draft.created_at = now
     reader = Reader(visitor.locale, draft.currency)
-    view = present(draft, locale=visitor.locale, composed=found.composed)
+    view = present(draft, locale=visitor.locale, composed=found.composed, beside=found.beside)
     key = "upcoming_lead" if draft.auto_issue_at else "upcoming_lead_person"
     context = {
         "words": say,
@@ -263,15 +266,17 @@ def status_of(invoice: Invoice, reader: Reader) -> dict[str, str]:
 
 def notes_of(invoice: Invoice, reader: Reader) -> list[dict[str, Any]]:
     """Return the credit notes of an invoice, the oldest first."""
-    return [
-        {
-            "number": note.number,
-            "issued": reader.day(note.issue_date),
-            "total": reader.money(note.total),
-            "url": reverse("portal:credit_note", args=(note.uuid,)),
-        }
-        for note in reversed(invoice.credit_notes.all())
-    ]
+    return [note_row(note, reader) for note in reversed(invoice.credit_notes.all())]
+
+
+def note_row(note: CreditNote, reader: Reader) -> dict[str, Any]:
+    """Return a credit note as a row of a list."""
+    return {
+        "number": note.number,
+        "issued": reader.day(note.issue_date),
+        "total": reader.money(note.total),
+        "url": reverse("portal:credit_note", args=(note.uuid,)),
+    }
 
 
 def _since_issue(invoice: Invoice, reader: Reader) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from billing.portal.further import further
 from billing.portal.invoices import issued_to, row, today
 from billing.portal.metric import events_url
 from billing.portal.plan import sentence_of
+from billing.presentation.beside import beside_notes
 from billing.presentation.daily import Day, daily_chart
 from billing.presentation.lines import is_shown, line_view, usage_view
 from billing.presentation.reader import Reader, sentence
@@ -135,6 +136,7 @@ def _running(
             for line in shown
             if line.kind != LineKind.USAGE and pays
         ],
+        "beside": list(beside_notes(one.beside, reader)) if pays else [],
         "net_heading": net_heading(reader, include_tax=one.composed.include_tax),
     }
 

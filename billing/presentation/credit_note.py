@@ -69,6 +69,7 @@ def present_credit_note(
         taxes=tuple(tax_view(tax, seller, reader) for tax in taxes),
         tax_sum=tax_sum(note, reader) if len(taxes) > 1 else None,
         tax_notes=(*tax_notes(taxes, reader), *tax_in_books(note, reader)),
+        beside=(),
         account=tuple(uses(note, reader)),
         questions=tuple(_questions(note, seller, reader)),
         legal=paragraphs(seller.get("legal_text")),

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import models
 
+from billing.beside import NOTHING_BESIDE, ToldBeside
 from billing.calculation import add_up
 from billing.composition import Composed
 from billing.models import (
@@ -22,6 +23,7 @@ from billing.models import (
 )
 from billing.models.invoices import KEPT
 from billing.presentation.account import account_rows, due_at_issue, taken_rows
+from billing.presentation.beside import beside_notes
 from billing.presentation.change import change_view
 from billing.presentation.colours import palette
 from billing.presentation.details import detail_view
@@ -70,6 +72,7 @@ def present(
     details: Sequence[Mapping[str, Any]] = (),
     replaces: Sequence[str] = (),
     replaced_by: Sequence[str] = (),
+    beside: ToldBeside = NOTHING_BESIDE,
 ) -> InvoiceView:
     """Word and format an invoice in its buyer's language, or in that of `locale`.
 
@@ -77,7 +80,7 @@ def present(
     `composed` of and `created_at` set: then nothing is asked of the database. `portal_url` is
     where its buyer can see it on line; empty: nowhere. `change` and `details` are what
     `billing.annexes` tells of it; `replaces` and `replaced_by` are the numbers of void invoices
-    that it bills anew, and of those that bill it anew.
+    that it bills anew, and of those that bill it anew; `beside` is what comes with it.
     """
     seller, buyer = _party(invoice.seller, invoice.issuer), _party(invoice.buyer, invoice.customer)
     reader = Reader(locale or str(buyer.get("locale") or "en"), invoice.currency)
@@ -121,6 +124,7 @@ def present(
             *tax_notes(taxes, reader),
             *tax_in_books(invoice, reader),
         ),
+        beside=tuple(beside_notes(beside, reader)),
         account=tuple(account_rows(invoice, reader)),
         questions=tuple(_questions(invoice, seller, reader)),
         legal=paragraphs(seller.get("legal_text")),

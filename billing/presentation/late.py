@@ -30,8 +30,6 @@ def late_rows(said: dict[str, Any], reader: Reader) -> Iterator[RowView]:
         yield _row("billed", _billed_on(one, reader), EXACT.minus(Decimal(one["amount"])), reader)
     if credited := said.get("credited"):
         yield _row("credited", reader.say("credited_before"), Decimal(credited), reader)
-    if waits := said.get("waits"):
-        yield _row("waits", reader.say("late_waits"), EXACT.minus(Decimal(waits)), reader)
 
 
 def commitment_rows(said: dict[str, Any], reader: Reader) -> Iterator[RowView]:

@@ -37,7 +37,7 @@ _MEASURED = (LineKind.USAGE, LineKind.LATE)
 def is_shown(line: InvoiceLine) -> bool:
     """Hide only what has neither money nor usage (R34)."""
     used = line.quantity if line.kind in _MEASURED else Decimal(0)
-    return bool(line.priced or used or line.explanation.get("waits"))
+    return bool(line.priced or used)
 
 
 def has_usage(line: InvoiceLine) -> bool:
@@ -194,7 +194,7 @@ def _minimum_rows(said: dict[str, Any], reader: Reader) -> Iterator[RowView]:
 
 
 def _credit_rows(said: dict[str, Any], reader: Reader) -> Iterator[RowView]:
-    """Say what was paid for the days that were not served, and what of it is not credited here."""
+    """Say what was paid for the days that were not served, and what of it was credited before."""
     paid, part = Decimal(said["paid"]), DayFraction.parse(said["period_fraction"])
     exact = -Fraction(paid) * part.value
     worth, shown = round_half_up(exact, reader.exponent), round_up(exact, reader.exponent + 2)
@@ -202,9 +202,9 @@ def _credit_rows(said: dict[str, Any], reader: Reader) -> Iterator[RowView]:
     yield RowView("unused", label, "", "", reader.amount(shown))
     if rounding := EXACT.subtract(worth, shown):
         yield RowView("rounding", reader.say("rounding"), "", "", reader.amount(rounding))
-    for key, name in (("credited_before", "credited_before"), ("waits", "credit_waits")):
-        if key in said:
-            yield RowView(key, reader.say(name), "", "", reader.amount(Decimal(said[key])))
+    if before := said.get("credited_before"):
+        label = reader.say("credited_before")
+        yield RowView("credited_before", label, "", "", reader.amount(Decimal(before)))
 
 
 def _is_in_advance(line: InvoiceLine, today: date) -> bool:

@@ -210,6 +210,8 @@ class InvoiceView:
     tax_sum: TaxView | None
     """Only where there are several rates."""
     tax_notes: tuple[str, ...]
+    beside: tuple[str, ...]
+    """What is issued with it, since it would be below zero; mostly empty."""
     account: tuple[Fact, ...]
     """What was owed all in all as it was issued; empty where that is this invoice alone."""
     questions: tuple[str, ...]

@@ -211,7 +211,7 @@ def fit_periods(
     :raises PeriodParked: if one is held back.
     """
     # Invoices before periods, as whoever discards one locks them.
-    lines = InvoiceLine.objects.filter(
+    lines = InvoiceLine.every.filter(
         subscription__in=subscription_ids, invoice__status__in=UNISSUED
     )
     open_ = Invoice.objects.filter(pk__in=lines.values("invoice")).order_by("pk")

@@ -70,7 +70,7 @@ def _open(groups: Iterable[str]) -> dict[str, Invoice]:
     """Lock the drafts that others of these groups may join."""
     rows = Invoice.objects.filter(status=InvoiceStatus.DRAFT, group_key__in=groups).order_by("pk")
     parts = (
-        Prefetch("lines", InvoiceLine.objects.only("invoice", "position")),
+        Prefetch("lines", InvoiceLine.every.only("invoice", "position")),
         Prefetch("allowances", InvoiceAllowance.objects.only("invoice", "position")),
         "taxes",
         "charges",

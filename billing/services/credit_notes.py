@@ -7,42 +7,25 @@ credits is neither billed again nor credited twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from django.conf import settings
 from django.db import transaction
-from django.urls import reverse
 
-from billing.calculation import add_up
 from billing.creditable import books_of
-from billing.crediting import Asked, Book, Credit
-from billing.exchange import converted
-from billing.models import (
-    CreditNote,
-    CreditNoteLine,
-    CreditNoteTax,
-    Invoice,
-    InvoiceStatus,
-)
-from billing.models.invoices import TEMPLATE_VERSION
-from billing.parties import buyer_of, seller_of
+from billing.crediting import Asked
+from billing.models import CreditNote, Invoice, InvoiceStatus
 from billing.services import numbering
 from billing.services.issuing import check_undoable, release_claims
+from billing.services.noting import KIND, Drafted, draw_note, write_note
 from billing.services.payments import check_reason
-from billing.services.taking_back import Uses, take_back, uses_of
-from catalog.money import EXACT, ZERO, exponent, plain, round_half_up
+from billing.services.taking_back import take_back, uses_of
+from catalog.money import EXACT, exponent, round_half_up
 from config.base import audit
 from config.base.audit import Actor
 from config.base.errors import Refusal
-from config.base.services import outbox
 from customers.models import Subscription
 from customers.services.locking import lock_customers_of
-
-RENDER = "credit_note.render"
-KIND = "CN"
 
 
 class CreditedMeanwhile(Refusal):
@@ -61,15 +44,6 @@ class NotCreditable(Refusal):
     """Only an issued invoice can be credited."""
 
     code = "not_creditable"
-
-
-@dataclass(frozen=True)
-class Drafted:
-    """A credit note as it would be, unsaved and without a number, with its lines and taxes."""
-
-    note: CreditNote
-    lines: list[CreditNoteLine]
-    taxes: list[CreditNoteTax]
 
 
 @transaction.atomic
@@ -121,18 +95,8 @@ def issue_credit_note(
         at=at,
         actor=actor,
     )
-    drafted = _drafted(invoice, book, credit, uses, refund=refund)
-    note = drafted.note
-    note.series, note.year, note.sequence = number.series, number.year, number.sequence
-    note.number, note.issue_date = number.text, number.issue_date
-    note.reason, note.issued_at, note.issued_by = reason.strip(), at, actor.name
-    note.save(force_insert=True)
-    CreditNoteLine.objects.bulk_create(drafted.lines)
-    CreditNoteTax.objects.bulk_create(drafted.taxes)
-    outbox.put(kind=RENDER, key=str(note.uuid), payload={"id": note.pk}, due_at=at)
-    audit.record(actor=actor, action="issued", subject=note, note=note.reason)
-    changes = {"credited": [None, f"{note.number}: {plain(note.total)}"]}
-    audit.record(actor=actor, action="credited", subject=invoice, changes=changes, note=note.reason)
+    drafted = draw_note(invoice, book, credit, uses, refund=refund)
+    note = write_note(drafted, number, reason=reason.strip(), at=at, actor=actor)
     if bill_anew:
         _let_bill_anew(invoice, note, at=at, actor=actor)
     return note
@@ -184,7 +148,7 @@ def draft_credit_note(
     check_creditable(invoice)
     book = books_of([invoice])[invoice.pk]
     credit = book.credit(asked)
-    drafted = _drafted(invoice, book, credit, uses_of(credit.total, invoice), refund=refund)
+    drafted = draw_note(invoice, book, credit, uses_of(credit.total, invoice), refund=refund)
     [block] = numbering.numbers_ahead({invoice.issuer: 1}, kind=KIND, as_of=at)
     assert invoice.issue_date is not None
     note = drafted.note
@@ -215,65 +179,3 @@ def _locked(invoice_id: int) -> Invoice:
     list(mine.select_for_update(of=("self",), no_key=True).values_list("pk"))
     list(Invoice.objects.select_for_update(of=("self",)).filter(pk=invoice_id).values_list("pk"))
     return Invoice.objects.with_lines().get(pk=invoice_id)
-
-
-def _drafted(invoice: Invoice, book: Book, credit: Credit, uses: Uses, *, refund: bool) -> Drafted:
-    note = CreditNote(
-        invoice=invoice,
-        issuer=invoice.issuer,
-        kind=KIND,
-        seller=seller_of(invoice.issuer),
-        buyer=buyer_of(invoice.customer),
-        tax_in_books=_tax_in_books(invoice, book, credit.tax),
-        net_total=credit.net,
-        tax_total=credit.tax,
-        total=credit.total,
-        off_open=uses.off_open,
-        off_written_off=uses.off_written_off,
-        to_deposits=uses.to_deposits,
-        to_balance=ZERO if refund else uses.freed,
-        refunded=uses.freed if refund else ZERO,
-        line_count=len(credit.parts),
-        tax_count=len(credit.taxes),
-        template_version=TEMPLATE_VERSION,
-    )
-    note.portal_url = f"{settings.PUBLIC_URL}{reverse('portal:credit_note', args=(note.uuid,))}"
-    by_id = {line.pk: line for line in invoice.lines.all()}
-    lines = [
-        CreditNoteLine(
-            note=note,
-            position=position,
-            line=by_id[part.of.line_id],
-            quantity=part.quantity,
-            net=part.net,
-            creditable=part.of.net,
-            credited_before=part.of.credited,
-        )
-        for position, part in enumerate(credit.parts, start=1)
-    ]
-    told = {(tax.category, tax.rate): tax for tax in invoice.taxes.all()}
-    taxes = [
-        CreditNoteTax(
-            note=note,
-            position=position,
-            category=part.tax[0],
-            rate=part.tax[1],
-            base=part.base,
-            amount=part.amount,
-            reason=told[part.tax].reason,
-            rate_category=told[part.tax].rate_category,
-            country=told[part.tax].country,
-        )
-        for position, part in enumerate(credit.taxes, start=1)
-    ]
-    return Drafted(note, lines, taxes)
-
-
-def _tax_in_books(invoice: Invoice, book: Book, tax: Decimal) -> dict[str, Any]:
-    """State its tax at the invoice's rate: of all that is credited so far, less what was before."""
-    said = invoice.tax_in_books
-    if not said:
-        return {}
-    before = add_up(taken.credited_amount for taken in book.taxes.values())
-    amount = EXACT.subtract(converted(EXACT.add(before, tax), said), converted(before, said))
-    return {**said, "amount": f"{amount:f}"}

@@ -12,7 +12,7 @@ from django.db.models import Exists, F, OuterRef, Subquery, Window
 from django.db.models.functions import RowNumber
 
 from billing.models import Invoice, InvoiceLine, InvoiceStatus, LineKind
-from billing.models.invoices import UNISSUED
+from billing.models.invoices import FINAL, UNISSUED
 from catalog import wording
 from catalog.money import EXACT, exponent
 from config.base import audit
@@ -26,7 +26,7 @@ LATEST = 12
 FEWEST = 3
 """Fewer invoices before are no past to compare with."""
 _HELD = "held by the guard"
-_LIVE = (*UNISSUED, InvoiceStatus.ISSUED)
+_LIVE = (*UNISSUED, *FINAL)
 
 Past = Mapping[tuple[int, str], Sequence[tuple[int, Decimal]]]
 
@@ -104,7 +104,7 @@ def _charged_twice(drafts: Mapping[int, Invoice]) -> Iterable[tuple[int, str]]:
     One query where there is none.
     """
     fees = InvoiceLine.objects.filter(kind=LineKind.FEE, net__gt=0)
-    credited = InvoiceLine.objects.filter(credited=OuterRef("pk"), invoice__status__in=_LIVE)
+    credited = InvoiceLine.every.filter(credited=OuterRef("pk"), invoice__status__in=_LIVE)
     same = fees.filter(
         ~Exists(credited),
         subscription=OuterRef("subscription"),

@@ -14,6 +14,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from billing.add_ons import give_back
+from billing.beside import carriers_of
 from billing.calculation import Tax
 from billing.changed_fees import (
     change_charges,
@@ -57,6 +58,7 @@ from billing.offers import Served
 from billing.parties import buyer_of, payer_of, seller_of
 from billing.rates import Taxation, taxations
 from billing.services import numbering
+from billing.services.beside import issue_beside, lock_credited
 from billing.services.closing import Measured, change_draft, draft_of
 from billing.services.guarding import hold_unusual
 from billing.services.lateness import Settlement, late_draft, release_late, waive_late
@@ -77,7 +79,16 @@ from customers.services.locking import lock_customers_of
 
 RENDER = "invoice.render"
 KIND = "INV"
-REDRAWN = ("issuer", "customer", "seller", "buyer", "net_total", "tax_total", "total")
+REDRAWN = (
+    "issuer",
+    "customer",
+    "seller",
+    "buyer",
+    "net_total",
+    "tax_total",
+    "total",
+    "credited_beside",
+)
 FROZEN = [
     "status",
     "reason",
@@ -159,24 +170,35 @@ def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor)
     """Number open invoices, in order of their making, and freeze them (R27, R28).
 
     The issue date is that of `as_of` where the issuer is, or the last of its series if later, so
-    that numbers and dates rise together. Their documents are made after the commit.
+    that numbers and dates rise together. Their documents are made after the commit. What leaves one
+    because it would be below zero is given by credit notes; one over nothing else is settled by
+    these, without a number (R32a).
 
     :raises InvoiceNotDraft: if one is issued, void or discarded; then none is issued.
     :raises DraftOutdated: if the tax of one is no longer that of its parties; then none is issued.
     :raises VatIdMissing: if a reverse charge can't name both parties' VAT IDs; then none is issued.
     :raises ElectronicInvoiceIncomplete: if one can't be written as XML; then none is issued.
     :raises ExchangeRateMissing: if tax can't be told in an issuer's currency; then none is issued.
+    :raises CreditOutdated: if what one credits was undone since; then none is issued.
     """
-    invoices = _locked(invoice_ids)
-    for invoice in invoices:
+    drafts = _locked(invoice_ids)
+    for invoice in drafts:
         check_open(invoice)
         invoice.reason = ""  # of its review, which is over
+    carriers = carriers_of(drafts)
+    settled = _over_credits_alone(drafts)
+    invoices = [one for one in drafts if one.pk not in settled]
     by_issuer = _by_issuer(invoices)
-    issuers = Issuer.objects.in_bulk(by_issuer)
+    issuers = Issuer.objects.in_bulk({one.issuer_id for one in drafts})
     _check_taxes(invoices, issuers)
     check_complete(invoices, issuers)
+    if carriers:
+        numbering.lock_counters({*issuers.values(), *lock_credited(carriers)})
     for issuer_id in sorted(by_issuer):
         _number(issuers[issuer_id], by_issuer[issuer_id], as_of=as_of)
+    for carrier in carriers:
+        carrier.invoice.issuer = issuers[carrier.invoice.issuer_id]
+        issue_beside(carrier, at=as_of, actor=actor)
     keep_tax_in_books(invoices, issuers)
     update_rows(invoices, FROZEN)
     open_items(invoices)
@@ -184,12 +206,33 @@ def issue_invoices(*, invoice_ids: Sequence[int], as_of: datetime, actor: Actor)
     outbox.put_all(kind=RENDER, payloads=payloads, due_at=as_of)
     send_at_issue(invoices, issuers, at=as_of)
     audit.record_all(actor=actor, action="issued", subjects=invoices)
-    return invoices
+    _settle([one for one in drafts if one.pk in settled], at=as_of, actor=actor)
+    return drafts
+
+
+def _over_credits_alone(drafts: Iterable[Invoice]) -> set[int]:
+    """Return the ids of those that are over nothing but credits that leave them."""
+    ids = {one.pk for one in drafts if one.credited_beside}
+    if not ids:
+        return ids
+    charging = InvoiceLine.objects.filter(invoice__in=ids).order_by()
+    return ids.difference(charging.values_list("invoice", flat=True).distinct())
+
+
+def _settle(drafts: Sequence[Invoice], *, at: datetime, actor: Actor) -> None:
+    """Note of drafts that charge nothing that credit notes settled them."""
+    if drafts:
+        for draft in drafts:
+            draft.status, draft.issued_at = InvoiceStatus.SETTLED, at
+        update_rows(drafts, ["status", "issued_at", "reason"])
+        audit.record_all(actor=actor, action="settled by credit notes", subjects=drafts)
 
 
 def numbers_ahead(invoices: Iterable[Invoice], *, as_of: datetime) -> list[NumberBlock]:
     """Return the numbers and dates these invoices would be issued with, per issuer; spend none."""
-    by_issuer = _by_issuer(invoices)
+    invoices = list(invoices)
+    settled = _over_credits_alone(invoices)
+    by_issuer = _by_issuer(one for one in invoices if one.pk not in settled)
     issuers = Issuer.objects.in_bulk(by_issuer)
     sizes = {issuers[pk]: len(by_issuer[pk]) for pk in sorted(by_issuer)}
     return numbering.numbers_ahead(sizes, kind=KIND, as_of=as_of)
@@ -495,13 +538,13 @@ def _redraw(
 ) -> list[Invoice]:
     """Draw an open invoice anew; what no longer shares it gets one of its own. None without a line."""
     composed = list(zip(drafts, compose_all(drafts), strict=True))
-    if not any(one.lines for _, one in composed):
+    if not any(one.every for _, one in composed):
         return []
     settlement = Settlement([(draft.late, one) for draft, one in composed])
     UsageSnapshot.objects.bulk_create(taken for draft in drafts for taken in draft.snapshots)
     settlement.keep_snapshots()
     before = audit.state(invoice)
-    invoice.lines.all().delete()
+    InvoiceLine.every.filter(invoice=invoice).delete()
     invoice.allowances.all().delete()
     invoice.taxes.all().delete()
     staying, leaving = _parted(invoice, composed)
@@ -524,7 +567,7 @@ def _redraw(
         for draft, one in staying
         for claim in (
             *change_charges([(invoice, draft.fees)]),
-            *late_charges(invoice, draft.late, one.lines),
+            *late_charges(invoice, draft.late, one.every),
         )
     )
     let_wait((one.period.pk for draft, _ in staying for one in draft.fees), is_due=False)
@@ -547,7 +590,7 @@ def _parted(
     def rank(some: Sequence[tuple[Draft, Composed]]) -> tuple[bool, bool]:
         draft, _ = some[0]
         parties = (payer_of(draft.subscription).pk, draft.issuer.pk)
-        return not any(one.lines for _, one in some), parties != drawn
+        return not any(one.every for _, one in some), parties != drawn
 
     staying, *others = sorted(by_invoice(composed), key=rank)
     return staying, [(replace(draft, group=""), one) for some in others for draft, one in some]
@@ -625,7 +668,7 @@ def _by_issuer(invoices: Iterable[Invoice]) -> dict[int, list[Invoice]]:
 def _late_lines(invoices: Sequence[Invoice]) -> dict[int, list[InvoiceLine]]:
     """Return what invoices charge of late usage, by invoice."""
     found: dict[int, list[InvoiceLine]] = defaultdict(list)
-    for line in settling(InvoiceLine.objects.filter(invoice__in=invoices)):
+    for line in settling(InvoiceLine.every.filter(invoice__in=invoices)):
         found[line.invoice_id].append(line)
     return found
 
@@ -634,7 +677,7 @@ def _late_otherwise(drafts: Sequence[Draft], drawn: Sequence[InvoiceLine]) -> bo
     """Say whether late usage amounts to something else now than when its invoice was drawn."""
     if not drawn and not any(draft.late for draft in drafts):
         return False
-    return told(drawn) != told(line for one in compose_all(drafts) for line in one.lines)
+    return told(drawn) != told(line for one in compose_all(drafts) for line in one.every)
 
 
 def release_claims(invoice: Invoice, *, reopen: bool, at: datetime, actor: Actor) -> None:

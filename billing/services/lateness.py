@@ -66,10 +66,7 @@ class Outcome(NamedTuple):
     def status(self) -> LateStatus:
         if self.one.held_for:
             return LateStatus.HELD
-        if self.is_drawn:
-            return LateStatus.WAITING if self.rest < 0 else LateStatus.BILLED
-        waited = self.row is not None and self.row.status == LateStatus.WAITING
-        return LateStatus.WAITING if waited and self.rest < 0 else LateStatus.APPROVED
+        return LateStatus.BILLED if self.is_drawn else LateStatus.APPROVED
 
     @property
     def used(self) -> Decimal:
@@ -123,7 +120,7 @@ class Settlement:
         rows = self._rows({period for period, _ in measured})
         self.outcomes = []
         for lates, composed in found:
-            carried = told(composed.lines) if composed else {}
+            carried = told(composed.every) if composed else {}
             for late in lates:
                 for one in late.of_prices:
                     key = (late.served.period.pk, one.line.price_id or 0)
@@ -228,7 +225,7 @@ def _over(chunk: Chunk, found: Mapping[int, Sequence[Late]]) -> set[int]:
 
 
 def release_late(charges: Iterable[PeriodCharge]) -> None:
-    """Let what an undone invoice settled of what a person approved, or what waited, wait again."""
+    """Let what an undone invoice settled of what a person approved wait again."""
     for charge in charges:
         if charge.purpose == Purpose.LATE:
             metric, revision = charge.cause.split(":")
@@ -244,8 +241,8 @@ def release_late(charges: Iterable[PeriodCharge]) -> None:
 
 def waive_late(invoice: Invoice, *, at: datetime, actor: Actor) -> None:
     """Write off what an invoice charged of late usage, for the reason for which it is undone."""
-    lines = invoice.lines.filter(kind=LineKind.LATE).select_related("snapshot", "price")
-    for line in lines:
+    lines = InvoiceLine.every.filter(invoice=invoice, kind=LineKind.LATE)
+    for line in lines.select_related("snapshot", "price"):
         assert line.price
         assert line.snapshot
         assert line.period_id

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from django.db import transaction
 
+from billing.beside import NOTHING_BESIDE, ToldBeside, beside
 from billing.chunk import Chunk
 from billing.models import BillingPeriod, Invoice, PeriodCharge, PeriodStatus, Purpose
 from billing.models.invoices import UNISSUED
@@ -46,7 +47,8 @@ class NotBegun(Refusal):
 class Next(NamedTuple):
     """A subscription after something was done with it, and the invoice that comes next, if any.
 
-    `change` is the draft over a change of plan alone, loaded `with_lines`, if there is one; `lost_terms`
+    `change` is the draft over a change of plan alone, loaded `with_lines`, if there is one, and
+    `change_beside` what would be issued with it; `lost_terms`
     are the keys of prices for which terms were agreed that its last plan has no place for (R22);
     `dropped` the changes of plan and pauses that were still to come and no longer are, in order.
     """
@@ -54,6 +56,7 @@ class Next(NamedTuple):
     subscription: Subscription
     running: Running | None
     change: Invoice | None
+    change_beside: ToldBeside
     lost_terms: list[str]
     dropped: list[SubscriptionPhase]
 
@@ -293,10 +296,12 @@ def carry_out(do: Callable[[], Done], *, subscription_id: int, at: datetime) -> 
     subscription = _terms(subscription_id)
     kept = {_content(one) for one in subscription.phases.all()}
     running = running_periods(subscriptions=[subscription], at=at)
+    change = _draft_of_a_change(subscription)
     return done, Next(
         subscription,
         running[0] if running else None,
-        _draft_of_a_change(subscription),
+        change,
+        beside(change) if change else NOTHING_BESIDE,
         _lost(subscription),
         [one for one in planned if _content(one) not in kept],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -49,6 +49,12 @@ def spend_numbers(
         Number(counter.series, counter.year, sequence, _text(counter, sequence), day)
         for sequence in range(first, first + size)
     ]
+
+
+def lock_counters(issuers: Iterable[Issuer]) -> None:
+    """Lock all counters of these issuers, where documents of several kinds are numbered together."""
+    rows = DocumentSequence.objects.select_for_update().filter(issuer__in=list(issuers))
+    list(rows.order_by("pk").values_list("pk"))
 
 
 def numbers_ahead(sizes: Mapping[Issuer, int], *, kind: str, as_of: datetime) -> list[NumberBlock]:

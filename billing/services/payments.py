@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
 
-from billing.models import Allocation, Invoice, OpenItem, Payment, PaymentKind
+from billing.models import Allocation, Invoice, OpenItem, Payment, PaymentKind, PaymentMethod
 from catalog.money import EXACT, ZERO, exponent, plain, round_half_up
 from config.base import audit
 from config.base.audit import Actor
@@ -103,6 +103,8 @@ def record_payment(
     faults = [*amount_faults(payment.amount, payment.currency, path=("amount",))]
     if payment.received_on > today:
         faults.append(Fault(("received_on",), "in_future", "Money can't have come after today."))
+    if payment.method == PaymentMethod.CREDIT:
+        faults.append(Fault(("method",), "by_itself", "Billing records credits by itself."))
     if payment.max_per_invoice is not None:
         if payment.kind != PaymentKind.DEPOSIT:
             told = "Only a deposit has a limit per invoice."

@@ -54,7 +54,7 @@ def open_drafts() -> InvoiceQuerySet:
 
 def unseen() -> InvoiceQuerySet:
     """Return the open invoices that nobody looked over as they are drawn now."""
-    mine = InvoiceLine.objects.filter(invoice=OuterRef("pk")).order_by()
+    mine = InvoiceLine.every.filter(invoice=OuterRef("pk")).order_by()
     newest = mine.values("invoice").annotate(last=Max("pk")).values("last")
     drawn = open_drafts().annotate(newest=Subquery(newest))
     return drawn.filter(Q(look=None) | ~Q(look__last_line=F("newest"))).order_by("pk")
@@ -110,7 +110,7 @@ def _keep(
     at: datetime,
 ) -> None:
     Look.objects.filter(invoice__in=invoices).delete()
-    newest = InvoiceLine.objects.filter(invoice__in=invoices).order_by()
+    newest = InvoiceLine.every.filter(invoice__in=invoices).order_by()
     last = dict(newest.values_list("invoice").annotate(Max("pk")))
     looks = [
         Look(invoice=invoice, last_line=last.get(invoice.pk, 0), looked_at=at)
@@ -196,7 +196,7 @@ def _firsts(invoices: Sequence[Invoice]) -> set[int]:
 
 
 def _with_late_usage(invoices: Sequence[Invoice]) -> set[int]:
-    late = InvoiceLine.objects.filter(invoice__in=invoices, kind=LineKind.LATE)
+    late = InvoiceLine.every.filter(invoice__in=invoices, kind=LineKind.LATE)
     return set(late.values_list("invoice_id", flat=True))
 
 

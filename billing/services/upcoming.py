@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from billing.beside import NOTHING_BESIDE, Carrier, ToldBeside, told_beside
 from billing.changed_fees import waiting_fees
 from billing.chunk import Chunk
 from billing.composition import Composed, compose
@@ -47,6 +48,8 @@ class Running(NamedTuple):
     usage: list[InvoiceLine]
     measured: Mapping[int, UsageSnapshot]
     """What the period measures up to now, by metric."""
+    beside: ToldBeside = NOTHING_BESIDE
+    """What would be issued with the invoice."""
 
     @property
     def period(self) -> BillingPeriod:
@@ -60,11 +63,19 @@ def upcoming_invoice(*, subscription: Subscription, at: datetime) -> tuple[Invoi
 
     :raises NothingUpcoming: if no period is running.
     """
-    found = upcoming_invoices(subscriptions=[subscription], at=at)
+    found = running_invoice(subscription=subscription, at=at)
+    return found.invoice, found.composed
+
+
+def running_invoice(*, subscription: Subscription, at: datetime) -> Running:
+    """Return the period that runs now, with the unsaved invoice over it. Load `with_terms`.
+
+    :raises NothingUpcoming: if no period is running.
+    """
+    found = running_periods(subscriptions=[subscription], at=at)
     if not found:
         raise NothingUpcoming(f"{subscription} has no period that is running and not billed yet.")
-    [(_, invoice, composed)] = found
-    return invoice, composed
+    return found[0]
 
 
 def upcoming_invoices(
@@ -122,7 +133,8 @@ def running_periods(*, subscriptions: Sequence[Subscription], at: datetime) -> l
         invoice = draft.invoice(composed, run_id=None)
         snapshots = measured[period_key(period)]
         found.append(Running(chunk.wanted(period), invoice, composed, usage, snapshots))
-    return found
+    beside = told_beside([Carrier(one.invoice, one.composed.leaving) for one in found])
+    return [one._replace(beside=beside[one.invoice.uuid]) for one in found]
 
 
 def _draft(

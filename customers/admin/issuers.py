@@ -144,6 +144,7 @@ class IssuerAdmin(AuditedAdmin[Issuer]):
                     "tax_reason",
                     "uses_oss",
                     "consolidation",
+                    "refunds_credits",
                     ("usage_cutoff_hours", "auto_issue_hours"),
                     "manual_approval",
                     "time_zone",

@@ -125,6 +125,21 @@ def statement() -> BankImport:
     )
 
 
+def balance() -> Payment:
+    """What an invoice owes that could not be credited of others."""
+    invoice = make.issued()
+    return Payment.objects.create(
+        customer=invoice.customer,
+        currency=invoice.currency,
+        amount=1,
+        received_on=LATER,
+        method="credit",
+        left_of=invoice,
+        recorded_at=make.AT,
+        recorded_by="x",
+    )
+
+
 def note() -> CreditNote:
     """A credit of 40 of an invoice over 100."""
     return credit(make.issued(), "base 40")
@@ -166,6 +181,10 @@ def next_line(**fields: Any) -> Callable[[], Any]:
 def of_anothers_invoice() -> None:
     other = make.issued().lines.get()
     next_line(line=other, credited_before=Decimal(0))()
+
+
+def settling_what_stayed() -> None:
+    next_line(settles=make.issued().lines.get())()
 
 
 def as_two_at_once() -> None:
@@ -216,6 +235,8 @@ MONEY_RULES: dict[str, Callable[[], Any]] = {
     ),
     "payment_reversed_exactly_with_a_reason": change(payment, reversed_on=LATER),
     "payment_limited_per_invoice_only_as_a_deposit": insert(payment, max_per_invoice=1),
+    "payment_by_credit_names_why": insert(payment, method="credit"),
+    "payment_by_credit_once_per_invoice": insert(balance),
     "payment_changes_only_by_being_reversed": change(payment, amount=200),
     "payment_is_reversed_for_good": change(reversed_payment, reversed_on=None, reversed_because=""),
     "payment_is_never_deleted": delete(payment),
@@ -254,6 +275,7 @@ MONEY_RULES: dict[str, Callable[[], Any]] = {
     "credit_line_position_once_per_note": insert(note_line, credited_before=Decimal(40)),
     "credit_line_takes_up_where_the_last_ended": as_two_at_once,
     "credit_line_never_beyond_its_line": next_line(net=Decimal("60.01")),
+    "credit_line_settles_a_credit_that_left_its_notes_invoice": settling_what_stayed,
     "credit_line_of_some_units": next_line(quantity=Decimal(0)),
     "credit_line_is_one_of_its_notes_invoice": of_anothers_invoice,
     "credit_line_tells_what_was_credited_before": next_line(credited_before=Decimal(39)),

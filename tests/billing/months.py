@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-from billing.models import Invoice
+from billing.models import Invoice, InvoiceLine
 from billing.services import runs
 from config.base.audit import SYSTEM
 from config.base.invariants import INVARIANTS, Finding, audit
@@ -56,6 +56,12 @@ def contradictions(at: datetime, *, but: Collection[str] = ()) -> list[Finding]:
     left_out = {"outbox_moves", "documents_are_as_issued", *but}
     names = [one.name for one in INVARIANTS if one.name not in left_out]
     return [found for result in audit(at=at, names=names) for found in result.findings]
+
+
+def left(invoice: Invoice) -> list[tuple[str, str]]:
+    """Return what left an invoice for credit notes, by description and net amount (R32a)."""
+    rows = InvoiceLine.every.filter(invoice=invoice, leaves=True).order_by("position")
+    return [(line.description, f"{line.net:.2f}") for line in rows]
 
 
 def lines(invoice: Invoice) -> list[tuple[str, str]]:

@@ -115,6 +115,7 @@ class TestRead:
             "amount_due": "779.46",
             "creditable": None,
             "credit_notes": [],
+            "beside": None,
             "replaces": [],
             "replaced_by": [],
             "taxes": [
@@ -144,6 +145,7 @@ class TestRead:
             "deliveries": [],
             "dispute": None,
             "reminders": [],
+            "reminders_stopped": None,
             "later_usage": [],
         }
         lines = list(november.lines.all())

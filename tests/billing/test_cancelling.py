@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from billing.models import BillingPeriod, Invoice, InvoiceLine
-from billing.presentation import present
 from billing.services import issuing, life
 from billing.services.life import When
 from catalog.models import PlanVersion
@@ -18,7 +17,7 @@ from config.base.models import AuditEntry
 from customers.models import Issuer, Subscription
 from customers.services import SubscriptionEnded, SubscriptionNotCancelled
 from tests import factories as make
-from tests.billing.months import close, lines, use
+from tests.billing.months import close, left, lines, use
 from tests.staff import anna, said
 
 pytestmark = pytest.mark.django_db
@@ -95,22 +94,15 @@ class TestAtOnce:
         taxed = [(f"{one.rate:.0f}", f"{one.base:.2f}") for one in last.taxes.all()]
         assert taxed == [("19", "-33.33"), ("16", "100.00")]
 
-    def test_what_an_invoice_can_not_carry_waits(self, ada: Subscription) -> None:
+    def test_what_an_invoice_can_not_carry_leaves_it(self, ada: Subscription) -> None:
         billed_april(ada)
         use(ada, at(4, 5), calls=210)
         cancel(ada, at(4, 20))
-        *_, last = close(at(4, 21, 1))
-        assert lines(last) == [("Calls", "10.00"), ("Base", "-10.00")]
-        assert last.total == 0
-        assert last.lines.get(kind="credit").explanation["waits"] == "23.33"
         page = said(anna().get(f"/admin/customers/subscription/{ada.pk}/change/"))
-        assert "23.33 EUR of Base on INV-2026-000001" in page
-        [credit] = [line for line in present(last).lines if line.name == "Credit: Base"]
-        assert [(row.label, row.amount) for row in credit.rows] == [
-            ("Unused: 100.00 × 10/30", "−33.3333"),
-            ("Rounding", "0.0033"),
-            ("Waits as your balance", "23.33"),
-        ]
+        assert "33.33 EUR of Base on INV-2026-000001" in page
+        *_, last = close(at(4, 21, 1))
+        assert (lines(last), last.total) == ([("Calls", "10.00")], 10)
+        assert left(last) == [("Base", "-33.33")]
 
     def test_nothing_is_credited_where_the_version_says_so(self) -> None:
         version = make.published(make.flat("base", "100"), refund_unused=False)

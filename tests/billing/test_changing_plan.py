@@ -25,7 +25,7 @@ from customers.services import (
     end_subscription,
 )
 from tests import factories as make
-from tests.billing.months import close, lines, use
+from tests.billing.months import close, left, lines, use
 
 pytestmark = pytest.mark.django_db
 D = Decimal
@@ -257,21 +257,17 @@ class TestAtOnceWithOtherPeriods:
         running = BillingPeriod.objects.get(status="open")
         assert (running.start_date, running.end_date) == (date(2026, 4, 15), date(2027, 4, 15))
 
-    def test_what_the_new_plan_can_not_carry_is_credited_later(self, calls: ValueMetric) -> None:
+    def test_what_the_new_plan_can_not_carry_leaves_its_invoice(self, calls: ValueMetric) -> None:
         yearly = priced(calls, "1200", 9000, "1", interval="year")
         monthly = priced(calls, "100", 300, "1")
         yan = make.subscription(make.customer("yan"), yearly, starts_on=date(2026, 1, 1))
         close(at(1, 1))
         issue(at(1, 1))
         change(yan, monthly, at(7, 2), "immediate")  # 183 of 365 days are left: 601.64
-        credited = []
-        for month, day in ((7, 2), (8, 2), (9, 2)):
-            last = close(at(month, day, 13))[-1]
-            issue(at(month, day, 14))
-            assert last.total == 0
-            credited.append(last.lines.get(kind="credit").net)
-        assert credited == [-100, -100, -100]
-        assert last.lines.get(kind="credit").explanation["waits"] == "301.64"
+        last = close(at(7, 2, 13))[-1]
+        assert (last.total, left(last)) == (100, [("Base", "-601.64")])
+        issue(at(7, 2, 14))
+        assert left(close(at(8, 2, 13))[-1]) == []
 
 
 class TestAtPeriodEnd:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal as D
 from typing import Any
 
@@ -15,10 +15,17 @@ from billing.models import (
     CreditNoteLine,
     CreditNoteTax,
     ExchangeRate,
+    Invoice,
     InvoiceAllowance,
     InvoiceLine,
     OpenItem,
+    Payment,
 )
+from billing.services import life
+from billing.services.closing import close_subscriptions
+from billing.services.issuing import issue_invoices
+from billing.services.life import When
+from config.base.audit import SYSTEM
 from config.base.invariants import audit
 from customers.models import Issuer
 from tests import factories as make
@@ -75,6 +82,33 @@ def with_a_coupon() -> None:
     )  # fmt: skip
 
 
+def carrier() -> Invoice:
+    """What remains of a subscription that ended: a fee credited by a note, and no invoice."""
+    issuer = Issuer.objects.get()
+    eve = make.subscription(make.customer("eve"), make.published(make.flat(amount="100")))
+    for day in (1, 2):
+        at = datetime(2026, 11, day, 12, tzinfo=UTC)
+        if day == 2:
+            life.cancel(subscription_id=eve.pk, when=When.IMMEDIATE, at=at, actor=SYSTEM)
+            at = datetime(2026, 11, 3, 2, tzinfo=UTC)
+        close_subscriptions(subscription_ids=[eve.pk], as_of=at)
+        [draft] = Invoice.objects.filter(status="draft", issuer=issuer)
+        issue_invoices(invoice_ids=[draft.pk], as_of=at, actor=SYSTEM)
+    return Invoice.objects.get(status="settled")
+
+
+def kept_as_balance() -> None:
+    invoice = carrier()
+    Payment.objects.create(
+        customer=invoice.customer, currency=invoice.currency, amount=1, method="credit",
+        left_of=invoice, received_on=date(2026, 11, 3), recorded_at=NOV_20, recorded_by="x",
+    )  # fmt: skip
+
+
+def given_by_hand() -> None:
+    change(CreditNoteLine.objects.get(settles__invoice=carrier()), settles=None)
+
+
 CORRUPTIONS: list[tuple[Callable[[], Any], set[str]]] = [
     (lambda: change(note(), net_total=49, tax_total=D("10.50")),
      {"credit_notes_add_up", "credited_tax_in_books_follows_from_the_invoices_rate"}),
@@ -89,6 +123,10 @@ CORRUPTIONS: list[tuple[Callable[[], Any], set[str]]] = [
      {"credit_notes_add_up", "credited_tax_follows_from_its_base"}),
     (lambda: change(note(), tax_in_books={"amount": "1.00"}),
      {"credited_tax_in_books_follows_from_the_invoices_rate"}),
+    (lambda: change(carrier(), credited_beside=1),
+     {"credits_that_left_an_invoice_are_given_once"}),
+    (kept_as_balance, {"credits_that_left_an_invoice_are_given_once"}),
+    (given_by_hand, {"credits_that_left_an_invoice_are_given_once"}),
     (lambda: change(OpenItem.objects.earliest("pk"), credited=1),
      {"open_items_are_credited_by_their_notes"}),
 ]  # fmt: skip

@@ -59,6 +59,13 @@ def november() -> Invoice:
     return close(DEC)[-1]
 
 
+def over_nothing() -> Invoice:
+    """A draft that lost its lines, but not its total."""
+    found = november()
+    found.lines.all().delete()
+    return found
+
+
 def issued() -> Invoice:
     november()
     return Invoice.objects.get(status="issued")
@@ -308,6 +315,12 @@ RULES: dict[str, Callable[[], Any]] = {
     "invoice_begins_unissued": twice(november, status="review"),
     "invoice_is_never_deleted": delete(november),
     "phase_terms_frozen_once_billed": change(lambda: period().phase, alignment="calendar"),
+    "invoice_credited_beside_is_positive": change(november, credited_beside=-1),
+    "invoice_settled_by_credit_notes_over_nothing": change(over_nothing, status="settled"),
+    "invoice_settled_only_if_it_charges_nothing": change(
+        november, status="settled", net_total=0, tax_total=0, total=0, credited_beside=1
+    ),
+    "line_leaves_only_as_a_credit": change(line(), leaves=True),
     "line_position_once_per_invoice": change(line("fee"), position=2),
     "line_kind_is_known": change(line(), kind="x"),
     "line_tax_category_is_known": change(line(), tax_category="x"),
@@ -329,7 +342,6 @@ RULES: dict[str, Callable[[], Any]] = {
     "late_usage_cause_is_known": late(held_for="x"),
     "late_usage_waits_once_per_period_and_price": twice(late(), uuid=uuid4()),
     "late_usage_held_with_its_cause": late(held_for=""),
-    "late_usage_waits_only_to_be_credited": late(status="waiting"),
     "late_usage_written_off_exactly_with_a_reason": late(status="written_off"),
     "late_usage_decided_by_somebody": late(decided_at=DEC),
     "sold_add_on_of_something": twice(sold, quantity=0, key="x"),

@@ -432,7 +432,7 @@ from billing.presentation.words import WORDS
 party = PartyView("Fernwood", ("Fernwood",), "Fernwood")
 print(sha256(render(InvoiceView("en", WORDS["en"], palette(""), "EUR", "Invoice", "Invoice 1", "1",
     "", party, party, (), PaymentView("Due", "1", "", ()), "", (), "", None, (), "Net", (), (), (),
-    None, (), (), (), (), (), "00" * 16, datetime(2026, 12, 1, tzinfo=UTC)))).hexdigest())
+    None, (), (), (), (), (), (), "00" * 16, datetime(2026, 12, 1, tzinfo=UTC)))).hexdigest())
 """
     assert len({_run(script, tmp_path / str(i)) for i in range(2)}) == 1
 

@@ -33,7 +33,7 @@ from metering.events import event_key
 from metering.models import EventAdjustment
 from metering.services import replace_event, void_events
 from tests import factories as make
-from tests.billing.months import close, lines, use
+from tests.billing.months import close, left, lines, use
 
 pytestmark = pytest.mark.django_db
 D = Decimal
@@ -268,18 +268,18 @@ class TestUndoing:
 
 
 class TestCredits:
-    def test_no_invoice_becomes_negative_and_the_rest_waits(self, plan: PlanVersion) -> None:
+    def test_no_invoice_becomes_negative_and_a_credit_note_gives_it(
+        self, plan: PlanVersion
+    ) -> None:
         ida = make.subscription(make.customer("ida"), plan, starts_on=date(2026, 9, 1))
         use(ida, at(9, 10), calls=125, id="first")
         close(at(10, 2, 1))
         void(ida, at(10, 5))
         invoice = close(at(11, 2, 1))[-1]
-        assert (late_lines(invoice), invoice.total) == ([("-125", "-10.00")], D(0))
-        waiting = LateUsage.objects.get()
-        assert (waiting.status, waiting.amount) == ("waiting", D(-15))
-        assert late_lines(close(at(12, 2, 1))[-1]) == [("0", "-10.00")]
-        assert late_lines(close(at(1, 2, 1, year=2027))[-1]) == [("0", "-5.00")]
-        assert LateUsage.objects.get().status == "billed"
+        assert (late_lines(invoice), invoice.total) == ([], D(10))
+        assert left(invoice) == [("Calls", "-25.00")]
+        assert not LateUsage.objects.exists()
+        assert left(close(at(12, 2, 1))[-1]) == []
 
     def test_a_charge_makes_room_for_a_credit(self, ada: Subscription, plan: PlanVersion) -> None:
         use(ada, at(10, 10), calls=100)
@@ -287,15 +287,14 @@ class TestCredits:
         use(ada, at(10, 12), calls=5)
         assert close(at(11, 2, 1))[-1].total == D(5)  # fee 10, October 5, September -10
 
-    def test_what_is_credited_no_more_waits_no_more(self, plan: PlanVersion) -> None:
+    def test_what_comes_back_after_a_credit_note_is_charged_anew(self, plan: PlanVersion) -> None:
         ida = make.subscription(make.customer("ida"), plan, starts_on=date(2026, 9, 1))
         use(ida, at(9, 10), calls=125, id="first")
         close(at(10, 2, 1))
         void(ida, at(10, 5))
         close(at(11, 2, 1))
         replace(115, at(11, 5))
-        assert late_lines(close(at(12, 2, 1))[-1]) == [("115", "0.00")]
-        assert not LateUsage.objects.filter(status="waiting").exists()
+        assert late_lines(close(at(12, 2, 1))[-1]) == [("115", "15.00")]
 
 
 class TestHolding:
@@ -380,19 +379,19 @@ class TestWithoutAFurtherClose:
         issued = close(at(10, 8))[-1]
         assert (issued.status, late_lines(issued)) == ("issued", [("6", "6.00")])
 
-    def test_it_takes_up_a_fee_whose_credit_waits(self, ada: Subscription) -> None:
+    def test_a_fee_is_credited_once_beside_its_last_invoice(self, ada: Subscription) -> None:
         close(at(10, 3, 1))  # issues September's, with October's fee
         life.cancel(subscription_id=ada.pk, when=When.IMMEDIATE, at=at(10, 6), actor=SYSTEM)
-        assert ("Base", "0.00") in lines(close(at(10, 8, 2))[-1])  # 25 of 31 days wait
+        assert left(close(at(10, 8, 2))[-1]) == [("Base", "-8.06")]  # 25 of 31 days
         late(ada, 5, arrived=at(10, 9))
         [drafted] = settle_late_usage(as_of=at(10, 10))
-        assert lines(drafted) == [("Calls", "5.00"), ("Base", "-5.00")]
-        assert drafted.lines.get(kind="credit").explanation["waits"] == "3.06"
+        assert (lines(drafted), left(drafted)) == ([("Calls", "5.00")], [])
 
-    def test_a_credit_waits_where_finance_looks(self, gone: Subscription) -> None:
+    def test_a_credit_has_a_document_of_its_own(self, gone: Subscription) -> None:
         void(gone, at(10, 5))
-        assert settle_late_usage(as_of=at(10, 6)) == []
-        assert LateUsage.objects.get().status == "waiting"
+        [drafted] = settle_late_usage(as_of=at(10, 6))
+        assert (lines(drafted), left(drafted)) == ([], [("Calls", "-10.00")])
+        assert settle_late_usage(as_of=at(10, 7)) == []
 
     def test_a_running_subscription_waits_for_its_next_invoice(self, ada: Subscription) -> None:
         late(ada, 5, arrived=at(10, 5))

@@ -14,6 +14,7 @@ import time_machine
 from django.core.management import call_command
 
 from billing import tasks
+from billing.beside import beside
 from billing.late_usage.beside import commitments_beside
 from billing.late_usage.books import LATE_BOOKS
 from billing.models import Invoice, InvoiceLine, LateUsage, UsageSnapshot
@@ -28,7 +29,7 @@ from customers.models import Subscription
 from metering.events import event_key
 from metering.services import void_events
 from tests import factories as make
-from tests.billing.months import close, use
+from tests.billing.months import close, left, use
 from tests.billing.test_books import unguarded
 from tests.billing.test_late import at, void
 from tests.conftest import Caller
@@ -108,23 +109,19 @@ class TestTheInvoice:
         assert rows(view)[-1] == ("Berechnet mit INV-2026-000002", "", "−10,00")
         assert view.notes[0].startswith("Nach INV-2026-000002 eingegangen oder berichtigt")
 
-    def test_a_credit_that_is_too_large_says_what_waits(self) -> None:
+    def test_a_credit_that_is_too_large_is_a_credit_note_s(self) -> None:
         ada = settled()
         arrives(ada, 15)
         october()
         void(ada, at(11, 5))
-        [credit] = late_views(close(at(12, 2, 1))[-1])
-        assert (credit.quantity, credit.net) == ("−110 calls", "−10.00")
-        assert rows(credit)[1:] == [
-            ("Billed on INV-2026-000002", "", "−10.00"),
-            ("Billed on INV-2026-000003", "", "−15.00"),
-            ("Credited on a later invoice", "", "15.00"),
-        ]
-        [rest] = late_views(close(at(1, 2, 1, year=2027))[-1])
-        assert rows(rest)[-2:] == [
-            ("Credited on INV-2026-000004", "", "10.00"),
-            ("Credited on a later invoice", "", "5.00"),
-        ]
+        november = close(at(12, 2, 1))[-1]
+        assert (late_views(november), left(november)) == ([], [("API calls", "-25.00")])
+        assert present(november, beside=beside(november)).beside == (
+            "CN-2026-000001 credits €10.00 of INV-2026-000002. Usage that was corrected after it was "
+            "billed.",
+            "CN-2026-000002 credits €15.00 of INV-2026-000003. Usage that was corrected after it was "
+            "billed.",
+        )
 
     def test_what_was_written_off_is_named(self, held: LateUsage) -> None:
         leo().post(f"/admin/billing/lateusage/{held.pk}/write-off/", {"reason": "Too little."})

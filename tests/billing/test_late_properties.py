@@ -16,7 +16,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from billing.calculation import add_up
-from billing.models import Invoice, InvoiceLine, LateUsage
+from billing.models import Invoice, InvoiceLine
 from billing.services.issuing import issue_invoices
 from billing.services.lateness import settle_late_usage
 from config.base.audit import SYSTEM
@@ -108,8 +108,8 @@ def happens(subscription: Subscription, uses: Sequence[Use], *, before_close: in
 
 
 def charged(subscription: Subscription) -> dict[date, Decimal]:
-    """Return what is charged after coupons, by the month that it is for, and what waits of it."""
-    lines = InvoiceLine.objects.filter(subscription=subscription)
+    """Return what is charged after coupons, and credited, by the month that it is for."""
+    lines = InvoiceLine.every.filter(subscription=subscription)
     found = {
         month: [line.net for line in lines if line.service_start == month]
         for month in {line.service_start for line in lines}
@@ -120,8 +120,6 @@ def charged(subscription: Subscription) -> dict[date, Decimal]:
         for allowance in invoice.allowances.all():
             for share in allowance.shares:
                 found[months[share["line"]]].append(-D(share["amount"]))
-    for row in LateUsage.objects.filter(period__subscription=subscription, status="waiting"):
-        found[row.period.start_date].append(row.amount)
     return {month: add_up(amounts) for month, amounts in found.items()}
 
 

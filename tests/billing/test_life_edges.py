@@ -59,9 +59,12 @@ class TestOverTheApi:
         assert answer["next_invoice"]["status"] == "upcoming"
         assert [(line["kind"], line["net"]) for line in answer["next_invoice"]["lines"]] == [
             ("usage", "0.00"),
-            ("credit", "0.00"),
-        ]  # 33.33 has nothing to come off, so it waits
-        assert answer["next_invoice"]["lines"][1]["explanation"]["waits"] == "33.33"
+        ]
+        beside = answer["next_invoice"]["beside"]  # 33.33 has nothing to come off
+        assert [(line["kind"], line["net"]) for line in beside["lines"]] == [("credit", "-33.33")]
+        [note] = beside["credit_notes"]
+        assert (note["number"], note["total"]) == (None, "33.33")
+        assert note["invoice"]["number"] == "INV-2026-000001"
         ada.refresh_from_db()
         assert ada.ends_on is None
 

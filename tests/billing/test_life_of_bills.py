@@ -39,7 +39,6 @@ from billing.models import (
     CreditNoteLine,
     Invoice,
     InvoiceLine,
-    LateUsage,
     LineKind,
     OpenItem,
     PaymentKind,
@@ -395,14 +394,13 @@ class Life(RuleBasedStateMachine):
             issue_invoices(
                 invoice_ids=list(left.values_list("pk", flat=True)), as_of=self.now, actor=SYSTEM
             )
-            if self._agrees() and not self._waiting():
+            if self._agrees():
                 break
         billed, today = self._billed(), self.now.date()
         for name, account in self.accounts.items():
             told = account.owed(today), account.notes()
             assert account.agrees(billed[name], today), (name, billed[name], *told)
             self._is_owed(name, sum(billed[name].values(), D(0)) - account.paid)
-        assert not self._waiting()
         assert contradictions(self.now) == []
 
     def _agrees(self) -> bool:
@@ -410,10 +408,10 @@ class Life(RuleBasedStateMachine):
         return all(one.agrees(billed[name], today) for name, one in self.accounts.items())
 
     def _billed(self) -> dict[str, dict[Charge, Decimal]]:
-        """Return what issued invoices charge each less what notes took of them."""
+        """Return what issued invoices charge and credit each, less what people credited of them."""
         found: dict[str, dict[Charge, Decimal]] = {name: {} for name in self.accounts}
-        lines = InvoiceLine.objects.filter(invoice__status="issued")
-        noted = CreditNoteLine.objects.filter(line__invoice__status="issued")
+        lines = InvoiceLine.every.filter(invoice__status__in=["issued", "settled"])
+        noted = CreditNoteLine.objects.filter(line__invoice__status="issued", settles=None)
         parts = [
             *((line, line.net) for line in lines.select_related("subscription", "credited")),
             *(
@@ -435,9 +433,6 @@ class Life(RuleBasedStateMachine):
     def _newest(self, which: int, *statuses: str) -> Invoice | None:
         found = list(Invoice.objects.filter(status__in=statuses).order_by("-pk"))
         return found[which % len(found)] if found else None
-
-    def _waiting(self) -> bool:
-        return LateUsage.objects.filter(status="waiting").exists()
 
     def _ingest(self, name: str, id: str, day: date, calls: int) -> Any:
         event = make_event(

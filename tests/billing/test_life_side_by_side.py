@@ -44,7 +44,7 @@ def begun(key: str) -> tuple[Subscription, PlanVersion]:
 
 def billed(one: Subscription) -> list[tuple[str, str, str]]:
     """Return what live invoices charge of a subscription, in no order of invoices."""
-    lines = InvoiceLine.objects.filter(subscription=one).exclude(invoice__status="discarded")
+    lines = InvoiceLine.every.filter(subscription=one).exclude(invoice__status="discarded")
     return sorted((line.kind, str(line.service_start), f"{line.net:.2f}") for line in lines)
 
 
