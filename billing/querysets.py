@@ -146,7 +146,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def to_look_at(self) -> DeliveryQuerySet:
         """Keep what did not go and nobody has answered: it failed, or there was no address."""
         return self.filter(answer="", status__in=["failed", "unsent"]).exclude(
-            why__in=["not_wanted", "void", "settled"]
+            why__in=["not_wanted", "void", "credited", "settled"]
         )
 
     def with_the_server(self) -> DeliveryQuerySet:

@@ -35,6 +35,8 @@ ADVICE = {
     Unsent.NO_ADDRESS: "Enter an e-mail address, or a contact who receives invoices; then send it.",
     Unsent.NOT_WANTED: "Hand it over as they asked for it, or send it all the same.",
     Unsent.VOID: "",
+    Unsent.CREDITED: "Send it all the same, if the customer needs it beside the credit note.",
+    Unsent.SETTLED: "",
     Unsent.REFUSED: "Correct the address with the customer, then send it again.",
     Unsent.GIVEN_UP: "Mend the connection to the mail server (EMAIL_URL), then send it again.",
     Unsent.INTERRUPTED: "Ask whether it came before you send it again.",

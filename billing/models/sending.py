@@ -32,6 +32,7 @@ class Unsent(models.TextChoices):
     NO_ADDRESS = "no_address", "the customer has no address for invoices"
     NOT_WANTED = "not_wanted", "the customer gets invoices in another way"
     VOID = "void", "the invoice was voided before"
+    CREDITED = "credited", "all of the invoice was credited before"
     SETTLED = "settled", "nothing was to be asked any more"
     REFUSED = "refused", "the mail server refused it"
     GIVEN_UP = "given_up", "every attempt failed"

@@ -51,6 +51,7 @@ from billing.models import (
     PeriodStatus,
     Purpose,
     SoldAddOn,
+    Unsent,
     UsageSnapshot,
 )
 from billing.models.invoices import TEMPLATE_VERSION, UNDONE
@@ -385,7 +386,7 @@ def void_invoice(
     close_item(invoice, on=today, actor=actor)
     invoice.status, invoice.voided_at, invoice.reason = InvoiceStatus.VOID, at, reason
     invoice.save(update_fields=["status", "voided_at", "reason"])
-    call_off(invoice, at=at)
+    call_off(invoice, why=Unsent.VOID, at=at)
     release_claims(invoice, reopen=reopen, at=at, actor=actor)
     audit.record(
         actor=actor,

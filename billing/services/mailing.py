@@ -90,12 +90,12 @@ def message_id_of(delivery: Delivery) -> str:
 def _begin(delivery: Delivery, message: EmailMessage, *, at: datetime) -> bool:
     """Mark a mail as with the server from now on; say whether it is to be sent.
 
-    Voiding waits for the same invoice, and then finds the mark.
+    Voiding and crediting wait for the same invoice, and then find the mark.
     """
     if delivery.invoice_id:
         invoice = Invoice.objects.select_for_update().get(pk=delivery.invoice_id)
         if invoice.status != InvoiceStatus.ISSUED:
-            _settle(delivery, DeliveryStatus.UNSENT, at=at, why=Unsent.VOID)
+            _settle(delivery, DeliveryStatus.UNSENT, at=at, why=_ceased(invoice))
             return False
     found = Delivery.objects.select_for_update().filter(pk=delivery.pk)
     waiting = found.filter(status=DeliveryStatus.WAITING).first()
@@ -155,11 +155,15 @@ def _words(trouble: Exception) -> str:
 
 
 def _is_off(delivery: Delivery, *, at: datetime) -> bool:
-    """Say whether its invoice was voided since, and note that."""
+    """Say whether its invoice was voided since, or credited to be billed anew, and note that."""
     if delivery.invoice is None or delivery.invoice.status == InvoiceStatus.ISSUED:
         return False
-    _settle(delivery, DeliveryStatus.UNSENT, at=at, why=Unsent.VOID)
+    _settle(delivery, DeliveryStatus.UNSENT, at=at, why=_ceased(delivery.invoice))
     return True
+
+
+def _ceased(invoice: Invoice) -> Unsent:
+    return Unsent.CREDITED if invoice.status == InvoiceStatus.CREDITED else Unsent.VOID
 
 
 def _put_off(

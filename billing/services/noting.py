@@ -14,10 +14,11 @@ from django.urls import reverse
 from billing.calculation import add_up
 from billing.crediting import Book, Credit
 from billing.exchange import converted
-from billing.models import CreditNote, CreditNoteLine, CreditNoteTax, Invoice, InvoiceLine
+from billing.models import CreditNote, CreditNoteLine, CreditNoteTax, Invoice, InvoiceLine, Unsent
 from billing.models.invoices import TEMPLATE_VERSION
 from billing.parties import buyer_of, seller_of
 from billing.services.numbering import Number
+from billing.services.sending import call_off
 from billing.services.taking_back import Uses
 from catalog.money import EXACT, ZERO, plain
 from config.base import audit
@@ -107,7 +108,10 @@ def draw_note(
 def write_note(
     drafted: Drafted, number: Number, *, reason: str, at: datetime, actor: Actor
 ) -> CreditNote:
-    """Save a credit note under its number; its document is made after the commit."""
+    """Save a credit note under its number; its document is made after the commit.
+
+    Where nothing is left of its invoice, as that was loaded before, no mail with it goes any more.
+    """
     note = drafted.note
     note.series, note.year, note.sequence = number.series, number.year, number.sequence
     note.number, note.issue_date = number.text, number.issue_date
@@ -119,6 +123,8 @@ def write_note(
     audit.record(actor=actor, action="issued", subject=note, note=reason)
     changes = {"credited": [None, f"{note.number}: {plain(note.total)}"]}
     audit.record(actor=actor, action="credited", subject=note.invoice, changes=changes, note=reason)
+    if note.invoice.total == EXACT.add(note.invoice.open_item.credited, note.total):
+        call_off(note.invoice, why=Unsent.CREDITED, at=at)
     return note
 
 

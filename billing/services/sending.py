@@ -181,12 +181,10 @@ def check_addresses(addresses: Sequence[str]) -> None:
         raise Invalid(faults)
 
 
-def call_off(invoice: Invoice, *, at: datetime) -> None:
-    """Send nothing more of an invoice that is void from now on; call it in that transaction."""
+def call_off(invoice: Invoice, *, why: Unsent, at: datetime) -> None:
+    """Send nothing that waits of an invoice that is void, or credited whole; call it in that transaction."""
     waiting = Delivery.objects.filter(invoice=invoice, status=DeliveryStatus.WAITING)
-    waiting.filter(begun_at=None).update(
-        status=DeliveryStatus.UNSENT, why=Unsent.VOID, settled_at=at
-    )
+    waiting.filter(begun_at=None).update(status=DeliveryStatus.UNSENT, why=why, settled_at=at)
 
 
 @transaction.atomic

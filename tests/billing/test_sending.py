@@ -24,8 +24,10 @@ from config.base.models import ActorKind, AuditEntry, Outbox
 from config.base.services import outbox
 from customers.models import Contact, Customer, Issuer
 from tests import factories as make
+from tests.billing.crediting import NOV_20, credit
 from tests.billing.months import close, contradictions, use
 from tests.mail_server import MailServer, mail_server
+from tests.staff import anna, said
 
 pytestmark = pytest.mark.django_db
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -542,6 +544,38 @@ def test_what_only_waits_is_voided_and_never_sent(server: MailServer) -> None:
     assert (only().status, only().why) == ("unsent", "void")
     deliver()
     assert server.received == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "left", "bill_anew"),
+    [
+        pytest.param("", ("unsent", "credited"), False, id="all of it"),
+        pytest.param("", ("unsent", "credited"), True, id="all of it, to be billed anew"),
+        pytest.param("base 40", ("waiting", ""), False, id="some of it: the rest is asked for"),
+    ],
+)
+def test_what_only_waits_is_called_off_where_all_of_it_is_credited(
+    server: MailServer, parts: str, left: tuple[str, str], bill_anew: bool
+) -> None:
+    sends()
+    invoice = make.issued(buyer())
+    credit(invoice, parts, bill_anew=bill_anew)
+    assert (only().status, only().why) == left
+    deliver()
+    assert len(server.received) == (left[0] == "waiting")
+    listed = said(anna().get("/admin/billing/delivery/"))
+    assert ("All of the invoice was credited before" in listed) == (left[1] == "credited")
+    assert not Delivery.objects.to_look_at().exists()
+
+
+def test_a_credited_invoice_is_sent_where_somebody_asks(server: MailServer) -> None:
+    sends()
+    invoice = make.issued(buyer())
+    deliver()
+    credit(invoice)
+    sending.send_invoices(invoice_ids=[invoice.pk], at=NOV_20, actor=SYSTEM)
+    deliver(NOV_20)
+    assert len(server.received) == 2
 
 
 def test_what_may_have_arrived_is_not_voided(server: MailServer) -> None:
