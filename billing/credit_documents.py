@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from billing.documents import keep, read_kept, render, tell_missing
+from billing.electronic.demands import note_has_xml
+from billing.electronic.writing import electronic_credit_note
 from billing.models import CreditNote, CreditNoteDocument
 from billing.presentation.credit_note import present_credit_note
 from billing.presentation.views import InvoiceView
@@ -26,7 +28,7 @@ def made_credit_note(note: CreditNote) -> bytes | None:
     :raises DocumentDamaged: if the kept bytes are not what was kept.
     """
     kept = CreditNoteDocument.objects.filter(note=note.pk).first()
-    return read_kept(kept.sha256, lambda: render(view_of(note))) if kept else None
+    return read_kept(kept.sha256, lambda: _rendered(note)) if kept else None
 
 
 def store_credit_note(note_id: int) -> CreditNoteDocument:
@@ -37,13 +39,23 @@ def store_credit_note(note_id: int) -> CreditNoteDocument:
     if known := CreditNoteDocument.objects.filter(note=note_id).first():
         return known
     note = CreditNote.objects.get(pk=note_id)
-    kept = keep(view_of(note))
+    kept = keep(view_of(note), xml_of(note))
     document, is_new = CreditNoteDocument.objects.get_or_create(
         note=note, defaults={"sha256": kept.sha256, "size_bytes": kept.size_bytes}
     )
     if is_new:
         tell_missing(note, kept)
     return document
+
+
+def xml_of(note: CreditNote) -> bytes | None:
+    """Write the XML that the PDF of a credit note is to carry; None if it carries none."""
+    found = CreditNote.objects.with_lines().get(pk=note.pk)
+    return electronic_credit_note(found) if note_has_xml(found) else None
+
+
+def _rendered(note: CreditNote) -> bytes:
+    return render(view_of(note), xml_of(note))
 
 
 def view_of(note: CreditNote, *, locale: str | None = None) -> InvoiceView:

@@ -38,7 +38,7 @@ def seller_of(issuer: Issuer) -> dict[str, Any]:
     """Return what an invoice says of its issuer."""
     own = (
         *("name", "time_zone", "accent_colour", "bank_name", "iban", "bic", "register_entry"),
-        *("logo_id", "legal_text", "footer_text", "electronic_invoices"),
+        *("tax_number", "logo_id", "legal_text", "footer_text", "electronic_invoices"),
     )
     says = _details(issuer, own)
     return says | {"sends_invoices": True} if issuer.sends_invoices else says
@@ -46,7 +46,10 @@ def seller_of(issuer: Issuer) -> dict[str, Any]:
 
 def buyer_of(customer: Customer) -> dict[str, Any]:
     """Return what an invoice says of its payer."""
-    own = ("key", "name", "attention", "purchase_order", "payment_terms_days")
+    own = (
+        *("key", "name", "attention", "purchase_order", "buyer_reference"),
+        "payment_terms_days",
+    )
     return _details(customer, own)
 
 

@@ -121,6 +121,22 @@ class CustomerSerializer(CheckedSerializer):
     locale = Text(max_length=20, default="en", help_text="Language and numbers, such as de-DE.")
     payment_terms_days = WholeNumber(min_value=0, max_value=365, default=30)
     vat_id = Text(max_length=20, allow_blank=True, default="")
+    attention = Text(
+        max_length=200, allow_blank=True, default="", help_text="Printed below the name."
+    )
+    purchase_order = Text(
+        max_length=100,
+        allow_blank=True,
+        default="",
+        help_text="Their order number, printed on every invoice.",
+    )
+    buyer_reference = Text(
+        max_length=100,
+        allow_blank=True,
+        default="",
+        help_text="What they ask to be named besides, such as a Leitweg-ID; the buyer reference of an "
+        "electronic invoice.",
+    )
     address = AddressSerializer(source="*", required=False)
     tax_status = Choice(
         TaxStatus,

@@ -22,7 +22,8 @@ class Demand(NamedTuple):
 def seller_demands(issuer: Mapping[str, Any]) -> Iterator[Demand]:
     """Yield all that an electronic invoice names of its seller; give the issuer's fields.
 
-    Out of scope of tax, the register entry identifies it as well as a VAT ID (BR-CO-26, BR-O-02).
+    Out of scope of tax, or with a tax number, the register entry identifies it as well as a VAT ID
+    (BR-CO-26, BR-S-02, BR-O-02).
     """
     name, vat_id = issuer.get("legal_name"), str(issuer.get("vat_id") or "")
     yield Demand("legal_name", "registered name", "BR-06", bool(name) and name != FIRST_NAME)
@@ -33,10 +34,12 @@ def seller_demands(issuer: Mapping[str, Any]) -> Iterator[Demand]:
     if is_untaxed and not vat_id:
         has_entry = bool(issuer.get("register_entry"))
         yield Demand("register_entry", "VAT ID or register entry", "BR-CO-26", has_entry)
+    elif not vat_id and issuer.get("tax_number"):
+        has_entry = bool(issuer.get("register_entry"))
+        yield Demand("register_entry", "register entry or VAT ID", "BR-CO-26", has_entry)
     else:
-        yield Demand(
-            "vat_id", "VAT ID, which begins with a country", "BR-CO-09", names_country(vat_id)
-        )
+        what = "VAT ID, which begins with a country, or tax number"
+        yield Demand("vat_id", what, "BR-CO-09", names_country(vat_id))
 
 
 def seller_faults(issuer: Mapping[str, Any]) -> Iterator[Fault]:

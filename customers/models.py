@@ -161,6 +161,19 @@ class Issuer(Party):
     register_entry = models.CharField(
         max_length=200, blank=True, help_text="Court and number, printed in the footer."
     )
+    tax_number = models.CharField(
+        max_length=30,
+        blank=True,
+        default="",
+        validators=[
+            RegexValidator(
+                r"\A(?=.*[0-9])[0-9A-Z][0-9A-Z /.-]*\Z",
+                "Write it as your tax office does: digits, capital letters, spaces and / . -",
+            )
+        ],
+        help_text="What your tax office knows you by, where that is not the VAT ID, such as "
+        "29/015/12345. Printed in the footer.",
+    )
     consolidation = models.CharField(
         max_length=20,
         choices=Consolidation,
@@ -276,9 +289,12 @@ class Issuer(Party):
                 & ~Q(line1="")
                 & ~Q(city="")
                 & ~Q(country="")
-                & (~Q(vat_id="") | ~Q(register_entry="") & Q(tax_status="out_of_scope")),
-                violation_error_message="An electronic invoice names its seller’s registered "
-                "name, address, country and VAT ID.",
+                & (
+                    ~Q(vat_id="")
+                    | ~Q(register_entry="") & (Q(tax_status="out_of_scope") | ~Q(tax_number=""))
+                ),
+                violation_error_message="An electronic invoice names its seller’s registered name, "
+                "address, country and VAT ID, or its tax number and register entry.",
             ),
             models.CheckConstraint(
                 name="issuer_tax_rate_from_0_to_100_percent",
@@ -329,6 +345,13 @@ class Customer(Party):
     )
     purchase_order = models.CharField(
         max_length=100, blank=True, help_text="Their order number, printed on every invoice."
+    )
+    buyer_reference = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        help_text="What they ask you to name besides, such as a cost centre or the Leitweg-ID of a "
+        "German authority; printed on every invoice.",
     )
     usage_cutoff_hours = models.PositiveSmallIntegerField(
         "hours to wait for usage",

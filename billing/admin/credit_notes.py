@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -22,6 +22,8 @@ from billing.admin.credit_forms import REFUNDED, CreditForm, line_rows, read_par
 from billing.credit_documents import view_of
 from billing.creditable import books_of
 from billing.documents import PDF_POLICY, DocumentDamaged
+from billing.electronic.carrying import xml_in
+from billing.electronic.demands import note_has_xml, why_note_has_none
 from billing.models import CreditNote, Invoice
 from billing.presentation.credit_note import present_credit_note
 from billing.services.credit_notes import (
@@ -82,6 +84,7 @@ class CreditNoteAdmin(ReadOnlyAdmin[CreditNote]):
         return [
             path("of/<int:pk>/", wrap(self.credit), name="billing_creditnote_of"),
             path("<int:pk>/pdf/", wrap(self.pdf), name="billing_creditnote_pdf"),
+            path("<int:pk>/xml/", wrap(self.xml), name="billing_creditnote_xml"),
             *super().get_urls(),
         ]
 
@@ -116,6 +119,9 @@ class CreditNoteAdmin(ReadOnlyAdmin[CreditNote]):
                 "issued": f"{words.moment(obj.issued_at)} by {obj.issued_by}",
                 "uses": list(_uses(obj)),
                 "pdf_url": reverse("admin:billing_creditnote_pdf", args=(obj.pk,)),
+                "xml_url": reverse("admin:billing_creditnote_xml", args=(obj.pk,))
+                if note_has_xml(obj)
+                else "",
             },
             "view": view,
             "is_foreign": view.language.partition("-")[0] != "en",
@@ -125,11 +131,23 @@ class CreditNoteAdmin(ReadOnlyAdmin[CreditNote]):
 
     def pdf(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show the kept document; where workers make it, say so until it is there."""
+        return self._document(request, pk, "pdf", lambda content: content)
+
+    def xml(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Hand out the XML that the document of an electronic credit note carries."""
+        return self._document(request, pk, "xml", xml_in)
+
+    def _document(
+        self, request: HttpRequest, pk: int, kind: str, of_pdf: Callable[[bytes], bytes]
+    ) -> HttpResponse:
         note = self.visible_row(request, str(pk))
         if note is None:
             if not self.has_view_permission(request):
                 raise PermissionDenied
             return self.missing(request, str(pk))
+        if kind == "xml" and (why := why_note_has_none(note)):
+            self.message_user(request, f"No XML. {why}", messages.WARNING)
+            return HttpResponseRedirect(self.url("change", pk))
         try:
             content = tasks.printed_note(note)
         except (PdfEngineMissing, DocumentDamaged) as trouble:
@@ -144,11 +162,12 @@ class CreditNoteAdmin(ReadOnlyAdmin[CreditNote]):
                 status=202,
                 headers={"Refresh": str(AGAIN_AFTER), "Retry-After": str(AGAIN_AFTER)},
             )
+        shown = "inline" if kind == "pdf" else "attachment"
         return HttpResponse(
-            content,
-            content_type="application/pdf",
+            of_pdf(content),
+            content_type=f"application/{kind}",
             headers={
-                "Content-Disposition": f'inline; filename="{str(note).lower()}.pdf"',
+                "Content-Disposition": f'{shown}; filename="{str(note).lower()}.{kind}"',
                 "Content-Security-Policy": PDF_POLICY,
                 "Cache-Control": "private, no-store",
             },

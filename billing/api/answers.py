@@ -46,7 +46,10 @@ from customers.periods import first_instant, zone
 UPCOMING = "upcoming"
 _NO_LINKS = Links()
 _ADDRESS = ("line1", "line2", "postal_code", "city", "region", "country")
-_PARTY = ("key", "name", "legal_name", "email", "vat_id", "purchase_order")
+_PARTY = (
+    *("key", "name", "legal_name", "email", "vat_id", "tax_number", "purchase_order"),
+    "buyer_reference",
+)
 
 
 class Shown(NamedTuple):

@@ -20,6 +20,8 @@ from billing.api.answers import amount, party_answer
 from billing.api.invoices import unchanging
 from billing.api.shapes import PartySerializer, TaxInBooksSerializer
 from billing.crediting import Asked
+from billing.electronic.carrying import xml_in
+from billing.electronic.demands import check_note_has_xml, note_has_xml
 from billing.models import (
     CreditNote,
     CreditNoteLine,
@@ -144,6 +146,14 @@ class CreditNoteSerializer(serializers.Serializer[Any]):
         allow_null=True,
         help_text="`tax_total` in the issuer's currency, at the invoice's rate; null in the same.",
     )
+    has_xml = serializers.BooleanField(
+        help_text="Whether its PDF carries it as XML, too (EN 16931), which `…/xml` answers."
+    )
+    issued_with = serializers.UUIDField(
+        allow_null=True,
+        help_text="The invoice that it was issued with by itself, as that would have been below "
+        "zero; null: somebody issued it.",
+    )
     seller = PartySerializer()
     buyer = PartySerializer()
     issued_at = serializers.DateTimeField()
@@ -239,6 +249,29 @@ class CreditNoteViewSet(ApiViewSet[CreditNote]):
             return HttpResponse(status=202, headers={"Retry-After": "2"})
         return unchanging(request, pdf, "application/pdf", f"{note.number}.pdf")
 
+    @extend_schema(
+        responses={
+            (200, "application/xml"): OpenApiTypes.BINARY,
+            202: OpenApiResponse(
+                description="A worker is making it: ask again after `Retry-After`."
+            ),
+            304: None,
+        }
+    )
+    @action(detail=True)
+    def xml(self, request: Request, uuid: str) -> HttpResponse:
+        """Read the XML that an electronic credit note's PDF carries (EN 16931, Factur-X).
+
+        Always the same bytes, whose SHA-256 is the `ETag`. 409 `no_electronic_invoice`, saying why,
+        for one whose `has_xml` is false.
+        """
+        note = self.get_object()
+        check_note_has_xml(note)
+        pdf = tasks.printed_note(note)
+        if pdf is None:
+            return HttpResponse(status=202, headers={"Retry-After": "2"})
+        return unchanging(request, xml_in(pdf), "application/xml", f"{note.number}.xml")
+
 
 def _asked(invoice: Invoice, parts: Sequence[Mapping[str, Any]] | None) -> Sequence[Asked] | None:
     """Name lines by their ids; one that the invoice has not is refused with the rest."""
@@ -285,6 +318,8 @@ def _answer(
         "total": amount(note.total, places),
         "uses": {name: amount(getattr(note, name), places) for name in USES},
         "tax_in_books": note.tax_in_books or None,
+        "has_xml": note_has_xml(note),
+        "issued_with": note.issued_with and note.issued_with.uuid,
         "seller": party_answer(note.seller),
         "buyer": party_answer(note.buyer),
         "issued_at": note.issued_at,

@@ -244,6 +244,8 @@ class PartySerializer(serializers.Serializer[Any]):
     email = serializers.CharField()
     vat_id = serializers.CharField()
     purchase_order = serializers.CharField(required=False, help_text="Of a buyer.")
+    buyer_reference = serializers.CharField(required=False, help_text="Of a buyer.")
+    tax_number = serializers.CharField(required=False, help_text="Of a seller.")
     address = PostalAddressSerializer()
 
 

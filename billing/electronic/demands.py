@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from billing.models import Invoice, TaxCategory, TaxSubtotal
+from billing.models import CreditNote, Invoice, TaxCategory, TaxSubtotal
 from billing.models.invoices import KEPT
 from catalog.money import exponent
 from config.base.errors import Refusal
@@ -19,6 +19,15 @@ class NoElectronicInvoice(Refusal):
     code = "no_electronic_invoice"
 
 
+_IS_MIXED = (
+    "An electronic invoice has nothing out of scope of tax beside what is taxed "
+    "(BR-O-11), as this one has, since it settles what was taxed otherwise: discard the "
+    "draft, or switch electronic invoices off on the issuer for this one."
+)
+_NOTE_IS_MIXED = (
+    "As XML, a credit note has nothing out of scope of tax beside what is taxed (BR-O-11): credit "
+    "them by one credit note each, or switch electronic invoices off on the issuer for this one."
+)
 MOST_DECIMALS = 2  # of an amount (BR-DEC-01 and those after it)
 
 
@@ -53,6 +62,38 @@ def why_none(invoice: Invoice) -> str:
         return f"{invoice} was issued without an XML: its issuer had not switched them on."
     books = [invoice.tax_in_books["currency"]] if invoice.tax_in_books else []
     return too_fine(invoice.currency, *books)
+
+
+def note_has_xml(note: CreditNote) -> bool:
+    """Say whether a credit note is issued, and carries an XML."""
+    return not why_note_has_none(note)
+
+
+def why_note_has_none(note: CreditNote) -> str:
+    """Say why a credit note has no XML; empty if it has one."""
+    if not note.number:
+        return "The credit note is not issued: only an issued one has an XML."
+    if not note.seller.get("electronic_invoices"):
+        return f"{note} was issued without an XML: its issuer had not switched them on."
+    books = [note.tax_in_books["currency"]] if note.tax_in_books else []
+    return too_fine(note.invoice.currency, *books)
+
+
+def check_note_has_xml(note: CreditNote) -> None:
+    """:raises NoElectronicInvoice: if a credit note has no XML, saying why."""
+    if why := why_note_has_none(note):
+        raise NoElectronicInvoice(why)
+
+
+def check_note_complete(invoice: Invoice, categories: Iterable[str]) -> None:
+    """Refuse to issue a credit note of what is taxed in these categories that would be invalid as XML.
+
+    :raises ElectronicInvoiceIncomplete: with what is missing, and where to enter it.
+    """
+    if not invoice.issuer.electronic_invoices or too_fine(invoice.currency):
+        return
+    if wrong := what_lacks(invoice.issuer, invoice.customer, categories, mixed=_NOTE_IS_MIXED):
+        raise ElectronicInvoiceIncomplete(wrong)
 
 
 def check_has_xml(invoice: Invoice) -> None:
@@ -93,8 +134,13 @@ def check_complete(invoices: Sequence[Invoice], issuers: Mapping[int, Issuer]) -
         raise ElectronicInvoiceIncomplete(sentence)
 
 
-def what_lacks(issuer: Issuer, buyer: Customer, categories: Iterable[str]) -> str:
-    """Say what is missing of an invoice between these, taxed in these categories; empty if nothing."""
+def what_lacks(
+    issuer: Issuer, buyer: Customer, categories: Iterable[str], *, mixed: str = _IS_MIXED
+) -> str:
+    """Say what is missing of a document between these, taxed in these categories; empty if nothing.
+
+    `mixed` is what to say of one that can't be, since it has what is out of scope beside the rest.
+    """
     fields = {name: getattr(issuer, name) for name in _OF_SELLER}
     for fault in seller_faults(fields):
         return f"{issuer}: {fault.message}"
@@ -110,15 +156,12 @@ def what_lacks(issuer: Issuer, buyer: Customer, categories: Iterable[str]) -> st
             "enter it on the customer."
         )
     if TaxCategory.OUT_OF_SCOPE in found and len(found) > 1:
+        return mixed
+    is_registered = names_country(issuer.vat_id) or issuer.tax_number
+    if found - {TaxCategory.OUT_OF_SCOPE} and not is_registered:
         return (
-            "An electronic invoice has nothing out of scope of tax beside what is taxed "
-            "(BR-O-11), as this one has, since it settles what was taxed otherwise: discard the "
-            "draft, or switch electronic invoices off on the issuer for this one."
-        )
-    if found - {TaxCategory.OUT_OF_SCOPE} and not names_country(issuer.vat_id):
-        return (
-            f"The electronic invoice names the VAT ID of {issuer} (BR-S-02): enter it on the "
-            "issuer."
+            f"The electronic invoice names the VAT ID or tax number of {issuer} (BR-S-02): enter it "
+            "on the issuer."
         )
     return ""
 
@@ -130,5 +173,6 @@ _OF_SELLER = (
     "country",
     "vat_id",
     "register_entry",
+    "tax_number",
     "tax_status",
 )

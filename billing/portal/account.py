@@ -51,6 +51,7 @@ def _facts(visitor: Visitor, reader: Reader) -> Iterator[tuple[str, str]]:
     yield say["invoice_mail"], _address(customer.email)
     yield say["vat_id"], clean(customer.vat_id)
     yield say["purchase_order"], clean(customer.purchase_order)
+    yield say["buyer_reference"], clean(customer.buyer_reference)
     yield say["terms"], say["terms_days"].format(days=days) if days else say["on_receipt"]
     yield say["time_zone"], customer.time_zone.replace("_", " ")
 

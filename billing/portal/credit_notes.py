@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -11,6 +12,8 @@ from django.views.decorators.http import require_safe
 from billing import tasks
 from billing.credit_documents import view_of
 from billing.documents import PDF_POLICY, DocumentDamaged
+from billing.electronic.carrying import xml_in
+from billing.electronic.demands import note_has_xml
 from billing.models import CreditNote
 from billing.portal import words
 from billing.portal.invoices import AGAIN_AFTER
@@ -30,6 +33,9 @@ def credit_note(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpRespo
         "title": f"{view.heading} {view.number}",
         "invoice_url": reverse("portal:invoice", args=(found.invoice.uuid,)),
         "pdf_url": reverse("portal:credit_note_pdf", args=(found.uuid,)),
+        "xml_url": reverse("portal:credit_note_xml", args=(found.uuid,))
+        if note_has_xml(found)
+        else "",
     }
     return page(request, "credit_note.html", context, visitor=visitor, current="invoices")
 
@@ -38,7 +44,26 @@ def credit_note(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpRespo
 @signed_in
 def credit_note_pdf(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
     """Download the document; where a worker makes it and it is not made yet, wait for it."""
+    return _download(request, visitor, _theirs(visitor, uuid), "pdf", lambda content: content)
+
+
+@require_safe
+@signed_in
+def credit_note_xml(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
+    """Download the XML that the document of an electronic credit note carries."""
     found = _theirs(visitor, uuid)
+    if not note_has_xml(found):
+        raise Http404
+    return _download(request, visitor, found, "xml", xml_in)
+
+
+def _download(
+    request: HttpRequest,
+    visitor: Visitor,
+    found: CreditNote,
+    kind: str,
+    of_pdf: Callable[[bytes], bytes],
+) -> HttpResponse:
     try:
         content = tasks.printed_note(found)
     except (PdfEngineMissing, DocumentDamaged):
@@ -48,10 +73,10 @@ def credit_note_pdf(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpR
         response.headers["Refresh"] = response.headers["Retry-After"] = str(AGAIN_AFTER)
         return response
     return HttpResponse(
-        content,
-        content_type="application/pdf",
+        of_pdf(content),
+        content_type=f"application/{kind}",
         headers={
-            "Content-Disposition": f'attachment; filename="{found.number}.pdf"',
+            "Content-Disposition": f'attachment; filename="{found.number}.{kind}"',
             "Content-Security-Policy": PDF_POLICY,
         },
     )

@@ -186,6 +186,7 @@ FRENCH: dict[str, str] = {
     "customer_number": "Numéro de client",
     "vat_id": "N° de TVA",
     "purchase_order": "Bon de commande",
+    "buyer_reference": "Votre référence",
     "terms": "Conditions de paiement",
     "terms_days": "{days} jours",
     "on_receipt": "à réception",

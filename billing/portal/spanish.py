@@ -186,6 +186,7 @@ SPANISH: dict[str, str] = {
     "customer_number": "Número de cliente",
     "vat_id": "NIF-IVA",
     "purchase_order": "Orden de compra",
+    "buyer_reference": "Su referencia",
     "terms": "Condiciones de pago",
     "terms_days": "{days} días",
     "on_receipt": "al recibirla",

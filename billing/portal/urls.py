@@ -44,6 +44,7 @@ urlpatterns = [
     path("invoices/<uuid:uuid>/xml/", invoices.xml, name="xml"),
     path("credit-notes/<uuid:uuid>/", credit_notes.credit_note, name="credit_note"),
     path("credit-notes/<uuid:uuid>/pdf/", credit_notes.credit_note_pdf, name="credit_note_pdf"),
+    path("credit-notes/<uuid:uuid>/xml/", credit_notes.credit_note_xml, name="credit_note_xml"),
     path("statement/", statement.statement, name="statement"),
     path("statement/pdf/", statement.statement_pdf, name="statement_pdf"),
     path("plan/", plan.plan, name="plan"),

@@ -102,6 +102,7 @@ def _identity(note: CreditNote, reader: Reader) -> Iterator[Fact]:
         "corrects": corrects,
         "customer": clean(note.buyer.get("key")),
         "purchase_order": clean(note.buyer.get("purchase_order")),
+        "buyer_reference": clean(note.buyer.get("buyer_reference")),
         "your_vat_id": clean(note.buyer.get("vat_id")),
         "our_vat_id": clean(note.seller.get("vat_id")),
     }

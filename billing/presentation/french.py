@@ -23,6 +23,8 @@ FRENCH: dict[str, str] = {
     "your_vat_id": "Votre n° de TVA",
     "our_vat_id": "Notre n° de TVA",
     "vat_id": "N° de TVA",
+    "tax_number": "N° fiscal",
+    "buyer_reference": "Votre référence",
     "due_by": "À payer avant le {date} inclus",
     "nothing_due": "Rien à payer",
     "draft_amount": "Montant à ce jour",

@@ -221,6 +221,7 @@ def _identity(
         "fee_period": _service(lines, LineKind.FEE, reader),
         "customer": clean(buyer.get("key")),
         "purchase_order": clean(buyer.get("purchase_order")),
+        "buyer_reference": clean(buyer.get("buyer_reference")),
         "your_vat_id": clean(buyer.get("vat_id")),
         "our_vat_id": clean(seller.get("vat_id")),
     }
@@ -381,9 +382,11 @@ def footer_of(seller: Party, reader: Reader) -> Iterator[str]:
     view = party_view(seller, reader)
     yield " · ".join(view.lines)
     vat_id, entry = clean(seller.get("vat_id")), clean(seller.get("register_entry"))
+    tax_number = clean(seller.get("tax_number"))
     facts = [
         entry,
         f"{reader.say('vat_id')} {vat_id}" if vat_id else "",
+        f"{reader.say('tax_number')} {tax_number}" if tax_number else "",
         clean(seller.get("email")),
     ]
     if any(facts):

@@ -23,6 +23,8 @@ SPANISH: dict[str, str] = {
     "your_vat_id": "Su NIF-IVA",
     "our_vat_id": "Nuestro NIF-IVA",
     "vat_id": "NIF-IVA",
+    "tax_number": "Número fiscal",
+    "buyer_reference": "Su referencia",
     "due_by": "A pagar hasta el {date}",
     "nothing_due": "Nada que pagar",
     "draft_amount": "Importe hasta ahora",

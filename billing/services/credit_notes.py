@@ -73,6 +73,7 @@ def issue_credit_note(
     :raises NothingToCredit: if it comes to nothing.
     :raises NotCreditedWhole: if something is left of what is to be billed anew.
     :raises InvoiceCredited, InvoiceRecast: if other invoices build on what is to be billed anew.
+    :raises ElectronicInvoiceIncomplete: if it is to carry an XML, and would be invalid as one.
     """
     invoice = _locked(invoice_id)
     check_creditable(invoice)

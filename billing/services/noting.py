@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from billing.calculation import add_up
 from billing.crediting import Book, Credit
+from billing.electronic.demands import check_note_complete
 from billing.exchange import converted
 from billing.models import CreditNote, CreditNoteLine, CreditNoteTax, Invoice, InvoiceLine, Unsent
 from billing.models.invoices import TEMPLATE_VERSION
@@ -51,7 +52,10 @@ def draw_note(
     """Return a credit note over an invoice loaded `with_lines`, without number, dates and reason.
 
     `settles` are the credits that left the invoice it is `issued_with`, by the line that each credits.
+
+    :raises ElectronicInvoiceIncomplete: if it is to carry an XML, and would be invalid as one.
     """
+    check_note_complete(invoice, [part.tax[0] for part in credit.taxes])
     note = CreditNote(
         invoice=invoice,
         issued_with=issued_with,

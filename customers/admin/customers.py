@@ -50,6 +50,7 @@ def facts_panel(request: HttpRequest, customer: Customer) -> Panel:
                 ("Invoices go to", customer.email or "nobody: there is no e-mail address"),
                 ("Address", _address(customer) or "none: invoices need one"),
                 ("Order number", customer.purchase_order),
+                ("Their reference", customer.buyer_reference),
                 (
                     "Invoices",
                     customer.get_consolidation_display() if customer.consolidation else "",
@@ -199,7 +200,8 @@ class CustomerAdmin(AuditedAdmin[Customer]):
             {
                 "fields": (
                     "currency",
-                    ("payment_terms_days", "purchase_order"),
+                    "payment_terms_days",
+                    ("purchase_order", "buyer_reference"),
                     ("consolidation", "invoices_by_email"),
                     ("tax_status", "vat_id"),
                     "tax_reason",

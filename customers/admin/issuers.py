@@ -53,6 +53,7 @@ class IssuerForm(PartyForm):
             "legal_name": "Registered name",
             "tax_status": "Tax on your invoices",
             "register_entry": "Register entry",
+            "tax_number": "Tax number",
             "consolidation": "Several subscriptions",
             "electronic_invoices": "Electronic invoices",
         }
@@ -103,7 +104,10 @@ class IssuerAdmin(AuditedAdmin[Issuer]):
     panels: ClassVar[list[PanelMaker]] = ISSUER_PANELS
     change_form_before_template = "admin/customers/issuer_unfinished.html"
     fieldsets = (
-        ("Who you are", {"fields": ("name", "legal_name", "vat_id", "register_entry", "email")}),
+        (
+            "Who you are",
+            {"fields": ("name", "legal_name", ("vat_id", "tax_number"), "register_entry", "email")},
+        ),
         (
             "Address",
             {"fields": ("line1", "line2", ("postal_code", "city"), ("region", "country"))},

@@ -38,6 +38,13 @@ class Machine:
         [found] = self.all(path)
         return found
 
+    @property
+    def kind(self) -> str:
+        """380 is an invoice, 381 a credit note (UNTDID 1001)."""
+        found = self.root.find(".//{*}ExchangedDocument/{*}TypeCode")
+        assert found is not None
+        return found.text or ""
+
     def total(self, name: str) -> str:
         return self[f"SpecifiedTradeSettlementHeaderMonetarySummation/{name}"]
 

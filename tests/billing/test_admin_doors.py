@@ -141,6 +141,7 @@ NEEDED = {
     "billing/planmove/*/move/": "billing.confirm_planmove",
     "billing/creditnote/of/*/": "billing.add_creditnote",
     "billing/creditnote/*/pdf/": "billing.view_creditnote",
+    "billing/creditnote/*/xml/": "billing.view_creditnote",
     "billing/payment/*/allocate/": "billing.allocate_payment",
     "billing/payment/*/release/*/": "billing.allocate_payment",
     "billing/payment/*/refund/": "billing.refund_payment",

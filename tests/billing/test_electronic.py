@@ -13,31 +13,40 @@ from uuid import UUID
 
 import pytest
 from django.conf import LazySettings
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pypdf import PdfReader
 from rest_framework.test import APIClient
 
 from billing import documents
+from billing.credit_documents import credit_note_pdf, view_of
 from billing.documents import pdf_of
 from billing.electronic.carrying import xml_in
 from billing.electronic.demands import ElectronicInvoiceIncomplete, has_xml
-from billing.models import ExchangeRate, Invoice, InvoiceDocument
+from billing.models import (
+    CreditNote,
+    CreditNoteDocument,
+    ExchangeRate,
+    Invoice,
+    InvoiceDocument,
+)
 from billing.presentation import present
 from billing.services import issuing, life
 from billing.services.exchange_rates import add_exchange_rate
 from billing.services.life import When
 from catalog.models import PlanVersion
-from catalog.money import round_half_up
+from catalog.money import exponent, round_half_up
 from config.base.audit import SYSTEM
 from config.base.errors import Invalid
 from customers.electronic import seller_demands
-from customers.models import Issuer, Subscription
+from customers.models import Customer, Issuer, Subscription
 from customers.services import change_issuer
 from metering.events import event_key
 from metering.services import replace_event
 from tests import factories as make
 from tests.billing import test_worked_example as worked
+from tests.billing.crediting import credit
 from tests.billing.machine import COMPLETE, ON, Machine
 from tests.billing.months import close, contradictions, use
 from tests.billing.schematron import broken_rules, stop_engine
@@ -324,6 +333,130 @@ def test_out_of_scope_names_nobodys_vat_id() -> None:
     assert told["SpecifiedLegalOrganization/ID"] == "Amtsgericht Berlin HRB 000000"
 
 
+# Credit notes
+
+
+def read_note(note: CreditNote) -> Machine:
+    """Read a credit note as a machine does, once it is valid and says what the paper says."""
+    xml = xml_in(credit_note_pdf(note))
+    assert broken_rules(xml) == []
+    told = Machine(xml)
+    assert told.kind == "381"
+    assert told["InvoiceReferencedDocument/IssuerAssignedID"] == str(note.invoice)
+    assert told["InvoiceReferencedDocument/FormattedIssueDateTime"] == (
+        f"{note.invoice.issue_date:%Y%m%d}"
+    )
+    places = exponent(note.currency)
+    assert told.total("GrandTotalAmount") == f"{note.total:.{places}f}"
+    assert told.total("DuePayableAmount") == f"{note.total:.{places}f}"
+    shown = [(one.name, one.net.replace(",", "").replace("−", "-")) for one in view_of(note).lines]
+    assert [(name, net) for name, _, _, net in told.lines] == shown
+    for _, quantity, price, net in told.lines:
+        assert D(quantity) * D(price) == D(net)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("bill", "part", "total"),
+    [
+        pytest.param(lambda: abroad(), "", "598.27", id="all, at home"),
+        pytest.param(lambda: abroad(), "base 10.00", "11.90", id="some of a line"),
+        pytest.param(lambda: abroad(), "units ×2.5", "0.89", id="some units"),
+        pytest.param(
+            lambda: abroad(country="FR", vat_id="FR40303265045"), "", "502.75", id="reverse charge"
+        ),
+        pytest.param(lambda: abroad(country="US", vat_id=""), "", "502.75", id="out of scope"),
+        pytest.param(lambda: exempt(), "base 1", "1.00", id="exempt"),
+        pytest.param(lambda: less_than_billed(), "", "4.76", id="with a negative line"),
+        pytest.param(lambda: fee_credited(), "", None, id="with a credit of unused days"),
+        pytest.param(lambda: sold_once(), "", None, id="an add-on"),
+    ],
+)
+def test_a_credit_note_is_valid(bill: Callable[[], Invoice], part: str, total: str | None) -> None:
+    note = credit(bill(), part, at=at(12, 20))
+    told = read_note(note)
+    assert total is None or told.total("GrandTotalAmount") == total
+    assert f"Reason: {note.reason}" in told.all("IncludedNote/Content")
+
+
+def test_a_credit_note_in_dollars_states_the_tax_in_euros() -> None:
+    note = credit(in_dollars(), at=at(12, 20))
+    xml = xml_in(credit_note_pdf(note))
+    assert broken_rules(xml) == []
+    assert Machine(xml).all("TaxTotalAmount") == ["95.52", "76.42"]
+
+
+def test_a_credit_note_that_comes_by_itself_is_valid() -> None:
+    """Cancelled on the 20th without a call: the fee of ten days is credited of its invoice."""
+    seller()
+    ada = make.subscription(make.customer("ada", **BUYER), plan(), starts_on=date(2026, 9, 1))
+    issued(close(at(9, 1))[-1], at(9, 1))
+    life.cancel(subscription_id=ada.pk, when=When("immediate"), at=at(9, 20), actor=SYSTEM)
+    last = issued(close(at(9, 21, 1))[-1], at(9, 21))
+    told = read_note(CreditNote.objects.get(issued_with=last))
+    assert told.total("TaxBasisTotalAmount") == "3.33"
+
+
+def test_a_credit_note_made_again_has_the_same_bytes() -> None:
+    note = credit(abroad(), at=at(12, 20))
+    pdf = credit_note_pdf(note)
+    documents.document_path(CreditNoteDocument.objects.get().sha256).unlink()
+    seller(legal_name="Somebody Else AG", electronic_invoices=False)
+    assert credit_note_pdf(note) == pdf
+
+
+def test_without_electronic_invoices_it_is_a_pdf_alone() -> None:
+    found = abroad()
+    seller(electronic_invoices=False)
+    note = credit(found, at=at(12, 20))
+    assert not PdfReader(BytesIO(credit_note_pdf(note))).attachments
+
+
+def test_a_credit_note_that_would_be_invalid_is_refused_by_name() -> None:
+    found = abroad()
+    Customer.objects.update(country="")
+    with pytest.raises(ElectronicInvoiceIncomplete, match="names the country of"):
+        credit(found, at=at(12, 20))
+    assert not CreditNote.objects.exists()
+
+
+# References and tax numbers
+
+
+def test_the_buyer_s_reference_and_the_seller_s_tax_number() -> None:
+    seller(tax_number="29/015/12345")
+    found = issued(
+        make_november(make.customer(buyer_reference="04011000-12345-34", **BUYER)), at(12, 2)
+    )
+    told = read(found)
+    assert told["BuyerReference"] == "04011000-12345-34"
+    assert told.all("SpecifiedTaxRegistration/ID") == [
+        "DE136695976", "29/015/12345", "DE129273398"
+    ]  # fmt: skip
+    paper = "".join(one.extract_text() for one in PdfReader(BytesIO(pdf_of(found))).pages)
+    assert "Your reference 04011000-12345-34" in " ".join(paper.split())
+    assert "Tax number 29/015/12345" in " ".join(paper.split())
+    assert read_note(credit(found, at=at(12, 20)))["BuyerReference"] == "04011000-12345-34"
+
+
+def test_a_tax_number_does_for_a_vat_id() -> None:
+    seller(vat_id="", tax_number="29/015/12345")
+    told = read(issued(make_november(make.customer(**BUYER)), at(12, 2)))
+    assert told.all("SpecifiedTaxRegistration/ID") == ["29/015/12345", "DE129273398"]
+
+
+@pytest.mark.parametrize("number", ["abc", "29_015", "", "///", "1\n2"])
+def test_a_tax_number_is_digits_and_capital_letters(number: str) -> None:
+    issuer = Issuer.objects.get()
+    issuer.tax_number = number
+    faults = {}
+    try:
+        issuer.full_clean()
+    except ValidationError as refused:
+        faults = refused.message_dict
+    assert ("tax_number" in faults) == bool(number)
+
+
 # The document that is kept
 
 
@@ -357,6 +490,12 @@ def test_the_engine_that_validates_stays_out_of_the_product() -> None:
         pytest.param({"legal_name": "Your company"}, ["legal_name"], id="the name of a beginner"),
         pytest.param({"line1": "", "city": ""}, ["line1", "city"], id="an address"),
         pytest.param({"vat_id": ""}, ["vat_id"], id="a VAT ID, whatever the register says"),
+        pytest.param({"vat_id": "", "tax_number": "29/015/1"}, [], id="but for a tax number"),
+        pytest.param(
+            {"vat_id": "", "tax_number": "29/015/1", "register_entry": ""},
+            ["register_entry"],
+            id="which no register entry makes an identity",
+        ),
         pytest.param({"country": "US", "vat_id": "1234567"}, ["vat_id"], id="one of no country"),
         pytest.param(
             {"vat_id": "", "tax_status": "out_of_scope"},
@@ -477,6 +616,32 @@ def test_issuing_asks_the_same_however_many() -> None:
 
 
 class TestWhereItIsHad:
+    def test_a_credit_note_s(self, caller: Caller) -> None:
+        note = credit(abroad(), at=at(12, 20))
+        xml = xml_in(credit_note_pdf(note))
+        client = caller("billing:read")
+        url = f"/api/v1/credit-notes/{note.uuid}"
+        assert client.get(url).json()["has_xml"] is True
+        answer = client.get(f"{url}/xml")
+        assert (answer.status_code, answer.content) == (200, xml)
+        admin = anna()
+        url = page("billing_creditnote", "xml", note.pk)
+        assert url in admin.get(page("billing_creditnote", "change", note.pk)).content.decode()
+        handed = admin.get(url)
+        assert handed.content == xml
+        assert handed["Content-Disposition"] == 'attachment; filename="cn-2026-000001.xml"'
+        ada = door.signed_in(door.contact(note.invoice.customer, "ada@fernwood.example"))
+        address = f"/portal/credit-notes/{note.uuid}/"
+        assert "As XML for your accounting" in said(ada.get(address))
+        assert ada.get(f"{address}xml/").content == xml
+
+    def test_a_credit_note_without_one_says_why(self, caller: Caller) -> None:
+        note = credit(make.issued(), at=at(12, 20))
+        answer = caller("billing:read").get(f"/api/v1/credit-notes/{note.uuid}/xml")
+        assert (answer.status_code, answer.json()["code"]) == (409, "no_electronic_invoice")
+        url = page("billing_creditnote", "xml", note.pk)
+        assert "its issuer had not switched them on" in said(anna().get(url, follow=True))
+
     def test_over_the_api(self, buyer: Subscription, caller: Caller) -> None:
         found = november(buyer)
         client = caller("billing:read")

@@ -703,6 +703,11 @@ def credited(subscription: Subscription) -> CreditNote:
     return invoice.credit_notes.first() or credit(invoice, "base fee 1", at=DECEMBER)
 
 
+def credited_electronically(subscription: Subscription) -> CreditNote:
+    invoice = electronic(subscription)
+    return invoice.credit_notes.first() or credit(invoice, "base fee 1", at=DECEMBER)
+
+
 OF_A_CUSTOMER: dict[str, Address] = {
     "metric": lambda subscription: ["api_calls"],
     "events": lambda subscription: ["api_calls"],
@@ -713,6 +718,7 @@ OF_A_CUSTOMER: dict[str, Address] = {
     "dispute": lambda subscription: [issued(subscription).uuid],
     "credit_note": lambda subscription: [credited(subscription).uuid],
     "credit_note_pdf": lambda subscription: [credited(subscription).uuid],
+    "credit_note_xml": lambda subscription: [credited_electronically(subscription).uuid],
 }
 MISSING = {
     "metric": ["nothing"],
@@ -724,6 +730,7 @@ MISSING = {
     "dispute": ["00000000-0000-0000-0000-000000000000"],
     "credit_note": ["00000000-0000-0000-0000-000000000000"],
     "credit_note_pdf": ["00000000-0000-0000-0000-000000000000"],
+    "credit_note_xml": ["00000000-0000-0000-0000-000000000000"],
 }
 ANY_TIME = {"from": "2026-11-01", "to": "2026-11-30"}
 PLAIN = {
@@ -785,6 +792,7 @@ def pages(ada: Client, fernwood: Subscription) -> list[Any]:
     names = sorted(
         (PLAIN | set(OF_A_CUSTOMER) | PUBLIC)
         - {"language", "sign_out", "pdf", "xml", "terms_pdf", "statement_pdf", "credit_note_pdf"}
+        - {"credit_note_xml"}
     )
     version = fernwood.phases.get().plan_version
     args = {
