@@ -10,13 +10,15 @@ from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import reverse
 
+from billing.accounts import positions, statement_of
 from billing.annexes import annex_of
-from billing.documents import made_pdf, store_document
+from billing.documents import made_pdf, render_statement, store_document
 from billing.models import Delivery, Invoice
 from billing.overdue import Letter, letters
 from billing.presentation.mail import MailView, as_text, invoice_mail
 from billing.presentation.reader import clean
 from billing.presentation.reminder import reminder_mail
+from billing.presentation.statement import present_statement
 from billing.services.mailing import CalledOff, message_id_of
 from customers.models import Issuer
 
@@ -41,7 +43,10 @@ def invoice_message(delivery: Delivery, *, at: datetime) -> EmailMultiAlternativ
 def reminder_message(delivery: Delivery, *, at: datetime) -> EmailMultiAlternatives:
     """Return the mail of a reminder, with what is open by now.
 
+    To the second and the last, the account statement is attached where the issuer wants that.
+
     :raises CalledOff: if nothing of what it was made for is asked any more.
+    :raises PdfEngineMissing: if the statement can't be made here.
     """
     reminder = delivery.reminder
     assert reminder is not None
@@ -53,13 +58,46 @@ def reminder_message(delivery: Delivery, *, at: datetime) -> EmailMultiAlternati
     meant = set(reminder.rows.values_list("item", flat=True))
     if not any(row.item.pk in meant for one in found for row in one.asking):
         raise CalledOff
-    view = reminder_mail(found[0], level=reminder.level, portal_url=_portal_url())
-    return _message(delivery, view, found[0].issuer)
+    letter = found[0]
+    view = _reminder_view(letter, level=reminder.level)
+    message = _message(delivery, view, letter.issuer)
+    if _has_statement(letter, level=reminder.level):
+        message.attach(f"statement-{letter.today}.pdf", _statement(letter), "application/pdf")
+    return message
 
 
 def letter_view(letter: Letter) -> MailView:
     """Return what a letter that is due would say."""
-    return reminder_mail(letter, level=letter.level or 1, portal_url=_portal_url())
+    return _reminder_view(letter, level=letter.level or 1)
+
+
+def _reminder_view(letter: Letter, *, level: int) -> MailView:
+    return reminder_mail(
+        letter,
+        level=level,
+        portal_url=_portal_url(),
+        with_statement=_has_statement(letter, level=level),
+    )
+
+
+def _has_statement(letter: Letter, *, level: int) -> bool:
+    return letter.issuer.reminds_with_statement and level > 1
+
+
+def _statement(letter: Letter) -> bytes:
+    """Return the statement of the account that a letter is about, as of its day."""
+    customer, currency, today = letter.customer, letter.currency, letter.today
+    position = positions(as_of=today, customer_ids=[customer.pk]).get((customer.pk, currency))
+    view = present_statement(
+        statement_of(customer, currency, until=today),
+        position,
+        customer=customer,
+        issuer=letter.issuer,
+        currency=currency,
+        until=today,
+        locale=customer.locale,
+    )
+    return render_statement(view, until=today)
 
 
 def _portal_url() -> str:

@@ -247,6 +247,12 @@ class Issuer(Party):
         help_text="The last one. Empty: none of this kind.",
     )
 
+    reminds_with_statement = models.BooleanField(
+        "attach the account statement to later reminders",
+        default=False,
+        help_text="To the second and the last, as a PDF of what was billed and paid.",
+    )
+
     class Meta:
         ordering = ("name",)
         constraints = (

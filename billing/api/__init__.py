@@ -15,6 +15,7 @@ from billing.api import (
     life,
     payments,
     periods,
+    reminders,
     runs,
     tax_listing,
     tax_rates,
@@ -42,4 +43,5 @@ urlpatterns = [
     *tax_listing.urlpatterns,
     *closing.urlpatterns,
     *accounts.urlpatterns,
+    *reminders.urlpatterns,
 ]

@@ -30,6 +30,7 @@ from billing.api.shapes import (
     ExplainedInvoiceSerializer,
     InvoiceDetailSerializer,
     InvoiceSerializer,
+    ReminderStopSerializer,
 )
 from billing.beside import NOTHING_BESIDE, ToldBeside, carriers_of, told_beside
 from billing.creditable import books_of
@@ -41,7 +42,7 @@ from billing.models.invoices import KEPT
 from billing.parties import IssuerUndecided
 from billing.querysets import InvoiceQuerySet
 from billing.reissue import Links, links_of
-from billing.services import disputing, issuing, sending
+from billing.services import disputing, issuing, reminders, sending
 from billing.services.sending import MOST_ADDRESSES
 from catalog.api.versions import NoFieldsSerializer
 from catalog.money import exponent, plain, round_half_up
@@ -51,6 +52,7 @@ from config.base.api.problems import BadParameter
 from config.base.api.serializers import StrictSerializer
 from config.base.api.views import ApiViewSet
 from customers.api import EmailAddress
+from customers.models import Customer
 from metering.api.fields import Moment
 
 LANGUAGE = OpenApiParameter(
@@ -128,6 +130,20 @@ class DisputeSerializer(StrictSerializer):
 
     amount = AmountString(positive=True, required=False, help_text="Without: all that is open.")
     reason = Text(max_length=2000, lines=True)
+
+
+class LeftOutSerializer(serializers.Serializer[Any]):
+    """Whether somebody is reminded."""
+
+    stopped = ReminderStopSerializer(
+        allow_null=True, help_text="Why it is left out of reminders; null: it is not."
+    )
+
+
+class StopSerializer(StrictSerializer):
+    """Why nobody is reminded."""
+
+    reason = Text(max_length=2000, lines=True, help_text="Kept in the audit trail.")
 
 
 class ClosedDisputeSerializer(StrictSerializer):
@@ -264,6 +280,29 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
         disputing.close_dispute(invoice_id=invoice.pk, **body, at=timezone.now(), actor=self.actor)
         return self._fresh(invoice)
 
+    @extend_schema(responses=LeftOutSerializer)
+    @action(detail=True, url_path="reminders")
+    def left_out(self, request: Request, uuid: str) -> Response:
+        """Say whether an invoice is left out of reminders, and why; its customer may be as well."""
+        return Response({"stopped": stop_answer(self.get_object())})
+
+    @extend_schema(request=StopSerializer, responses=LeftOutSerializer)
+    @action(detail=True, methods=["post"], url_path="stop-reminders")
+    def stop_reminders(self, request: Request, uuid: str) -> Response:
+        """Leave an invoice out of reminders, until that is taken back."""
+        invoice = self.get_object()
+        body = self.read_body(StopSerializer)
+        reminders.stop_reminders(of=invoice, **body, at=timezone.now(), actor=self.actor)
+        return Response({"stopped": stop_answer(invoice)})
+
+    @extend_schema(request=NoFieldsSerializer, responses=LeftOutSerializer)
+    @action(detail=True, methods=["post"], url_path="resume-reminders")
+    def resume_reminders(self, request: Request, uuid: str) -> Response:
+        """Remind of an invoice again."""
+        invoice = self._told_nothing()
+        reminders.resume_reminders(of=invoice, at=timezone.now(), actor=self.actor)
+        return Response({"stopped": stop_answer(invoice)})
+
     @extend_schema(request=ReasonSerializer)
     @action(detail=True, methods=["post"])
     def void(self, request: Request, uuid: str) -> Response:
@@ -377,6 +416,14 @@ def _delivery(one: Delivery) -> dict[str, Any]:
         "settled_at": one.settled_at,
         "message_id": one.message_id,
     }
+
+
+def stop_answer(of: Customer | Invoice) -> dict[str, Any] | None:
+    """Write why a customer or an invoice is left out of reminders; None: it is not."""
+    stop = of.reminder_stops.filter(ended_at=None).first()
+    if stop is None:
+        return None
+    return {"reason": stop.reason, "since": stop.made_at, "by": stop.made_by}
 
 
 def _dispute(invoice: Invoice) -> dict[str, Any] | None:

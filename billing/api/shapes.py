@@ -413,6 +413,14 @@ class DisputeSerializer(serializers.Serializer[Any]):
     by_customer = serializers.BooleanField(help_text="Opened in the portal.")
 
 
+class ReminderStopSerializer(serializers.Serializer[Any]):
+    """Why a customer, or an invoice, is left out of reminders."""
+
+    reason = serializers.CharField()
+    since = serializers.DateTimeField()
+    by = serializers.CharField()
+
+
 class SentReminderSerializer(serializers.Serializer[Any]):
     """A level at which an invoice was reminded of."""
 

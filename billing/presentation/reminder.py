@@ -16,7 +16,9 @@ from billing.presentation.views import Fact
 from customers.models import Issuer
 
 
-def reminder_mail(letter: Letter, *, level: int, portal_url: str) -> MailView:
+def reminder_mail(
+    letter: Letter, *, level: int, portal_url: str, with_statement: bool = False
+) -> MailView:
     """Word a reminder in its customer's language: 1 is friendly, 2 firm, 3 the last."""
     reader = Reader(letter.customer.locale, letter.currency)
     say = MAIL_WORDS[reader.language[:2]]
@@ -32,7 +34,7 @@ def reminder_mail(letter: Letter, *, level: int, portal_url: str) -> MailView:
         label=say["to_pay_now"],
         amount=amount,
         facts=tuple(_where_to_pay(letter, reader)),
-        notes=(),
+        notes=(say["with_statement"],) if with_statement else (),
         parts=(
             Part(say["open_invoices"], tuple(_rows(letter, reader)), is_list=True),
             Part(say["what_next"], (say[f"reminder_{level}_next"], say["paid_already"])),

@@ -119,6 +119,7 @@ class IssuerAdmin(AuditedAdmin[Issuer]):
                     "sends_invoices",
                     "sends_reminders",
                     ("first_reminder_days", "second_reminder_days", "third_reminder_days"),
+                    "reminds_with_statement",
                 ),
                 "description": "To the customer’s e-mail address and the contacts who receive "
                 "invoices; invoices with the PDF attached.",

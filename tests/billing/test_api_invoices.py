@@ -145,7 +145,6 @@ class TestRead:
             "deliveries": [],
             "dispute": None,
             "reminders": [],
-            "reminders_stopped": None,
             "later_usage": [],
         }
         lines = list(november.lines.all())

@@ -183,6 +183,21 @@ class TestAtIssue:
         use(ida, at(4, 10), calls=450, received_at=at(6, 5))
         assert ("Calls", "150.00") in lines(close(at(7, 2, 1))[-1])
 
+    def test_where_prices_include_tax_the_price_is_split(self) -> None:
+        Issuer.objects.update(tax_status="standard", standard_tax_rate=D(19))
+        version = make.published(make.flat("base", "119"), prices_include_tax=True)
+        eve = make.subscription(version=version, starts_on=date(2026, 4, 1))
+        close(at(4, 1))
+        issue(at(4, 1))
+        last = cancelled(eve)
+        [line] = InvoiceLine.every.filter(leaves=True)
+        assert (line.gross, line.net) == (D("-39.67"), D("-33.34"))
+        assert last.credited_beside == D("33.34")
+        issue(at(4, 22))
+        [note] = CreditNote.objects.all()
+        assert (note.net_total, note.tax_total, note.total) == (D("33.34"), D("6.33"), D("39.67"))
+        assert contradictions(at(4, 22)) == []
+
     def test_killed_at_any_step_it_is_issued_once(self, ada: Subscription) -> None:
         opening = Invoice.objects.get()
         make.payment(ada.customer, "119", portions={opening: "119"}, at=at(4, 2))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as D
-from io import StringIO
+from io import BytesIO, StringIO
 from typing import Any
 
 import pytest
@@ -15,6 +15,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
+from pypdf import PdfReader
+from rest_framework.test import APIClient
 
 from billing.models import Delivery, Dispute, Invoice, Reminder, ReminderRow
 from billing.overdue import letters
@@ -218,6 +220,41 @@ class TestARun:
         run(7)
         assert said in str(mail.outbox[0].body)
 
+    @pytest.mark.parametrize(
+        ("is_on", "attached"),
+        [
+            pytest.param(True, [0, 1, 1], id="to the second and the last"),
+            pytest.param(False, [0, 0, 0], id="unless the issuer wants none"),
+        ],
+    )
+    def test_attaches_the_account_statement(self, is_on: bool, attached: list[int]) -> None:
+        Issuer.objects.update(reminds_with_statement=is_on)
+        make.issued(buyer())
+        for overdue in (7, 14, 28):
+            run(overdue)
+        assert [len(message.attachments) for message in mail.outbox] == attached
+        for message in mail.outbox:
+            told = "The statement of your account is attached." in str(message.body)
+            assert told == bool(message.attachments)
+            for name, content, kind in message.attachments:
+                assert (name[:15], kind) == ("statement-2026-", "application/pdf")
+                [page] = PdfReader(BytesIO(content)).pages
+                assert "INV-2026-000001" in page.extract_text()
+
+    @pytest.mark.parametrize(
+        ("locale", "told"),
+        [
+            ("de", "Ihr Kontoauszug liegt bei."),
+            ("fr", "Le relevé de votre compte est joint."),
+            ("es", "Se adjunta el extracto de su cuenta."),
+        ],
+    )
+    def test_says_so_in_the_customers_language(self, locale: str, told: str) -> None:
+        Issuer.objects.update(reminds_with_statement=True, first_reminder_days=None)
+        make.issued(buyer(locale=locale))
+        run(14)
+        assert told in str(mail.outbox[0].body)
+
     def test_costs_the_same_for_many(self) -> None:
         def statements() -> int:
             with CaptureQueriesContext(connection) as captured:
@@ -285,6 +322,29 @@ class TestAStop:
         stop_reminders(of=ada, reason="x", at=day(1), actor=ANNA)
         with pytest.raises(reminders.StoppedAlready):
             stop_reminders(of=ada, reason="x", at=day(1), actor=ANNA)
+
+    @pytest.mark.parametrize("what", ["customer", "invoice"])
+    def test_is_made_over_the_api(self, caller: Callable[..., APIClient], what: str) -> None:
+        invoice = make.issued(buyer(key="ada"))
+        what = "customers/ada" if what == "customer" else f"invoices/{invoice.uuid}"
+        url, client = f"/api/v1/{what}", caller("billing:write", "billing:read")
+
+        def post(step: str, **body: Any) -> Any:
+            return client.post(f"{url}/{step}-reminders", body, format="json")
+
+        assert client.get(f"{url}/reminders").json() == {"stopped": None}
+        assert post("stop").status_code == 400
+        answer = post("stop", reason="Pays next week.").json()
+        assert answer["stopped"]["reason"] == "Pays next week."
+        assert client.get(f"{url}/reminders").json() == answer
+        again = post("stop", reason="x")
+        assert (again.status_code, again.json()["code"]) == (409, "already_stopped")
+        assert run(7) == []
+        assert post("resume").json() == {"stopped": None}
+        assert post("resume").json()["code"] == "not_stopped"
+        assert len(run(8)) == 1
+        reader = caller("billing:read")
+        assert reader.post(f"{url}/stop-reminders", {"reason": "x"}).status_code == 403
 
 
 # Disputes
