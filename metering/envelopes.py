@@ -22,7 +22,7 @@ from metering.events import (
     NotAnEvent,
     PlainlySent,
     check_text,
-    plain_event,
+    plain_events,
     read_event,
 )
 
@@ -110,7 +110,7 @@ def _plain(body: bytes) -> list[Event | NotAnEvent] | None:
         return None
     try:
         found = _plain_decoder.decode(body)
-        return [plain_event(sent) for sent in (found if isinstance(found, list) else [found])]
+        return [*plain_events(found if isinstance(found, list) else [found])]
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return None
 

@@ -153,32 +153,37 @@ def make_event(
     )
 
 
-def plain_event(sent: PlainlySent) -> Event:
-    """Return the same event as `read_event`, in half the time.
+def plain_events(found: Iterable[PlainlySent]) -> list[Event]:
+    """Return the same events as `read_event`, in half the time.
 
-    :raises ValueError: if it takes more than a glance to read its time.
+    :raises ValueError: if it takes more than a glance to read one's time.
     """
-    source, id, type, subject, subscription = (
-        sent.source, sent.id, sent.type, sent.subject, sent.subscription,
-    )  # fmt: skip
-    time, data = sent.time, sent.data or {}
-    if time is not None and len(time) > _USUAL_TIME:
-        raise ValueError(time)
-    content = properties.canonical_bytes(data)
-    return Event(
-        event_key(source, id),
-        _payload_hash(type, subject, subscription, content),
-        source,
-        id,
-        type,
-        subject,
-        subscription,
-        None if time is None else _remembered_time(time),
-        data,
-        None,
-        "",
-        content,
-    )
+    events = []
+    for sent in found:
+        source, id, type, subject, subscription = (
+            sent.source, sent.id, sent.type, sent.subject, sent.subscription,
+        )  # fmt: skip
+        time, data = sent.time, sent.data or {}
+        if time is not None and len(time) > _USUAL_TIME:
+            raise ValueError(time)
+        content = properties.canonical_bytes(data)
+        events.append(
+            Event(
+                event_key(source, id),
+                _payload_hash(type, subject, subscription, content),
+                source,
+                id,
+                type,
+                subject,
+                subscription,
+                None if time is None else _remembered_time(time),
+                data,
+                None,
+                "",
+                content,
+            )
+        )
+    return events
 
 
 def _payload_hash(type: str, subject: str | None, subscription: str | None, data: bytes) -> bytes:

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from metering import properties
 from metering.days import Day
 from metering.definitions import Definition, Kind
-from metering.properties import LARGEST
 
 _ROOM = Context(prec=200)
 _MICROSECOND = timedelta(microseconds=1)
@@ -119,15 +118,11 @@ def _values(
     if definition.filters or definition.kind == Kind.COUNT:
         values = [definition.value(one[4]) for one in occurrences] if definition.filters else []
         return None if None in values else [] if definition.kind == Kind.COUNT else values
-    name, values = definition.value_property, []
-    for _, _, _, _, data, _ in occurrences:
-        value = data.get(name)
-        if type(value) is not int or not -LARGEST < value < LARGEST:
-            value = definition.value(data)
-            if value is None:
-                return None
-        values.append(value)
-    return values
+    name = definition.value_property
+    values = [data.get(name) for _, _, _, _, data, _ in occurrences]
+    if not properties.are_whole(values):
+        values = [definition.value(data) for _, _, _, _, data, _ in occurrences]
+    return None if None in values else values
 
 
 def _lying(names: Sequence[str], occurrences: Sequence[Occurrence]) -> tuple[list[int], Pieces]:

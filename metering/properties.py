@@ -7,7 +7,7 @@ measures with these functions, PostgreSQL with the same rules in SQL (`querysets
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
@@ -91,6 +91,13 @@ def quantity(value: Any) -> Decimal | None:
     if isinstance(value, str) and len(value) < 33 and _VALUE.fullmatch(value):
         return Decimal(value)
     return None
+
+
+def are_whole(values: Collection[Any]) -> bool:
+    """Say whether these are all whole numbers that are quantities, as nearly all that is sent."""
+    return set(map(type, values)) <= {int} and (
+        not values or (min(values) > -LARGEST and max(values) < LARGEST)
+    )
 
 
 def identity(value: Any) -> str | None:

@@ -6,22 +6,27 @@ prepared once per connection, and its parameters and results are in binary; see 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import select
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, islice
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import psycopg
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg import errors, pq
 from psycopg.pq import ExecStatus
 
 Value = bytes | str | None
 """A parameter: bytes are binary, a text is what the server reads, None is NULL."""
 
+Rows = list[list[Any]]
+"""The rows of a statement; each field in binary, or None."""
+
 _DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.COPY_IN)
 _BINARY = 1
+_ROWS_AT_ONCE = 200  # so that the server stores the first while the last are being written
 _BEFORE_ROWS = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _AFTER_ROWS = b"\xff\xff"
 
@@ -33,64 +38,125 @@ class Statement:
     """A statement with the parameters $1, $2 …, each with a cast that says what it is."""
 
     def __init__(self, text: str) -> None:
-        self._text = text.encode()
-        self._name = b"metering_%d" % next(_numbers)
+        self.text = text.encode()
+        self.name = b"metering_%d" % next(_numbers)
 
-    def run(self, *values: Value) -> list[list[Any]]:
-        """Return its rows, in the current transaction, if there is one. A field is in bytes or None.
+    def run(self, *values: Value) -> Rows:
+        """Return its rows, in the current transaction, if there is one.
 
         :raises DatabaseError: as Django's cursors do, also where the connection was lost.
         """
-        with _libpq() as (database, libpq):
-            prepared = _prepared.setdefault(database, set())
-            if self._name not in prepared:
-                _checked(libpq, libpq.prepare(self._name, self._text))
-                prepared.add(self._name)
-            sent: list[Any] = [v.encode() if isinstance(v, str) else v for v in values]
-            result = libpq.exec_prepared(
-                self._name,
-                sent,
-                [not isinstance(value, str) for value in values],
-                _BINARY,
-            )
-            _checked(libpq, result)
-        fields = range(result.nfields)
-        return [[result.get_value(row, field) for field in fields] for row in range(result.ntuples)]
+        [rows] = run_together((self, values))
+        return rows
 
 
-def copy_in(table: str, columns: str, rows: Iterable[bytes]) -> None:
-    """Write rows by COPY, in binary: how many fields it has, then each behind its length.
+Asked = tuple[Statement, Sequence[Value]]
+"""A statement with its values."""
+
+
+def run_together(*asked: Asked) -> list[Rows]:
+    """Return the rows of each of some statements, run one after the other in one round trip.
+
+    Where one fails, those after it do not run.
 
     :raises DatabaseError: as Django's cursors do, also where the connection was lost.
     """
-    sent = b"".join((_BEFORE_ROWS, *rows, _AFTER_ROWS))
-    with _libpq() as (_, libpq):
-        command = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
-        _checked(libpq, libpq.exec_(command.encode()))
-        libpq.put_copy_data(sent)
-        libpq.put_copy_end()
-        result = libpq.get_result()
-        while libpq.get_result():
-            pass
-        _checked(libpq, result)
+    with _libpq() as (database, libpq, begins):
+        prepared = _prepared.setdefault(database, set())
+        new = list(dict.fromkeys(one for one, _ in asked if one.name not in prepared))
+        libpq.enter_pipeline_mode()
+        if begins:
+            libpq.send_query_params(b"BEGIN", None)
+        for statement in new:
+            libpq.send_prepare(statement.name, statement.text)
+        for statement, values in asked:
+            libpq.send_query_prepared(
+                statement.name,
+                [value.encode() if isinstance(value, str) else value for value in values],
+                [not isinstance(value, str) for value in values],
+                _BINARY,
+            )
+        libpq.pipeline_sync()
+        results = _until(libpq, ExecStatus.PIPELINE_SYNC)
+        libpq.exit_pipeline_mode()
+        prepared.update(
+            statement.name
+            for statement, result in zip(new, results[begins:], strict=False)
+            if result.status in _DONE  # and stays so where one after it fails
+        )
+        for result in results:
+            _check(libpq, result)
+        return [_rows(result) for result in results[-len(asked) :]]
 
 
 @contextmanager
-def _libpq() -> Iterator[tuple[psycopg.Connection[Any], pq.abc.PGconn]]:
-    """Give Django's connection and what libpq calls it, within a transaction where Django wants one."""
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    database = connection.connection
-    with connection.wrap_database_errors:
+def copying(table: str, columns: str, rows: Iterable[bytes]) -> Iterator[None]:
+    """Write rows by COPY, in binary: how many fields it has, then each behind its length.
+
+    What stands in the block is done while the server stores them, and sends it nothing.
+
+    :raises DatabaseError: as Django's cursors do, also where the connection was lost.
+    """
+    with _libpq() as (_, libpq, begins):
+        if begins:
+            _check(libpq, libpq.exec_(b"BEGIN"))
+        command = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
+        _check(libpq, libpq.exec_(command.encode()))
+        libpq.put_copy_data(_BEFORE_ROWS)
+        left = iter(rows)
+        while part := b"".join(islice(left, _ROWS_AT_ONCE)):
+            libpq.put_copy_data(part)
+        libpq.put_copy_data(_AFTER_ROWS)
+        libpq.put_copy_end()
+    try:
+        yield
+    finally:
+        with connections[DEFAULT_DB_ALIAS].wrap_database_errors:
+            for result in _until(libpq, None):
+                _check(libpq, result)
+
+
+@contextmanager
+def _libpq() -> Iterator[tuple[psycopg.Connection[Any], pq.abc.PGconn, bool]]:
+    """Give Django's connection, what libpq calls it, and whether a transaction is to begin first."""
+    django = connections[DEFAULT_DB_ALIAS]
+    django.close_if_health_check_failed()
+    django.ensure_connection()
+    database = django.connection
+    with django.wrap_database_errors:
         libpq = database.pgconn
-        if not database.autocommit and libpq.transaction_status == pq.TransactionStatus.IDLE:
-            _checked(libpq, libpq.exec_(b"BEGIN"))
-        yield database, libpq
+        is_idle = libpq.transaction_status == pq.TransactionStatus.IDLE
+        yield database, libpq, is_idle and not database.autocommit
 
 
-def _checked(libpq: pq.abc.PGconn, result: pq.abc.PGresult | None) -> None:
-    if result is not None and result.status in _DONE:
+def _until(libpq: pq.abc.PGconn, last: ExecStatus | None) -> list[pq.abc.PGresult]:
+    """Return the results before the one that says that all is done, or before the end.
+
+    Waits outside of Python's lock, which libpq's own waiting would keep.
+    """
+    results, ready = [], select.poll()
+    ready.register(libpq.socket, select.POLLIN)
+    while True:
+        while libpq.is_busy():
+            ready.poll()
+            libpq.consume_input()
+        result = libpq.get_result()
+        if result is not None and result.status != last:
+            results.append(result)
+        elif result is not None or last is None:
+            return results
+        elif libpq.status == pq.ConnStatus.BAD:
+            raise psycopg.OperationalError(libpq.get_error_message())
+
+
+def _rows(result: pq.abc.PGresult) -> Rows:
+    fields, value = range(result.nfields), result.get_value
+    return [[value(row, field) for field in fields] for row in range(result.ntuples)]
+
+
+def _check(libpq: pq.abc.PGconn, result: pq.abc.PGresult) -> None:
+    if result.status in _DONE:
         return
-    if result is None or libpq.status == pq.ConnStatus.BAD:  # then the server has said nothing
+    if libpq.status == pq.ConnStatus.BAD:  # then the server has said nothing
         raise psycopg.OperationalError(libpq.get_error_message())
     raise errors.error_from_result(result)

@@ -11,8 +11,8 @@ from metering import properties, wire
 from metering.days import local_day
 from metering.events import Event
 from metering.pieces import pieces
-from metering.services.checking import Surroundings, Verdict
-from metering.services.memory import Memory, recall
+from metering.services.checking import Surroundings
+from metering.services.memory import Memory, Verdict, recall
 from metering.statements import Statement
 
 _take_new = Statement(
@@ -34,7 +34,7 @@ def take_alone(event: Event, *, received_at: datetime) -> bool:
     if memory is None or connection.vendor != "postgresql" or connection.in_atomic_block:
         return False
     time = event.time or received_at
-    [verdict] = Surroundings([event], memory=memory).check_all([(0, event, time)], received_at)
+    [verdict] = Surroundings([event], memory=memory).check_all([event], [time], received_at)
     return not verdict.code and _take(event, verdict, memory, time, received_at)
 
 

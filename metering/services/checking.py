@@ -6,7 +6,7 @@ What the check of a batch needs to know is loaded at once, in a constant number 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -18,19 +18,10 @@ from metering import properties
 from metering.envelopes import LAGO_SOURCE
 from metering.events import Event
 from metering.models import QuarantineCode
-from metering.services.memory import NOBODY, Holder, Memory, current_stamp, keep, recall
+from metering.services.memory import Memory, Verdict, current_stamp
 from metering.services.months import month_of
 
 TOLERATED_AHEAD = timedelta(hours=1)
-
-
-class Verdict(NamedTuple):
-    """Whose event it is, or why it can't be counted."""
-
-    holder: Holder = NOBODY
-    subscription_id: int | None = None
-    code: str = ""
-    detail: str = ""
 
 
 class _Stretch(NamedTuple):
@@ -46,55 +37,48 @@ class _Stretch(NamedTuple):
 class Surroundings:
     """The customers, metrics and subscriptions that a batch of events speaks of."""
 
-    def __init__(
-        self, events: Sequence[Event], *, remember: bool = False, memory: Memory | None = None
-    ) -> None:
+    def __init__(self, events: Sequence[Event], *, memory: Memory | None = None) -> None:
         """Ask, within a transaction, for what is not known yet.
 
-        With `remember` the process keeps the answers. Only where this transaction has changed
-        nothing but events, and no other surrounds it: what is rolled back must not be remembered.
-        With `memory`, go by that: whoever stores the events sees whether its stamp is good.
+        With `memory`, go by that: its stamp is good, or whoever stores the events will see.
         """
         types = {event.type for event in events}
-        subjects = {event.subject for event in events if event.subject is not None}
-        named = {event.subscription for event in events if event.subscription is not None}
+        subjects = {event.subject for event in events}
+        named = {event.subscription for event in events}
         if has_lago := any(source.startswith(LAGO_SOURCE) for source in {e.source for e in events}):
-            named |= {event.subject for event in events if event.subject and _is_lago(event)}
-        self.memory = found = memory or _good_memory(remember=remember)
+            named |= {event.subject for event in events if _is_lago(event)}
+        self.memory = found = memory or Memory(current_stamp())
         self._metrics, self._archived = found.metrics, found.archived
         self._values = {type_: _values(self._metrics.get(type_, ())) for type_ in types}
-        self._customers = found.customers(subjects)
-        self._subscriptions = found.subscriptions(named)
-        holders = {key: self._customers[key] for key in subjects if key in self._customers}
+        self._customers = found.customers({key for key in subjects if key is not None})
+        self._subscriptions = found.subscriptions({key for key in named if key is not None})
+        several = found.several.intersection(subjects)
         self._stretches = _stretches(
-            customers=[one.customer_id for one in holders.values() if one.has_several],
+            customers=[self._customers[key].customer_id for key in several],
             metrics=[metric.pk for type_ in types for metric in self._metrics.get(type_, ())],
         )
-        self._usual: dict[str | None, Verdict] = {
-            key: Verdict(holder)
-            for key, holder in holders.items()
-            if not has_lago and not self._archived and holder.customer_id not in self._stretches
-        }
+        self._usual = {} if has_lago or self._archived else found.usual
 
     def check_all(
-        self, arrivals: Iterable[tuple[int, Event, datetime]], at: datetime
+        self, events: Sequence[Event], times: Sequence[datetime], at: datetime
     ) -> list[Verdict]:
-        """Do as `check` with each event, whose time stands behind it, and at a glance with most."""
-        usual, values = self._usual, self._values
-        verdicts = []
-        for _, event, time in arrivals:
-            verdict, names = usual.get(event.subject), values[event.type]
-            if (
-                verdict is None
-                or not names
-                or event.subscription is not None
-                or event.flaw
-                or time > at
-                or not _all_whole(names, event.data)
-            ):
-                verdict = self.check(event, time, at)
-            verdicts.append(verdict)
-        return verdicts
+        """Do as `check` with each event and its time; all at a glance if nothing is unusual."""
+        verdicts = [self._usual.get(event.subject or "") for event in events]
+        if None in verdicts or max(times) > at or not self._are_plain(events):
+            return [self.check(event, time, at) for event, time in zip(events, times, strict=True)]
+        return verdicts  # type: ignore[return-value]
+
+    def _are_plain(self, events: Sequence[Event]) -> bool:
+        """Say whether events name no subscription, and have whole numbers where metrics need values."""
+        if any(event.subscription is not None or event.flaw for event in events):
+            return False
+        for type_, names in self._values.items():
+            if not names:
+                return False
+            found = [event.data for event in events if event.type == type_]
+            if not all(properties.are_whole([data.get(name) for data in found]) for name in names):
+                return False
+        return True
 
     def check(self, event: Event, time: datetime, at: datetime) -> Verdict:
         """Say whose the event is, or name the first reason that keeps it from being counted.
@@ -120,7 +104,11 @@ class Surroundings:
         if event.flaw:
             return _refused(QuarantineCode.BAD_VALUE, event.flaw)
         names, stretches = self._values[event.type], self._stretches.get(holder.customer_id)
-        if stretches or names is None or not _all_whole(names, event.data):
+        if (
+            stretches
+            or names is None
+            or not properties.are_whole([event.data.get(name) for name in names])
+        ):
             refusal = self._refusal(event, metrics, time, subscription_id is None and stretches)
             if refusal is not None:
                 return refusal
@@ -151,16 +139,6 @@ class Surroundings:
         return None
 
 
-def _good_memory(*, remember: bool) -> Memory:
-    found = recall() if remember else None
-    stamp = current_stamp()
-    if found is None or found.stamp != stamp:
-        found = Memory(stamp)
-    if remember:
-        keep(found)
-    return found
-
-
 def _is_lago(event: Event) -> bool:
     source = event.source
     return source.startswith(LAGO_SOURCE) and source == f"{LAGO_SOURCE}{event.subject}"
@@ -171,15 +149,6 @@ def _values(metrics: Sequence[ValueMetric]) -> frozenset[str] | None:
     if any(metric.filters for metric in metrics):
         return None
     return frozenset(metric.value_property for metric in metrics if metric.value_property)
-
-
-def _all_whole(names: Iterable[str], data: properties.Data) -> bool:
-    """Say whether these properties are whole numbers, which any metric can count."""
-    for name in names:
-        value = data.get(name)
-        if type(value) is not int or not -properties.LARGEST < value < properties.LARGEST:
-            return False
-    return True
 
 
 def _value_refusal(metric: ValueMetric, data: properties.Data) -> Verdict | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
 
@@ -14,17 +15,17 @@ from django.db import connection, transaction
 from metering.events import Event, NotAnEvent, written
 from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
 from metering.services.alone import take_alone
-from metering.services.checking import Surroundings, Verdict
+from metering.services.checking import Surroundings
+from metering.services.memory import Verdict
+from metering.services.opening import open_batch
 from metering.services.storage import (
-    Counted,
     Known,
     Overtaken,
     known_keys,
-    lead_to_event,
     replace_payload,
     reserve_ids,
-    store_events,
-    store_keys,
+    store_new,
+    store_replayed,
 )
 
 RESENT = "Sent again, and counted."
@@ -85,12 +86,8 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
 
 
-class _Arrival(NamedTuple):
-    """An event at its place in the batch; `time` is when it counts."""
-
-    place: int
-    event: Event
-    time: datetime
+_Arrival = tuple[int, Event, datetime]
+"""The place of an event in the batch, the event, and when it counts."""
 
 
 class _Held(NamedTuple):
@@ -134,7 +131,7 @@ def _take(items: Sequence[Event | NotAnEvent], received_at: datetime, *, remembe
                 Problem(index, item.id, item.source, Outcome.INVALID, item.code, str(item))
             )
             continue
-        arrival = _Arrival(index, item, item.time or received_at)
+        arrival = index, item, item.time or received_at
         if first.setdefault(item.key, arrival) is not arrival:
             repeated.append(arrival)
     if first:
@@ -151,46 +148,43 @@ def _take_events(
     *,
     remember: bool,
 ) -> None:
-    surroundings = Surroundings(
-        [arrival.event for arrival in [*first.values(), *repeated]], remember=remember
-    )
-    known = known_keys(first)
+    events = [event for _, event, _ in chain(first.values(), repeated)]
+    subjects = {event.subject for event in events if event.subject is not None}
+    memory, known, first_id = open_batch(list(first), subjects, remember=remember)
+    surroundings = Surroundings(events, memory=memory)
     fresh = [arrival for key, arrival in first.items() if key not in known]
     again = [first[key] for key in known]
-    refused = _take_fresh(fresh, surroundings, report, at)
-    for key in {arrival.event.key for arrival in repeated}.difference(known):
+    refused = _take_fresh(fresh, first_id, surroundings, report, at) if fresh else set()
+    for key in {event.key for _, event, _ in repeated}.difference(known):
         _, event, time = first[key]
         known[key] = Known(event.payload_hash, None if key in refused else time)
     again = _without_duplicates(again + repeated, known, report)
     if again:
-        held = _held({arrival.event.key for arrival in again})
+        held = _held({event.key for _, event, _ in again})
         retried, repeats = _split(again, held, report)
         _try_again(retried, held, surroundings, report, at)
         _take_repeats(repeats, held, report, at)
 
 
 def _take_fresh(
-    arrivals: Sequence[_Arrival], surroundings: Surroundings, report: Report, at: datetime
+    arrivals: Sequence[_Arrival],
+    first_id: int,
+    surroundings: Surroundings,
+    report: Report,
+    at: datetime,
 ) -> set[bytes]:
     """Store what can be counted, and put the rest in quarantine; return the keys of the rest."""
-    verdicts = surroundings.check_all(arrivals, at)
-    ids = store_keys(
-        [arrival.event.key for arrival in arrivals],
-        [arrival.event.payload_hash for arrival in arrivals],
-        [
-            None if verdict.code else arrival.time
-            for arrival, verdict in zip(arrivals, verdicts, strict=True)
-        ],
-    )
-    counted, refused = [], []
-    for arrival, verdict, id_ in zip(arrivals, verdicts, ids, strict=True):
-        if id_ is None:
-            refused.append(_quarantined(arrival.event, verdict.code, verdict.detail, at))
+    _, events, times = zip(*arrivals, strict=True)
+    verdicts = surroundings.check_all(events, times, at)
+    ids = range(first_id, first_id + len(events))
+    store_new(ids, events, verdicts, times, received_at=at, memory=surroundings.memory)
+    refused = []
+    for arrival, verdict in zip(arrivals, verdicts, strict=True):
+        if verdict.code:
+            _, event, _ = arrival
+            refused.append(_quarantined(event, verdict.code, verdict.detail, at))
             _quarantine_noted(report, arrival, verdict)
-        else:
-            counted.append(_counted(id_, arrival.event, verdict, arrival.time))
-    store_events(counted, received_at=at, memory=surroundings.memory)
-    report.accepted += len(counted)
+    report.accepted += len(events) - len(refused)
     QuarantinedEvent.objects.bulk_create(refused, batch_size=1000)
     return {row.key.bytes for row in refused}
 
@@ -201,8 +195,9 @@ def _without_duplicates(
     """Leave out what came again as it was counted, which is nearly all that comes again."""
     rest = []
     for arrival in arrivals:
-        first = known[arrival.event.key]
-        if first.time and first.payload_hash == arrival.event.payload_hash:
+        _, event, _ = arrival
+        first = known[event.key]
+        if first.time and first.payload_hash == event.payload_hash:
             _duplicate_noted(report, arrival, first.time)
         else:
             rest.append(arrival)
@@ -244,8 +239,9 @@ def _split(
     retried: dict[bytes, _Arrival] = {}
     repeats = []
     for arrival in again:
-        key = arrival.event.key
-        if key not in held.waiting or (key, arrival.event.payload_hash) in held.dismissed:
+        _, event, _ = arrival
+        key = event.key
+        if key not in held.waiting or (key, event.payload_hash) in held.dismissed:
             repeats.append(arrival)
         else:
             report.duplicates += key in retried  # superseded within the batch
@@ -266,11 +262,11 @@ def _try_again(
     """
     arrivals = list(arrivals)
     ids = iter(reserve_ids(len(arrivals)))
-    counted: list[Counted] = []
+    counted: list[tuple[int, Event, Verdict, datetime]] = []
     changed: list[QuarantinedEvent] = []
     made: list[QuarantinedEvent] = []
     for arrival in arrivals:
-        event = arrival.event
+        _, event, _ = arrival
         row = held.waiting[event.key] or _quarantined(event, "", "", at)
         same = row.pk is not None and bytes(row.payload_hash) == event.payload_hash
         time = event.time or (row.received_at if same else at)
@@ -284,7 +280,7 @@ def _try_again(
             row.code, row.detail = verdict.code, verdict.detail
         else:
             report.accepted += 1
-            counted.append(_counted(next(ids), event, verdict, time))
+            counted.append((next(ids), event, verdict, time))
             row.status, row.resolution, row.resolved_at = QuarantineStatus.REPLAYED, RESENT, at
         if not same:
             row.received_at = at
@@ -294,8 +290,7 @@ def _try_again(
             changed.append(row)
         elif verdict.code:
             made.append(row)
-    lead_to_event(counted)
-    store_events(counted, received_at=at, memory=surroundings.memory)
+    store_replayed(counted, received_at=at, memory=surroundings.memory)
     QuarantinedEvent.objects.bulk_update(changed, _CHANGED, batch_size=100)
     QuarantinedEvent.objects.bulk_create(made, batch_size=1000)
 
@@ -305,11 +300,12 @@ def _take_repeats(arrivals: Iterable[_Arrival], held: _Held, report: Report, at:
     arrivals = list(arrivals)
     if not arrivals:
         return
-    known = known_keys({arrival.event.key for arrival in arrivals})
+    known = known_keys({event.key for _, event, _ in arrivals})
     as_sent = _payloads_before_repair(arrivals)
     conflicts = []
     for arrival in arrivals:
-        event, first = arrival.event, known[arrival.event.key]
+        _, event, _ = arrival
+        first = known[event.key]
         payload = (event.key, event.payload_hash)
         if payload in held.dismissed:
             report.duplicates += 1
@@ -328,7 +324,7 @@ def _take_repeats(arrivals: Iterable[_Arrival], held: _Held, report: Report, at:
 
 def _payloads_before_repair(arrivals: list[_Arrival]) -> set[tuple[bytes, bytes]]:
     """Return the payloads that were counted after a repair: sent again, they are duplicates."""
-    keys = [UUID(bytes=arrival.event.key) for arrival in arrivals]
+    keys = [UUID(bytes=event.key) for _, event, _ in arrivals]
     found = set()
     for start in range(0, len(keys), 500):
         rows = QuarantinedEvent.objects.filter(
@@ -338,10 +334,6 @@ def _payloads_before_repair(arrivals: list[_Arrival]) -> set[tuple[bytes, bytes]
             (key.bytes, bytes(hash_)) for key, hash_ in rows.values_list("key", "payload_hash")
         }
     return found
-
-
-def _counted(stored_as: int, event: Event, verdict: Verdict, time: datetime) -> Counted:
-    return Counted(stored_as, event, verdict.holder, verdict.subscription_id, time)
 
 
 def _quarantined(event: Event, code: str, detail: str, at: datetime) -> QuarantinedEvent:
@@ -362,7 +354,8 @@ def _quarantined(event: Event, code: str, detail: str, at: datetime) -> Quaranti
 def _duplicate_noted(report: Report, arrival: _Arrival, first: datetime | None) -> None:
     """Count a duplicate, and note it if it names another time than the first (R7)."""
     report.duplicates += 1
-    named = arrival.event.time
+    _, event, _ = arrival
+    named = event.time
     if first is not None and named is not None and named != first:
         detail = f"It arrived before with the time {first.isoformat()}, at which it counts."
         _note(report, arrival, Outcome.DUPLICATE, "other_time", detail)
@@ -374,5 +367,5 @@ def _quarantine_noted(report: Report, arrival: _Arrival, verdict: Verdict) -> No
 
 
 def _note(report: Report, arrival: _Arrival, outcome: Outcome, code: str, detail: str) -> None:
-    event = arrival.event
-    report.problems.append(Problem(arrival.place, event.id, event.source, outcome, code, detail))
+    place, event, _ = arrival
+    report.problems.append(Problem(place, event.id, event.source, outcome, code, detail))

@@ -17,11 +17,9 @@ from metering.events import Event, NotAnEvent, read_event
 from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
 from metering.services.checking import Surroundings
 from metering.services.storage import (
-    Counted,
-    lead_to_event,
     replace_payload,
     reserve_ids,
-    store_events,
+    store_replayed,
 )
 
 FIXABLE = ("subject", "type", "data", "time", "subscription")
@@ -96,13 +94,10 @@ def _try_again(
             continue
         if event.payload_hash != bytes(row.payload_hash):
             replace_payload(event.key, event.payload_hash)
-        counted.append(
-            Counted(next(reserved), event, verdict.holder, verdict.subscription_id, time)
-        )
+        counted.append((next(reserved), event, verdict, time))
         row.status, row.resolution = QuarantineStatus.REPLAYED, resolution
         row.resolved_by, row.resolved_at = actor.name, at
-    lead_to_event(counted)
-    store_events(counted, received_at=at, memory=surroundings.memory)
+    store_replayed(counted, received_at=at, memory=surroundings.memory)
 
 
 @transaction.atomic

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import lru_cache
+from itertools import compress
 from struct import Struct
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -22,27 +24,17 @@ from metering.events import Event
 from metering.models import EventKey
 from metering.pieces import Occurrence
 from metering.querysets import read_instant, sqlite_instant
-from metering.services.memory import Holder, Memory
-from metering.services.rollups import append_pieces
-from metering.statements import Statement, copy_in
+from metering.services.memory import Memory, Verdict
+from metering.services.rollups import append_pieces, sum_up
+from metering.statements import Asked, Rows, Statement, copying
 
 IDS_PER_BLOCK = 10_000
 """How many ids one value of the sequence stands for, on PostgreSQL; so many a batch may have."""
 
 _COLUMNS = (
-    "id, key, source, event_id, type, customer_id, time, received_at, data, subscription_id, "
+    "id, key, customer_id, time, event_id, data, source, type, received_at, subscription_id, "
     "extensions"
 )
-
-
-class Counted(NamedTuple):
-    """An event to be stored: its id, whose it is, and when it happened."""
-
-    id: int
-    event: Event
-    holder: Holder
-    subscription_id: int | None
-    time: datetime
 
 
 class Known(NamedTuple):
@@ -62,10 +54,7 @@ def known_keys(keys: Iterable[bytes]) -> dict[bytes, Known]:
     if not wanted:
         return {}
     if connection.vendor == "postgresql":
-        return {
-            key: Known(hash_, None if time is None else wire.read_instant(time))
-            for key, hash_, time in _ask_for_keys.run(wire.uuids(wanted))
-        }
+        return read_keys(ask_for_keys.run(wire.uuids(wanted)))
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT key, payload_hash, time FROM metering_eventkey "
@@ -78,62 +67,15 @@ def known_keys(keys: Iterable[bytes]) -> dict[bytes, Known]:
         }
 
 
-_ask_for_keys = Statement("SELECT key, payload_hash, time FROM metering_known_keys($1::uuid[])")
+ask_for_keys = Statement("SELECT key, payload_hash, time FROM metering_known_keys($1::uuid[])")
 
 
-def store_keys(
-    keys: Sequence[bytes], hashes: Sequence[bytes], times: Sequence[datetime | None]
-) -> list[int | None]:
-    """Store keys that are new, all different, and return the id reserved for each one's event (R7).
-
-    In the order of `keys`, which is that of the ids too: None for a key without a time, whose event
-    is not to be stored yet. Of two transactions that store the same key, the second waits for the
-    first. Keys are stored in sorted order, so that no two wait for each other.
-
-    :raises Overtaken: if one of them is not new any more; nothing else can be done in the
-        transaction then.
-    """
-    assert len(keys) <= IDS_PER_BLOCK
-    if not keys:
-        return []
-    if connection.vendor == "postgresql":
-        first = _store_keys_on_postgresql(keys, hashes, times)
-        return [None if time is None else first + n for n, time in enumerate(times)]
-    first = reserve_ids(1)[0]  # one writer at a time: nobody comes between
-    ids = [None if time is None else first + n for n, time in enumerate(times)]
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO metering_eventkey (key, payload_hash, time, stored_as) "
-            "VALUES (%s, %s, %s, %s)",
-            [
-                (key.hex(), hash_, time and sqlite_instant(time), id_)
-                for key, hash_, time, id_ in zip(keys, hashes, times, ids, strict=True)
-            ],
-        )
-    return ids
-
-
-def _store_keys_on_postgresql(
-    keys: Sequence[bytes], hashes: Sequence[bytes], times: Sequence[datetime | None]
-) -> int:
-    try:
-        [[first]] = _insert_keys.run(wire.uuids(keys), wire.hashes(hashes), wire.instants(times))
-    except IntegrityError as refused:
-        if isinstance(refused.__cause__, UniqueViolation):
-            raise Overtaken("Others are storing the same events.") from refused
-        raise
-    return wire.read_bigint(first)
-
-
-# Whether a key is new was asked before. To leave that to ON CONFLICT takes twice as long per key.
-_insert_keys = Statement(
-    "WITH block AS (SELECT nextval('metering_usageevent_id_seq') AS first), stored AS ("
-    "INSERT INTO metering_eventkey (key, payload_hash, time, stored_as) "
-    "SELECT key, hash, NULLIF(time, '-infinity'), "
-    "CASE WHEN time > '-infinity' THEN first + place - 1 END "
-    "FROM block, unnest($1::uuid[], $2::bytea[], $3::timestamptz[]) WITH ORDINALITY "
-    "AS claim (key, hash, time, place) ORDER BY key) SELECT first FROM block"
-)
+def read_keys(rows: Rows) -> dict[bytes, Known]:
+    """Return what the rows of `ask_for_keys` say."""
+    return {
+        key: Known(hash_, None if time is None else wire.read_instant(time))
+        for key, hash_, time in rows
+    }
 
 
 def reserve_ids(count: int) -> range:
@@ -153,88 +95,227 @@ def reserve_ids(count: int) -> range:
     return range(first, first + count)
 
 
-def store_events(rows: Sequence[Counted], *, received_at: datetime, memory: Memory) -> None:
-    """Append events, whose keys lead to them already: every event that counts passes here.
+def store_new(
+    ids: Sequence[int],
+    events: Sequence[Event],
+    verdicts: Sequence[Verdict],
+    times: Sequence[datetime],
+    *,
+    received_at: datetime,
+    memory: Memory,
+) -> None:
+    """Store events that are new, all different, with their keys (R7); only the keys of those refused.
 
-    `memory` is that of the surroundings they were checked in, in this transaction.
+    The columns are equally long: the ids reserved for them, the events, whose they are or why they
+    can't be counted, and when they happened. `memory` is that of the surroundings they were checked
+    in, in this transaction. Of two transactions that store the same key, the second waits for the
+    first. Keys are stored in sorted order, so that no two wait for each other.
+
+    :raises Overtaken: if one of them is not new any more; nothing else can be done in the
+        transaction then.
     """
-    if not rows:
+    counted = [not verdict.code for verdict in verdicts]
+    rows: list[Any] = [list(compress(column, counted)) for column in (ids, events, verdicts, times)]
+    if connection.vendor != "postgresql":
+        _store_keys(ids, events, verdicts, times)
+        _store_events(*rows, received_at=received_at, memory=memory)
         return
+    try:
+        _store_events(
+            *rows,
+            received_at=received_at,
+            memory=memory,
+            also=[(_insert_keys, _keys(ids, events, verdicts, times))],
+        )
+    except IntegrityError as refused:
+        if isinstance(refused.__cause__, UniqueViolation):
+            raise Overtaken("Others are storing the same events.") from refused
+        raise
+
+
+def _store_keys(
+    ids: Sequence[int],
+    events: Sequence[Event],
+    verdicts: Sequence[Verdict],
+    times: Sequence[datetime],
+) -> None:
+    """Store keys on SQLite, where one writes at a time: nobody comes between."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO metering_eventkey (key, payload_hash, time, stored_as) "
+            "VALUES (%s, %s, %s, %s)",
+            [
+                (
+                    event.key.hex(),
+                    event.payload_hash,
+                    None if verdict.code else sqlite_instant(time),
+                    None if verdict.code else id_,
+                )
+                for id_, event, verdict, time in zip(ids, events, verdicts, times, strict=True)
+            ],
+        )
+
+
+def _keys(
+    ids: Sequence[int],
+    events: Sequence[Event],
+    verdicts: Sequence[Verdict],
+    times: Sequence[datetime],
+) -> tuple[bytes, ...]:
+    """Return the columns of keys to store, in their order: 0 is the id of those without an event."""
+    keys = [event.key for event in events]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return (
+        wire.uuids([keys[n] for n in order]),
+        wire.hashes([events[n].payload_hash for n in order]),
+        wire.bigints([0 if verdicts[n].code else ids[n] for n in order]),
+        wire.instants([times[n] for n in order]),
+    )
+
+
+# Whether a key is new was asked before. To leave that to ON CONFLICT takes twice as long per key.
+_insert_keys = Statement(
+    "INSERT INTO metering_eventkey (key, payload_hash, stored_as, time) "
+    "SELECT key, hash, NULLIF(id, 0), CASE WHEN id <> 0 THEN time END "
+    "FROM unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::timestamptz[]) "
+    "AS claim (key, hash, id, time)"
+)
+
+
+def _store_events(
+    ids: Sequence[int],
+    events: Sequence[Event],
+    verdicts: Sequence[Verdict],
+    times: Sequence[datetime],
+    *,
+    received_at: datetime,
+    memory: Memory,
+    also: Sequence[Asked] = (),
+) -> None:
+    """Append events and add them to rollups: every event that counts passes here.
+
+    On PostgreSQL `also` runs in the same round trip as what is added to rollups.
+    """
+    with _storing(ids, events, verdicts, times, received_at):
+        summed_up = sum_up(
+            _occurrences(ids, events, verdicts, times),
+            rollups=memory.rollups,
+            received_at=received_at,
+        )
+    append_pieces(summed_up, also=also)
+
+
+def _storing(*columns: Any) -> AbstractContextManager[None]:
+    """Write the rows of events; PostgreSQL does so while something else is done."""
     if connection.vendor == "postgresql":
-        copy_rows(rows, received_at=received_at)
-    else:
-        _store(rows, received_at)
+        return copying("metering_usageevent", _COLUMNS, _event_rows(*columns))
+    _store(*columns)
+    return nullcontext()
+
+
+def _occurrences(
+    ids: Sequence[int],
+    events: Sequence[Event],
+    verdicts: Sequence[Verdict],
+    times: Sequence[datetime],
+) -> dict[str, list[Occurrence]]:
+    """Return the events as they count, by type."""
     days: dict[str, dict[datetime, Day]] = defaultdict(dict)
-    occurrences: dict[str, list[Occurrence]] = defaultdict(list)
-    for id_, event, (customer_id, zone, _), subscription_id, time in rows:
+    found: dict[str, list[Occurrence]] = defaultdict(list)
+    for id_, event, ((customer_id, zone, _), subscription_id, _, _), time in zip(
+        ids, events, verdicts, times, strict=True
+    ):
         known = days[zone]
         day = known.get(time)
         if day is None:
             day = known[time] = local_day(time, zone)
-        occurrences[event.type].append((id_, time, customer_id, subscription_id, event.data, day))
-    append_pieces(occurrences, rollups=memory.rollups, received_at=received_at)
+        found[event.type].append((id_, time, customer_id, subscription_id, event.data, day))
+    return found
 
 
-def copy_rows(rows: Sequence[Counted], *, received_at: datetime) -> None:
-    """Write the rows of events on PostgreSQL, and nothing else; `store_events` is for events."""
-    copy_in("metering_usageevent", _COLUMNS, _copied(rows, wire.microseconds(received_at)))
+def copy_apart(
+    ids: Sequence[int],
+    events: Sequence[Event],
+    verdicts: Sequence[Verdict],
+    times: Sequence[datetime],
+    *,
+    received_at: datetime,
+) -> None:
+    """Write events on PostgreSQL that are all new, with their keys, but sum nothing up."""
+    _insert_keys.run(*_keys(ids, events, verdicts, times))
+    with _storing(ids, events, verdicts, times, received_at):
+        pass
 
 
-def copy_keys(rows: Iterable[Counted]) -> None:
-    """Write the keys of events on PostgreSQL, all of them new."""
-    copy_in(
-        "metering_eventkey",
-        "key, payload_hash, stored_as, time",
-        (
-            _KEY(4, 16, event.key, 16, event.payload_hash, 8, id_, 8, wire.microseconds(time))
-            for id_, event, _, _, time in rows
-        ),
-    )
-
-
-_KEY = Struct(">hi16si16siqiq").pack
-
-
-def _copied(rows: Iterable[Counted], arrived: int) -> Iterator[bytes]:
-    """Write rows as COPY reads them, the same as `_row`: each field behind its length."""
-    for id_, event, (customer_id, _, _), subscription_id, time in rows:
-        source, event_id, type_ = event.source.encode(), event.id.encode(), event.type.encode()
-        data = event.data_json
-        sizes = len(source), len(event_id), len(type_), len(data)
-        row = _packed(*sizes)(
-            11, 8, id_, 16, event.key, sizes[0], source, sizes[1], event_id, sizes[2], type_,
-            8, customer_id, 8, wire.microseconds(time), 8, arrived, sizes[3] + 1, 1, data,
-        )  # fmt: skip
-        if subscription_id is None and event.extensions is None:  # as nearly all are
-            yield row + _NEITHER
-        else:
-            yield row
-            yield _field(None if subscription_id is None else wire.bigint(subscription_id))
-            extensions = event.extensions
-            yield _field(
-                None if extensions is None else wire.jsonb(properties.canonical_bytes(extensions))
+def _event_rows(
+    ids: Sequence[int],
+    events: Sequence[Event],
+    verdicts: Sequence[Verdict],
+    times: Sequence[datetime],
+    received_at: datetime,
+) -> Iterator[bytes]:
+    """Yield rows as COPY reads them: each field behind its length, those last that are often alike."""
+    alike: dict[tuple[str, str, int | None], bytes] = {}
+    for id_, event, ((customer_id, _, _), subscription_id, _, _), time in zip(
+        ids, events, verdicts, times, strict=True
+    ):
+        whence = event.source, event.type, subscription_id
+        rest = alike.get(whence)
+        if rest is None:
+            rest = alike[whence] = b"".join(
+                (
+                    wire.field(event.source.encode()),
+                    wire.field(event.type.encode()),
+                    wire.field(wire.instant(received_at)),
+                    wire.NULL
+                    if subscription_id is None
+                    else wire.field(wire.bigint(subscription_id)),
+                    wire.NULL,
+                )
             )
+        if event.extensions is not None:
+            written = wire.jsonb(properties.canonical_bytes(event.extensions))
+            rest = rest.removesuffix(wire.NULL) + wire.field(written)
+        name, data = event.id.encode(), event.data_json
+        yield _packed(len(name), len(data))(
+            11, 8, id_, 16, event.key, 8, customer_id, 8, wire.microseconds(time),
+            len(name), name, len(data) + 1, 1, data,
+        ) + rest  # fmt: skip
 
 
 @lru_cache(maxsize=2000)
-def _packed(source: int, event_id: int, type_: int, data: int) -> Callable[..., bytes]:
-    return Struct(f">hiqi16si{source}si{event_id}si{type_}siqiqiqib{data}s").pack
+def _packed(name: int, data: int) -> Callable[..., bytes]:
+    return Struct(f">hiqi16siqiqi{name}sib{data}s").pack
 
 
-def _field(binary: bytes | None) -> bytes:
-    return wire.NULL if binary is None else wire.field(binary)
-
-
-_NEITHER = wire.NULL * 2
-
-
-def _store(rows: Sequence[Counted], received_at: datetime) -> None:
+def _store(
+    ids: Sequence[int],
+    events: Sequence[Event],
+    verdicts: Sequence[Verdict],
+    times: Sequence[datetime],
+    received_at: datetime,
+) -> None:
     arrived = sqlite_instant(received_at)
     with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO metering_usageevent ({_COLUMNS}) "
             "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [_row(row._replace(time=sqlite_instant(row.time)), arrived) for row in rows],  # type: ignore[arg-type]
+            [
+                (
+                    id_,
+                    event.key.hex(),
+                    verdict.holder.customer_id,
+                    sqlite_instant(time),
+                    event.id,
+                    event.data_json.decode(),
+                    event.source,
+                    event.type,
+                    arrived,
+                    verdict.subscription_id,
+                    None if event.extensions is None else properties.canonical(event.extensions),
+                )
+                for id_, event, verdict, time in zip(ids, events, verdicts, times, strict=True)
+            ],
         )
 
 
@@ -243,42 +324,35 @@ def replace_payload(key: bytes, payload_hash: bytes) -> None:
     EventKey.objects.filter(pk=UUID(bytes=key)).update(payload_hash=payload_hash)
 
 
-def lead_to_event(rows: Sequence[Counted]) -> None:
-    """Let keys lead to their events, which leave quarantine in this transaction."""
+def store_replayed(
+    counted: Iterable[tuple[int, Event, Verdict, datetime]],
+    *,
+    received_at: datetime,
+    memory: Memory,
+) -> None:
+    """Store events that leave quarantine in this transaction, and let their keys lead to them."""
+    rows = list(counted)
     if not rows:
         return
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
+    ids, events, verdicts, times = zip(*rows, strict=True)
+    _lead_to_events(ids, events, times)
+    _store_events(ids, events, verdicts, times, received_at=received_at, memory=memory)
+
+
+def _lead_to_events(ids: Sequence[int], events: Sequence[Event], times: Sequence[datetime]) -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
             cursor.execute(
                 "UPDATE metering_eventkey k SET stored_as = e.id, time = e.time "
                 "FROM unnest(%s::uuid[], %s::bigint[], %s::timestamptz[]) e (key, id, time) "
                 "WHERE k.key = e.key",
-                (
-                    [UUID(bytes=row.event.key) for row in rows],
-                    [row.id for row in rows],
-                    [row.time for row in rows],
-                ),
+                ([UUID(bytes=event.key) for event in events], list(ids), list(times)),
             )
-        return
-    with connection.cursor() as cursor:
+            return
         cursor.executemany(
             "UPDATE metering_eventkey SET stored_as = %s, time = %s WHERE key = %s",
-            [(row.id, sqlite_instant(row.time), row.event.key.hex()) for row in rows],
+            [
+                (id_, sqlite_instant(time), event.key.hex())
+                for id_, event, time in zip(ids, events, times, strict=True)
+            ],
         )
-
-
-def _row(row: Counted, received_at: Any) -> tuple[Any, ...]:
-    event = row.event
-    return (
-        row.id,
-        event.key.hex(),
-        event.source,
-        event.id,
-        event.type,
-        row.holder.customer_id,
-        row.time,
-        received_at,
-        event.data_json.decode(),
-        row.subscription_id,
-        None if event.extensions is None else properties.canonical(event.extensions),
-    )

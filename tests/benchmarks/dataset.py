@@ -110,7 +110,7 @@ def store(count: int, *, until: datetime, days: int = DAYS, only: str = "") -> N
     from django.db import connection, transaction  # noqa: PLC0415
 
     from metering.services.months import make_months  # noqa: PLC0415
-    from metering.services.storage import IDS_PER_BLOCK, copy_keys, copy_rows  # noqa: PLC0415
+    from metering.services.storage import IDS_PER_BLOCK, copy_apart  # noqa: PLC0415
 
     assert connection.vendor == "postgresql", "the large data set is for PostgreSQL"
     assert ROWS_PER_COPY <= IDS_PER_BLOCK
@@ -118,8 +118,7 @@ def store(count: int, *, until: datetime, days: int = DAYS, only: str = "") -> N
     rows: Iterator[Any] = _events(count, until=until, days=days, only=only)
     while batch := list(islice(rows, ROWS_PER_COPY)):
         with transaction.atomic():
-            copy_keys(batch)
-            copy_rows(batch, received_at=until)
+            copy_apart(*zip(*batch, strict=True), received_at=until)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE metering_eventkey, metering_usageevent")
 
@@ -150,12 +149,12 @@ def rebuild() -> None:
 def _events(count: int, *, until: datetime, days: int, only: str) -> Iterator[Any]:
     from customers.models import Customer  # noqa: PLC0415
     from metering.events import make_event  # noqa: PLC0415
-    from metering.services.memory import Holder  # noqa: PLC0415
-    from metering.services.storage import Counted, reserve_ids  # noqa: PLC0415
+    from metering.services.memory import Holder, Verdict  # noqa: PLC0415
+    from metering.services.storage import reserve_ids  # noqa: PLC0415
 
     chance = random.Random(1)
     holders = {
-        key: Holder(pk, zone, has_several=False)
+        key: Verdict(Holder(pk, zone, has_several=False))
         for key, pk, zone in Customer.objects.values_list("key", "pk", "time_zone")
     }
     block: Iterator[int] = iter(())
@@ -177,7 +176,7 @@ def _events(count: int, *, until: datetime, days: int, only: str) -> Iterator[An
             },
         )
         assert event.time is not None
-        yield Counted(next(block), event, holders[key], None, event.time)
+        yield next(block), event, holders[key], event.time
 
 
 if __name__ == "__main__":

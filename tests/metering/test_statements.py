@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from metering import wire
 from metering.models import CatalogueStamp, EventKey, UsageEvent
 from metering.services import storage
-from metering.statements import Statement, copy_in
+from metering.statements import Statement, copying, run_together
 from tests import factories as make
 from tests.metering.usage import body, send
 
@@ -64,8 +64,8 @@ def lose(other: BaseDatabaseWrapper) -> None:
         pytest.param("jsonb[]", wire.jsonbs(['"ü"', "1"]), '{"\\"ü\\"",1}', id="JSON texts"),
         pytest.param("numeric[]", wire.texts([1, None]), "{1,NULL}", id="numbers and none"),
         pytest.param(
-            "timestamptz[]", wire.instants([None, BEGINNING]),
-            '{-infinity,"1970-01-01 00:00:00+00"}', id="times and none",
+            "timestamptz[]", wire.instants([BEGINNING, BEGINNING]),
+            '{"1970-01-01 00:00:00+00","1970-01-01 00:00:00+00"}', id="times",
         ),
     ],
 )  # fmt: skip
@@ -104,10 +104,14 @@ def _add_both(*keys: bytes) -> None:
 def test_a_row_that_is_refused_leaves_none_of_its_copy() -> None:
     key = b"\x00\x04" + wire.field(ANY_KEY) + wire.field(bytes(16)) + wire.NULL * 2
     columns = "key, payload_hash, stored_as, time"
-    with pytest.raises(IntegrityError, match="metering_eventkey_pkey"):
-        copy_in("metering_eventkey", columns, [key, key])
+    with (
+        pytest.raises(IntegrityError, match="metering_eventkey_pkey"),
+        copying("metering_eventkey", columns, [key, key]),
+    ):
+        pass
     assert EventKey.objects.count() == 0
-    copy_in("metering_eventkey", columns, [key])
+    with copying("metering_eventkey", columns, [key]):
+        pass
     assert EventKey.objects.get().key.bytes == ANY_KEY
 
 
@@ -116,6 +120,30 @@ def test_what_is_no_statement_is_refused_each_time() -> None:
         with pytest.raises(ProgrammingError, match="no_such_table"):
             Statement("SELECT 1 FROM no_such_table").run()
     assert Statement("SELECT 1::bigint").run() == [[wire.bigint(1)]]
+
+
+def test_in_one_round_trip_nothing_runs_after_what_failed() -> None:
+    """And what ran before it, for the first time, can be run again."""
+    one, never = Statement("SELECT 1::bigint"), Statement("SELECT 2::bigint")
+    key = add_key, (ANY_KEY, bytes(16))
+    assert run_together((one, ()), (one, ())) == [[[wire.bigint(1)]]] * 2
+    for _ in range(2):
+        with pytest.raises(IntegrityError, match="metering_eventkey_pkey"):
+            run_together(key, key, (never, ()))
+        assert EventKey.objects.count() == 0
+    assert run_together((never, ()), key) == [[[wire.bigint(2)]], []]
+
+
+def test_what_stands_in_the_block_of_a_copy_fails_as_it_would_elsewhere() -> None:
+    """And nothing of the copy stays."""
+    key = b"\x00\x02" + wire.field(ANY_KEY) + wire.field(bytes(16))
+    with (
+        pytest.raises(ZeroDivisionError),
+        transaction.atomic(),
+        copying("metering_eventkey", "key, payload_hash", [key]),
+    ):
+        raise ZeroDivisionError
+    assert EventKey.objects.count() == 0
 
 
 def test_a_connection_that_was_lost_is_told_as_such(other: BaseDatabaseWrapper) -> None:
@@ -127,8 +155,8 @@ def test_a_connection_that_was_lost_is_told_as_such(other: BaseDatabaseWrapper) 
         for _ in range(2):
             with pytest.raises(OperationalError):
                 one.run()
-        with pytest.raises(OperationalError):
-            copy_in("metering_eventkey", "key", [])
+        with pytest.raises(OperationalError), copying("metering_eventkey", "key", []):
+            pass
         connection.close()
 
 
@@ -139,14 +167,13 @@ def test_nothing_is_left_of_a_batch_whose_connection_was_lost_halfway(
     make.customer("acme")
     make.metric("calls")
     batch = [body(id=str(n)) for n in range(30)]
-    copy_rows = storage.copy_rows
 
-    def lost(*rows: Any, **options: Any) -> None:
+    def lost(*rows: Any) -> Any:
         lose(other)
-        copy_rows(*rows, **options)
+        return copying(*rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "copy_rows", lost)
+        patch.setattr(storage, "copying", lost)
         with pytest.raises(OperationalError):
             send(*batch)
     connection.close()
@@ -159,17 +186,17 @@ def test_who_is_overtaken_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
     make.customer("acme")
     make.metric("calls")
     batch = [body(id=str(n)) for n in range(30)]
-    store_keys, faster = storage.store_keys, iter([batch[10:20], batch[15:25]])
+    store_new, faster = storage.store_new, iter([batch[10:20], batch[15:25]])
 
-    def overtaken(*columns: Any) -> Any:
+    def overtaken(*columns: Any, **options: Any) -> Any:
         if part := next(faster, None):
             sender = threading.Thread(target=_send_apart, args=(part,))
             sender.start()
             sender.join()
-        return store_keys(*columns)
+        return store_new(*columns, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr("metering.services.ingestion.store_keys", overtaken)
+        patch.setattr("metering.services.ingestion.store_new", overtaken)
         report = send(*batch)
     assert (report.accepted, report.duplicates) == (15, 15)
     assert UsageEvent.objects.count() == EventKey.objects.count() == 30

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -14,7 +14,7 @@ from metering import wire
 from metering.definitions import Definition
 from metering.pieces import NO_KEY, Occurrence, Pieces, pieces
 from metering.querysets import sqlite_instant
-from metering.statements import Statement, Value
+from metering.statements import Asked, Statement, Value, run_together
 
 WORTH_A_BATCH = 20
 """From so many pieces on, PostgreSQL keeps them in one row; see `PieceBatch`."""
@@ -25,18 +25,21 @@ _COLUMNS = (
 )
 
 
-def append_pieces(
+class SummedUp(NamedTuple):
+    """The pieces that events gave: one by one, and those of a rollup as the parameters of a row."""
+
+    one_by_one: list[tuple[Any, ...]]
+    in_a_row: list[Value]
+    received_at: datetime
+
+
+def sum_up(
     events: Mapping[str, Sequence[Occurrence]],
     *,
     rollups: Mapping[str, Sequence[tuple[int, Definition]]],
     received_at: datetime,
-) -> None:
-    """Add events that were just stored, by their type, to every rollup that counts them.
-
-    Call it in the transaction that stores them, with the rollups it read after its first write: a
-    rollup made by somebody else is known to whoever writes later, and waits for whoever wrote
-    before.
-    """
+) -> SummedUp:
+    """Return what events add, by their type, to every rollup that counts them."""
     few: list[tuple[Any, ...]] = []
     many: list[Value] = []
     for type_, occurrences in events.items():
@@ -49,10 +52,29 @@ def append_pieces(
                 many += _as_arrays(columns, arrays)
             else:
                 few += ((rollup_id, *piece) for piece in zip(*columns, strict=True))
-    if few:
+    return SummedUp(few, many, received_at)
+
+
+def append_pieces(found: SummedUp, *, also: Sequence[Asked] = ()) -> None:
+    """Add what was summed up to the rollups; on PostgreSQL after what is `also` to be done.
+
+    Call it in the transaction that stores the events, with the rollups it read after its first
+    write: a rollup made by somebody else is known to whoever writes later, and waits for whoever
+    wrote before.
+    """
+    few, many, received_at = found
+    if connection.vendor != "postgresql":
         _insert(few, received_at)
+        return
+    asked = list(also)
+    if few:
+        rollup_ids, *columns = zip(*few, strict=True)
+        arrays = _as_arrays(Pieces(*columns), {})
+        asked.append((_insert_few, (wire.instant(received_at), wire.bigints(rollup_ids), *arrays)))
     if many:
-        _insert_batches(len(many) // _PER_BATCH).run(*many)
+        asked.append((_insert_batches(len(many) // _PER_BATCH), many))
+    if asked:
+        run_together(*asked)
 
 
 _Arrays = dict[int, tuple[Sequence[Any], Value]]
@@ -60,11 +82,6 @@ _Arrays = dict[int, tuple[Sequence[Any], Value]]
 
 
 def _insert(rows: Sequence[tuple[Any, ...]], received_at: datetime) -> None:
-    if connection.vendor == "postgresql":
-        rollup_ids, *columns = zip(*rows, strict=True)
-        arrays = _as_arrays(Pieces(*columns), {})
-        _insert_few.run(wire.instant(received_at), wire.bigints(rollup_ids), *arrays)
-        return
     marks = f"({', '.join(['%s'] * 16)})"
     arrived = sqlite_instant(received_at)
     with connection.cursor() as cursor:
