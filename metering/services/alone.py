@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -16,31 +16,38 @@ from metering.services.memory import Memory, Verdict, recall
 from metering.statements import Statement
 
 _take_new = Statement(
-    "SELECT metering_take_new_event($1::text, $2::uuid, $3::bytea, $4::text, $5::text, $6::text, "
+    "SELECT * FROM metering_take_new_event($1::text, $2::uuid, $3::bytea, $4::text, $5::text, $6::text, "
     "$7::bigint, $8::bigint, $9::timestamptz, $10::timestamptz, $11::jsonb, $12::jsonb, "
     "$13::timestamptz, $14::timestamptz, $15::bigint[], $16::jsonb[], $17::numeric[], "
     "$18::numeric[], $19::numeric[], $20::numeric[])"
 )
-_TAKEN = b"\x01"
+_YES = b"\x01"
 
 
-def take_alone(event: Event, *, received_at: datetime) -> bool:
-    """Store an event that is new and can be counted by what is remembered; say whether it was.
+class Taken(NamedTuple):
+    """That an event counts, whether it was new, and when it counts."""
 
-    If so it is durable. If not, nothing was done: whatever is not usual takes `ingest`'s longer
-    way, and so does every event on SQLite and within a transaction.
+    is_new: bool
+    time: datetime
+
+
+def take_alone(event: Event, *, received_at: datetime) -> Taken | None:
+    """Store an event that is new and can be counted by what is remembered, or know it again.
+
+    It is durable then. None if nothing was done: whatever is not usual takes `ingest`'s longer way,
+    and so does every event on SQLite and within a transaction.
     """
     memory = recall()
     if memory is None or connection.vendor != "postgresql" or connection.in_atomic_block:
-        return False
+        return None
     time = event.time or received_at
     [verdict] = Surroundings([event], memory=memory).check_all([event], [time], received_at)
-    return not verdict.code and _take(event, verdict, memory, time, received_at)
+    return None if verdict.code else _take(event, verdict, memory, time, received_at)
 
 
 def _take(
     event: Event, verdict: Verdict, memory: Memory, time: datetime, received_at: datetime
-) -> bool:
+) -> Taken | None:
     (customer_id, zone, _), subscription_id, _, _ = verdict
     extensions = event.extensions
     start, end = day = local_day(time, zone)
@@ -54,7 +61,7 @@ def _take(
         if found.events
     ]
     rollups, keys, *amounts = zip(*kept, strict=True) if kept else [()] * 6
-    [[taken]] = _take_new.run(
+    [[is_new, known_hash, known_time]] = _take_new.run(
         memory.stamp, event.key, event.payload_hash, event.source, event.id, event.type,
         wire.bigint(customer_id), None if subscription_id is None else wire.bigint(subscription_id),
         wire.instant(time), wire.instant(received_at), wire.jsonb(event.data_json),
@@ -62,4 +69,8 @@ def _take(
         wire.instant(start), wire.instant(end), wire.bigints(rollups), wire.jsonbs(keys),
         *map(wire.texts, amounts),
     )  # fmt: skip
-    return bool(taken == _TAKEN)
+    if is_new == _YES:
+        return Taken(is_new=True, time=time)
+    if known_time is not None and known_hash == event.payload_hash:
+        return Taken(is_new=False, time=wire.read_instant(known_time))
+    return None

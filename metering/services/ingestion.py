@@ -106,8 +106,12 @@ def ingest(items: Sequence[Event | NotAnEvent], *, received_at: datetime) -> Rep
     sent again whole, in any order, beside others: what is stored comes back as duplicates.
     """
     only = items[0] if len(items) == 1 else None
-    if isinstance(only, Event) and take_alone(only, received_at=received_at):
-        return Report(accepted=1)
+    if isinstance(only, Event) and (taken := take_alone(only, received_at=received_at)):
+        if taken.is_new:
+            return Report(accepted=1)
+        report = Report()
+        _duplicate_noted(report, (0, only, received_at), taken.time)
+        return report
     remember = not connection.in_atomic_block
     attempts = _ATTEMPTS
     while True:

@@ -83,7 +83,7 @@ def test_alone_or_in_a_batch_is_the_same(
 ) -> None:
     said = {"data": {"calls": 3, "model": "l"}, **change}
     assert alone.take_alone(event(id="alone", **said), received_at=NOW)
-    monkeypatch.setattr("metering.services.ingestion.take_alone", lambda *_, **__: False)
+    monkeypatch.setattr("metering.services.ingestion.take_alone", lambda *_, **__: None)
     assert send(body(id="batch", **said)).accepted == 1
     kept = rows(event(id="alone", **said).key)
     assert kept == rows(event(id="batch", **said).key)
@@ -98,16 +98,34 @@ def test_one_round_trip() -> None:
         asked.append(statement)
         return run(statement, *values)
 
+    said = body(data={"calls": 1, "model": "l"})
     with pytest.MonkeyPatch.context() as patch, CaptureQueriesContext(connection) as others:
         patch.setattr(Statement, "run", counted)
-        assert send(body(data={"calls": 1, "model": "l"})).accepted == 1
-    assert (len(asked), len(others)) == (1, 0)
+        assert send(said).accepted == 1
+        assert send(said).duplicates == 1
+    assert (len(asked), len(others)) == (2, 0)
+
+
+@pytest.mark.parametrize("time", ["2026-11-01T12:00:00Z", "2026-11-01T13:00:00Z", None])
+def test_a_duplicate_alone_or_in_a_batch_is_answered_the_same(
+    time: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it names another time than the first, or none."""
+    said = body(data={"calls": 1, "model": "l"}, time="2026-11-01T12:00:00Z")
+    assert send(said).accepted == 1
+    again = {**said, "time": time}
+    taken = alone.take_alone(event(**again), received_at=NOW)
+    assert taken is not None
+    assert not taken.is_new
+    answered = send(again)
+    monkeypatch.setattr("metering.services.ingestion.take_alone", lambda *_, **__: None)
+    assert answered == send(again)
+    assert answered.duplicates == 1
 
 
 @pytest.mark.parametrize(
     ("change", "outcome"),
     [
-        pytest.param({"id": "once"}, "duplicates", id="a duplicate"),
         pytest.param(
             {"id": "once", "data": {"calls": 2, "model": "l"}}, "conflicts", id="a conflict"
         ),
@@ -130,7 +148,7 @@ def test_what_is_not_usual_takes_the_longer_way(change: dict[str, Any], outcome:
     assert not alone.take_alone(event(**{**said, **change}), received_at=NOW)
     assert getattr(send({**said, **change}), outcome) == 1
     assert (UsageEvent.objects.count(), UsagePiece.objects.count()) == before
-    assert QuarantinedEvent.objects.count() == (outcome != "duplicates")
+    assert QuarantinedEvent.objects.count() == 1
 
 
 def test_what_a_transaction_surrounds_takes_the_longer_way() -> None:
