@@ -196,7 +196,7 @@ def _store_events(
 
     On PostgreSQL `also` runs in the same round trip as what is added to rollups.
     """
-    with _storing(ids, events, verdicts, times, received_at):
+    with _storing(ids, events, verdicts, times, received_at) if events else nullcontext():
         summed_up = sum_up(
             _occurrences(ids, events, verdicts, times),
             rollups=memory.rollups,
