@@ -21,6 +21,7 @@ from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, 
 
 from billing.documents import document_path
 from billing.exchange import converted
+from billing.likeness import likeness
 from billing.models import (
     BillingPeriod,
     CreditNote,
@@ -248,6 +249,23 @@ def _dates_that_fall(at: datetime) -> Iterator[Finding]:
         last[key] = (number, max(day, latest))
 
 
+def _likenesses(at: datetime) -> Iterator[Finding]:
+    """Find invoices that would be compared with others than those like them."""
+    rows: list[Any] = []
+    columns = ("invoice_id", "invoice__uuid", "invoice__likeness", "kind", "subscription_id",
+               "service_start", "service_end")  # fmt: skip
+    lines = InvoiceLine.objects.order_by("invoice_id").values_list(*columns)
+    for _, some in groupby(lines.iterator(chunk_size=AT_ONCE), key=itemgetter(0)):
+        rows = list(some)
+        expected = likeness(
+            InvoiceLine(kind=kind, subscription_id=pk, service_start=start, service_end=end)
+            for *_, kind, pk, start, end in rows
+        )
+        _, uuid, actual, *_ = rows[0]
+        if actual != expected:
+            yield Finding(f"invoice {uuid}, likeness", expected, actual)
+
+
 def _periods_that_do_not_touch(at: datetime) -> Iterator[Finding]:
     """Find gaps and overlaps between the periods of a subscription, and before its first (R1)."""
     subscription: int | None = None
@@ -438,6 +456,11 @@ BOOKS = [
         "numbers_and_dates_rise_together",
         "No invoice is dated before one with a lower number of its series.",
         _dates_that_fall,
+    ),
+    Invariant(
+        "invoices_are_compared_with_their_like",
+        "What an invoice is like follows from its lines: their subscriptions, and how long they last.",
+        _likenesses,
     ),
     Invariant(
         "periods_touch",

@@ -19,6 +19,7 @@ from billing.consolidation import Common, charged, filling_of, section, together
 from billing.coupons import Spending
 from billing.history import earlier_usage, period_key
 from billing.late_usage.finding import Late
+from billing.likeness import likeness
 from billing.models import (
     BillingPeriod,
     Invoice,
@@ -49,7 +50,15 @@ from customers.periods import local_date, zone
 from customers.terms import prices_include_tax
 
 CLOSES = (Purpose.REGULAR, Purpose.FINAL)
-JOINED = ("net_total", "tax_total", "total", "credited_beside", "sections", "auto_issue_at")
+JOINED = (
+    "net_total",
+    "tax_total",
+    "total",
+    "likeness",
+    "credited_beside",
+    "sections",
+    "auto_issue_at",
+)
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,7 @@ class Draft:
             customer=payer,
             run_id=run_id,
             currency=composed.currency,
+            likeness=likeness(composed.lines),
             prices_include_tax=composed.include_tax,
             seller=seller_of(self.issuer),
             buyer=buyer_of(payer),
@@ -476,6 +486,7 @@ def _join(joining: Sequence[tuple[Invoice, Sequence[tuple[Draft, Composed]]]]) -
         invoice.total = whole.totals.total
         beside = EXACT.add(invoice.credited_beside, credited_beside(whole.leaving))
         invoice.credited_beside = beside
+        invoice.likeness = likeness([*invoice.lines.all(), *whole.lines])
         invoice.sections = [*invoice.sections, *(draft.section for draft, _ in some)]
         if invoice.auto_issue_at:
             last = _last_issue(draft for draft, _ in some)

@@ -126,6 +126,12 @@ class Invoice(models.Model):
         help_text="The tax in the currency of the seller's books, with the rate; empty: the same "
         "currency, or no tax.",
     )
+    likeness = models.CharField(
+        max_length=64,
+        default="",
+        editable=False,
+        help_text="The same for invoices whose amounts can be compared, as `billing.likeness` has it.",
+    )
     prices_include_tax = models.BooleanField(
         default=False,
         editable=False,

@@ -15,6 +15,7 @@ from django.db.models import Exists, Prefetch, Q
 
 from billing.consolidation import consolidates
 from billing.drafting import Draft
+from billing.likeness import LOOKED_AT
 from billing.models import Invoice, InvoiceAllowance, InvoiceLine, InvoiceStatus, Purpose
 from billing.parties import payer_of
 from customers.models import Consolidation, Customer, Issuer, Subscription
@@ -70,7 +71,7 @@ def _open(groups: Iterable[str]) -> dict[str, Invoice]:
     """Lock the drafts that others of these groups may join."""
     rows = Invoice.objects.filter(status=InvoiceStatus.DRAFT, group_key__in=groups).order_by("pk")
     parts = (
-        Prefetch("lines", InvoiceLine.every.only("invoice", "position")),
+        Prefetch("lines", InvoiceLine.every.only("invoice", "position", *LOOKED_AT)),
         Prefetch("allowances", InvoiceAllowance.objects.only("invoice", "position")),
         "taxes",
         "charges",

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db.models import Exists, F, OuterRef, Subquery, Window
+from django.db.models import Exists, F, OuterRef, Q, Subquery, Window
 from django.db.models.functions import RowNumber
 
 from billing.models import Invoice, InvoiceLine, InvoiceStatus, LineKind
@@ -22,20 +22,30 @@ from config.base.models import AuditEntry
 TIMES = 10
 """A net amount of more than so many times the usual one is held."""
 LATEST = 12
-"""The usual amount is the median of so many invoices before."""
+"""The usual amount is the median of so many invoices before, like it or of its customer."""
 FEWEST = 3
 """Fewer invoices before are no past to compare with."""
 _HELD = "held by the guard"
 _LIVE = (*UNISSUED, *FINAL)
 
-Past = Mapping[tuple[int, str], Sequence[tuple[int, Decimal]]]
+
+class Before(NamedTuple):
+    """An invoice of a customer in a currency: its id, what it is like, and its net amount."""
+
+    pk: int
+    likeness: str
+    net: Decimal
+
+
+Past = Mapping[tuple[int, str], Sequence[Before]]
 
 
 def hold_unusual(invoices: Sequence[Invoice]) -> list[Invoice]:
     """Put those drafts in review that need a person's look, each with the reason; return them.
 
-    These are held: a net amount above ten times the median of the customer's last twelve invoices
-    in that currency, from three on, and a fee that another live invoice charges for the same
+    These are held: a net amount above ten times the median of the last twelve invoices like it, from
+    three on, or, until there are so many, above ten times that of those and of the customer's last
+    twelve invoices in that currency, whatever they are for; and a fee that another live invoice charges for the same
     service period, without being credited. What the guard held once and a person released passes. Call it inside the
     transaction that wrote or redrew them; up to five queries, however many invoices.
     """
@@ -76,25 +86,38 @@ def _past(drafts: Iterable[Invoice]) -> Past:
         customer__in={one.customer_id for one in drafts},
         status__in=[InvoiceStatus.ISSUED, InvoiceStatus.DRAFT],
     )
+    newest, account = F("pk").desc(), ["customer", "currency"]
+    most = LATEST + max(together.values())
     latest = earlier.annotate(
-        place=Window(RowNumber(), partition_by=["customer", "currency"], order_by=F("pk").desc())
-    ).filter(place__lte=LATEST + max(together.values()))
+        place=Window(RowNumber(), partition_by=account, order_by=newest),
+        alike=Window(RowNumber(), partition_by=[*account, "likeness"], order_by=newest),
+    ).filter(Q(place__lte=most) | Q(alike__lte=most))
     past = defaultdict(list)
-    rows = latest.order_by("-pk").values_list("customer_id", "currency", "pk", "net_total")
-    for customer_id, currency, pk, net in rows:
-        past[customer_id, currency].append((pk, net))
+    columns = ("customer_id", "currency", "pk", "likeness", "net_total")
+    for customer_id, currency, *row in latest.order_by("-pk").values_list(*columns):
+        past[customer_id, currency].append(Before(*row))
     return past
 
 
 def _too_much(invoice: Invoice, past: Past) -> str:
     rows = past.get((invoice.customer_id, invoice.currency), ())
-    before = [net for pk, net in rows if pk < invoice.pk][:LATEST]
-    often = usual(before)
+    before = [row for row in rows if row.pk < invoice.pk]
+    like = [row for row in before if row.likeness == invoice.likeness][:LATEST]
+    before = before[:LATEST]
+    if like and invoice.net_total <= EXACT.multiply(median(row.net for row in like), TIMES):
+        return ""
+    is_alike = len(like) >= FEWEST
+    compared = like if is_alike else before
+    often = usual(row.net for row in compared)
     if often is None or invoice.net_total <= EXACT.multiply(often, TIMES):
         return ""
+    which = "like it, for the same subscriptions and as long a time" if is_alike else ""
+    told = f" {which}." if which and like != before else "."
+    if not is_alike and like != before:
+        told += f" {'Too few' if like else 'None'} of them were for the same subscriptions and as long a time."
     return (
         f"{_money(invoice.net_total, invoice)} net is more than {TIMES} times "
-        f"{_money(often, invoice)}, the median of this customer's last {len(before)} invoices."
+        f"{_money(often, invoice)}, the median of this customer's last {len(compared)} invoices{told}"
     )
 
 

@@ -88,6 +88,7 @@ REDRAWN = (
     "net_total",
     "tax_total",
     "total",
+    "likeness",
     "credited_beside",
 )
 FROZEN = [

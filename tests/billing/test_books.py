@@ -262,6 +262,8 @@ CORRUPTIONS: list[tuple[Callable[[], object], set[str]]] = [
     (lambda: DocumentSequence.objects.update(next_number=9), {"numbers_have_no_gap"}),
     (lambda: DocumentSequence.objects.all().delete(), {"numbers_have_no_gap"}),
     (a_date_that_falls, {"numbers_and_dates_rise_together"}),
+    (lambda: change(Invoice.objects.get(number="INV-2026-000001"), likeness="x"),
+     {"invoices_are_compared_with_their_like"}),
     (a_gap, {"periods_touch"}),
     (a_late_first, {"periods_touch"}),
     (another_zone, {"periods_follow_their_zone"}),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from billing.models import Invoice
+from billing.models import Invoice, InvoiceLine
 from billing.services import guarding, issuing
 from config.base.audit import SYSTEM
 from config.base.models import AuditEntry
@@ -73,6 +74,81 @@ def test_only_the_latest_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the last three 90.00 are usual, by all of them 50.00."""
     monkeypatch.setattr(guarding, "LATEST", 3)
     assert bill(by_the_call(), 10, 10, 10, 90, 90, 90, 850)[-1].status == "issued"
+
+
+def beside(subscription: Subscription, *prices: Any, **terms: Any) -> Subscription:
+    """Another subscription of the same customer, to a plan of its own."""
+    version = make.published(*prices, **terms)
+    return make.subscription(subscription.customer, version, starts_on=date(2026, 1, 1))
+
+
+def drawn(subscription: Subscription) -> list[Invoice]:
+    lines = InvoiceLine.objects.filter(subscription=subscription).values("invoice")
+    return list(Invoice.objects.filter(pk__in=lines).order_by("pk"))
+
+
+class TestLikeIsComparedWithLike:
+    def test_a_quarter_beside_weeks(self) -> None:
+        """1.00 a week, and 300 a quarter: once there was a quarter, quarters are usual."""
+        small = by_the_call()
+        weekly = beside(small, make.flat("week", "1", timing="arrears"), interval="week")
+        quarterly = beside(small, make.flat("quarter", "300", timing="arrears"), interval="quarter")
+        for number in range(2, 15):
+            close(month(number, 2))
+            close(month(number).replace(day=3))
+            if number == 4:
+                [first] = drawn(quarterly)
+                assert first.status == "review"
+                assert first.reason.endswith(
+                    "invoices. None of them were for the same subscriptions and as long a time."
+                )
+                issuing.issue_invoices(invoice_ids=[first.pk], as_of=month(number, 5), actor=SYSTEM)
+        assert [one.status for one in drawn(quarterly)] == ["issued"] * 4
+        assert {one.status for one in drawn(weekly)[:-2]} == {"issued"}
+
+    def test_what_is_unlike_its_like_is_held_though_others_are_larger(self) -> None:
+        """500,000 a month beside: by the customer's median nothing small would ever be held."""
+        small = by_the_call()
+        for number in range(3):
+            beside(small, make.flat(f"large{number}", "500000", timing="arrears"))
+        *_, last = [one for one in bill(small, 10, 10, 10, 2000) if one in drawn(small)]
+        assert last.status == "review"
+        assert last.reason == (
+            "2,000.00 EUR net is more than 10 times 10.00 EUR, the median of this customer's last 3 "
+            "invoices like it, for the same subscriptions and as long a time."
+        )
+
+    def test_the_month_of_a_yearly_fee(self) -> None:
+        """12,000 a year in advance, and 10.00 of calls a month: the fee was there at the opening."""
+        calls = make.metric("api_calls")
+        monthly = make.graduated(calls, "rest @ 1", interval="month")
+        yearly = make.published(monthly, make.flat(amount="12000"), interval="year")
+        one = make.subscription(make.customer(), yearly, starts_on=date(2026, 1, 1))
+        close(month(1, 2))
+        close(month(1).replace(day=3))
+        invoices = bill(one, *[10] * 13)
+        assert [invoice.status for invoice in invoices] == ["issued"] * 14
+
+    def test_of_consolidated_ones_the_whole(self) -> None:
+        """Four times 100 on one invoice, then 5,000 for one of them: the sum is compared."""
+        customer = make.customer(consolidation="one_invoice")
+        calls = [make.metric(f"calls{n}", event_type=f"call.{n}") for n in range(4)]
+        for metric in calls:
+            version = make.published(make.graduated(metric, "rest @ 1"))
+            make.subscription(customer, version, starts_on=date(2026, 1, 1))
+        some = Subscription.objects.first()
+        assert some
+        for number in range(1, 6):
+            for place, metric in enumerate(calls):
+                amount = 5000 if (number, place) == (5, 2) else 100
+                use(some, month(number, 5), type=metric.event_type, calls=amount)
+            close(month(number + 1, 2))
+            close(month(number + 1).replace(day=3))
+        invoices = list(Invoice.objects.order_by("pk"))
+        assert [(one.status, one.net_total) for one in invoices] == [
+            *[("issued", Decimal(400))] * 4,
+            ("review", Decimal(5300)),
+        ]
 
 
 def test_it_says_by_what_and_stays_until_a_person_decides() -> None:
