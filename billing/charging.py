@@ -26,7 +26,8 @@ from catalog.metrics import in_part
 from catalog.models import Price, PriceModel, Proration, TimeUnit, ValueMetric
 from catalog.money import ZERO, minus, plain
 from catalog.pricing import WHOLE, DayFraction, Rated, explanation, rate
-from customers.quantities import Level, levels, quantity_on
+from customers.quantities import Level, counted_on, levels
+from customers.terms import phase_terms
 from metering.querysets import billable
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -132,7 +133,7 @@ def charge_ahead(
     exponent: int,
 ) -> Iterator[InvoiceLine]:
     """Charge a period in advance for the quantity it starts with."""
-    quantity = quantity_on(own.start_date, changes)
+    quantity = counted_on(own.start_date, _boundary(period, own), changes)
     part = _part(price, own.start_date, own.end_date, own)
     rated = rate(value, quantity, exponent=exponent, part=part)
     yield from _with_minimum(_line(price, period, own, rated), rated)
@@ -155,7 +156,9 @@ def charge_rest(
     """
     if since is None or since >= own.end_date:
         return
-    quantity = quantity_on(own.start_date, changes) if billed is None else billed
+    quantity = counted_on(own.start_date, _boundary(period, own), changes)
+    if billed is not None:
+        quantity = billed
     part = _part(price, since, own.end_date, own)
     rated = rate(value, quantity, exponent=exponent, part=part)
     rest = Level(since, own.end_date, quantity)
@@ -177,7 +180,8 @@ def charge_increases(
     To the end of what was billed, which may be later than the period's. `billed` is how many were,
     where the quantity was changed on the first day, after that.
     """
-    found = levels(own.start_date, period.end_date, changes)
+    boundary = _boundary(period, own)
+    found = levels(own.start_date, period.end_date, changes, boundary=boundary)
     before = found[0].quantity if billed is None else billed
     for level in found if own.begins_with(period) else found[1:]:
         if level.quantity <= before:
@@ -205,13 +209,24 @@ def charge_afterwards(
     exponent: int,
 ) -> Iterator[InvoiceLine]:
     """Charge a price without a metric afterwards, each quantity for its days (R13)."""
-    found = levels(own.start_date, own.end_date, changes)
+    found = levels(own.start_date, own.end_date, changes, boundary=_boundary(period, own))
     if price.proration == Proration.NONE:
         found = [Level(own.start_date, own.end_date, found[-1].quantity)]
     for level in found:
         part = _part(price, level.start, level.end, own)
         rated = rate(value, level.quantity, exponent=exponent, part=part)
         yield from _with_minimum(_line(price, period, own, rated, level=level), rated)
+
+
+def _boundary(period: BillingPeriod, own: ServicePeriod) -> date:
+    """Return where a price's period began, of which this may be a part since the plan changed (R20).
+
+    The first paid day is a boundary, too (R4, R23).
+    """
+    if own.start_date == own.nominal_start_date:
+        return own.start_date
+    first = period.subscription.phases.all()[0]
+    return max(own.nominal_start_date, min(phase_terms(first).paid_from, own.start_date))
 
 
 def _beyond(value: pricing.Price, quantity: Decimal, exponent: int) -> pricing.Price:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -24,13 +24,30 @@ def quantity_on(day: date, changes: Sequence[tuple[date, Decimal]]) -> Decimal:
     return max(stated)[1] if stated else UNSTATED
 
 
-def levels(start: date, end: date, changes: Sequence[tuple[date, Decimal]]) -> list[Level]:
+def counted_on(day: date, boundary: date, changes: Sequence[tuple[date, Decimal]]) -> Decimal:
+    """Return the quantity that counts on a day of the period that began at a boundary before it.
+
+    A decrease since the boundary does not count yet, though the plan changed after it.
+    """
+    if day == boundary:
+        return quantity_on(day, changes)
+    return levels(boundary, day + timedelta(days=1), changes)[-1].quantity
+
+
+def levels(
+    start: date,
+    end: date,
+    changes: Sequence[tuple[date, Decimal]],
+    *,
+    boundary: date | None = None,
+) -> list[Level]:
     """Return the quantities that count from `start` to before `end`, in order, without a gap.
 
     An increase counts from its day; a decrease waits for the next boundary, so within a period
-    quantities only rise.
+    quantities only rise. `boundary` is where the period began of which this is a later part; None: at
+    `start`.
     """
-    quantity = quantity_on(start, changes)
+    quantity = counted_on(start, boundary or start, changes)
     found = [Level(start, end, quantity)]
     for day, changed in sorted(changes):
         if start < day < end and changed > found[-1].quantity:

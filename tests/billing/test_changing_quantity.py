@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from billing.models import Invoice
+from billing.models import Invoice, InvoiceLine
 from billing.services import life
 from catalog.drafts import PriceDraft
-from catalog.models import Price
+from catalog.models import PlanVersion, Price
 from config.base.audit import SYSTEM
 from customers.models import Subscription
 from tests import factories as make
 from tests.billing.months import close, lines
 from tests.billing.test_cancelling import at, issue
+from tests.billing.test_changing_plan import change
 from tests.conftest import Caller
 from tests.staff import anna, page, said
 
@@ -63,6 +64,92 @@ def test_by_day(team: Subscription, changes: dict[int, int], billed: list[str]) 
     for day, quantity in changes.items():
         seats(team, quantity, day)
     assert [net for _, net in lines(close(at(5, 1, 1))[-1])] == billed
+
+
+def by_the_seat(amount: int, *, timing: str = "advance", **terms: Any) -> PlanVersion:
+    price = Price(key="seats", name="Seats", model="per_unit", unit_amount=D(amount), timing=timing)
+    return make.published(PriceDraft(price), **terms)
+
+
+@pytest.mark.parametrize(
+    ("changes", "changed_on", "billed"),
+    [
+        pytest.param(
+            {10: 9},
+            16,
+            ["360.00", "240.00", "-180.00"],  # 9 × 40; 12 × 40 × 15/30; 12 × 30 × 15/30
+            id="fewer before the change: it is no boundary, so 12 count until the end",
+        ),
+        pytest.param(
+            {16: 9},
+            16,
+            ["360.00", "240.00", "-180.00"],
+            id="fewer on the day of the change",
+        ),
+        pytest.param(
+            {10: 9, 20: 14},
+            16,
+            ["560.00", "240.00", "29.33", "-180.00"],  # 2 × 40 × 11/30 for the two above 12
+            id="and more after it, beyond what counts",
+        ),
+        pytest.param(
+            {10: 15, 12: 9},
+            16,
+            ["360.00", "18.00", "300.00", "-180.00"],  # 3 × 30 × 6/30; 15 × 40 × 15/30
+            id="more, then fewer, before it",
+        ),
+    ],
+)
+def test_fewer_in_a_month_in_which_the_plan_changes(
+    team: Subscription, changes: dict[int, int], changed_on: int, billed: list[str]
+) -> None:
+    """12 seats at 30 from 1 April, at 40 from the 16th; the quantity falls at the next boundary."""
+    version = by_the_seat(40)
+    for day in sorted({*changes, changed_on}):
+        if day in changes:
+            seats(team, changes[day], day)
+        if day == changed_on:
+            change(team, version, at(4, day), "immediate")
+    assert sorted(net for _, net in lines(close(at(5, 1, 1))[-1])) == sorted(billed)
+
+
+def test_fewer_are_charged_afterwards_from_the_next_boundary_on_too(team: Subscription) -> None:
+    """In arrears: 12 × 30 × 15/30 and 12 × 40 × 15/30 in April, 9 × 40 in May."""
+    eve = make.subscription(
+        make.customer("eve"),
+        by_the_seat(30, timing="arrears"),
+        starts_on=date(2026, 4, 1),
+        quantities={"seats": D(12)},
+    )
+    close(at(4, 1))
+    seats(eve, 9, 10)
+    change(eve, by_the_seat(40, timing="arrears"), at(4, 16), "immediate")
+    close(at(6, 1, 1))
+    nets = InvoiceLine.objects.filter(subscription=eve).order_by("service_start")
+    assert [f"{line.net:.2f}" for line in nets] == ["180.00", "240.00", "360.00"]
+
+
+def test_fewer_from_a_change_that_is_a_boundary(team: Subscription) -> None:
+    """To periods of a year on the 16th: the running one ends, so 9 count from there."""
+    seats(team, 9, 10)
+    change(team, by_the_seat(400, interval="year"), at(4, 16), "immediate")
+    billed = InvoiceLine.objects.filter(subscription=team)
+    close(at(4, 16, 2))
+    assert "3600.00" in [f"{line.net:.2f}" for line in billed]
+
+
+def test_fewer_in_a_trial_from_its_end_on() -> None:
+    """With the calendar: the trial ends on the 11th, 20 of 30 days are paid for 9 seats at 30."""
+    eve = make.subscription(
+        make.customer("eve"),
+        by_the_seat(30, trial_days=10),
+        starts_on=date(2026, 4, 1),
+        alignment="calendar",
+        quantities={"seats": D(12)},
+    )
+    close(at(4, 1))
+    seats(eve, 9, 5)
+    assert lines(close(at(4, 11, 2))[-1]) == [("Seats", "180.00")]
 
 
 def test_more_on_the_first_day_of_a_period_that_was_billed(team: Subscription) -> None:
