@@ -10,13 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Q
 
-from billing.calculation import add_up
+from billing.calculation import Tax, Taxed, add_up, totals
 from billing.creditable import SETTLED_TOGETHER, books_of
 from billing.crediting import Asked, Book, Credit
 from billing.models import (
@@ -27,7 +26,7 @@ from billing.models import (
     LineKind,
     Payment,
 )
-from catalog.money import EXACT, ZERO, exponent, round_half_up
+from catalog.money import EXACT, ZERO, exponent
 from config.base.errors import Refusal
 from customers.models import Customer
 
@@ -136,14 +135,16 @@ def _issued_with(
             mine = {one.line_id: settles[one.line_id] for one in asked}
             notes.append(NoteBeside(invoices[pk], books[pk], books[pk].credit(asked), mine))
             for one in asked:
-                assert one.net is not None
+                assert one.amount is not None
                 line = settles[one.line_id].uuid
-                given[line] = EXACT.add(given[line], one.net)
+                given[line] = EXACT.add(given[line], one.amount)
     rests = [
-        (line, EXACT.subtract(EXACT.minus(line.net), given[line.uuid])) for line in carrier.leaving
+        (line, EXACT.subtract(EXACT.minus(line.priced), given[line.uuid]))
+        for line in carrier.leaving
     ]
     first = {line.uuid: invoices[billed[line.uuid][0].invoice_id] for line in carrier.leaving}
-    return Beside(notes, list(_balance(rests, first, exponent(carrier.invoice.currency))))
+    places, include_tax = exponent(carrier.invoice.currency), carrier.invoice.prices_include_tax
+    return Beside(notes, list(_balance(rests, first, places, include_tax=include_tax)))
 
 
 def told_beside(carriers: Sequence[Carrier]) -> dict[UUID, ToldBeside]:
@@ -212,16 +213,6 @@ def carriers_of(invoices: Iterable[Invoice]) -> list[Carrier]:
     return [Carrier(one, left[one.pk]) for one in carrying]
 
 
-def worth(rests: Sequence[tuple[str, Decimal, Decimal]], places: int) -> Decimal:
-    """Return what nets of a tax category and rate come to with tax, rounded once per rate (R29)."""
-    bases: dict[tuple[str, Decimal], Decimal] = defaultdict(lambda: ZERO)
-    for category, rate, net in rests:
-        bases[category, rate] = EXACT.add(bases[category, rate], net)
-    taxes = [round_half_up(Fraction(base) * Fraction(key[1]) / 100, places)
-             for key, base in bases.items()]  # fmt: skip
-    return round_half_up(EXACT.add(add_up(bases.values()), add_up(taxes)), places)
-
-
 def _wanted(
     leaving: Sequence[InvoiceLine],
     billed: Mapping[UUID, Sequence[InvoiceLine]],
@@ -231,12 +222,12 @@ def _wanted(
     wanted: dict[int, list[Asked]] = defaultdict(list)
     settles: dict[int, InvoiceLine] = {}
     for line in leaving:
-        rest = EXACT.minus(line.net)
+        rest = EXACT.minus(line.priced)
         for one in billed[line.uuid]:
             row = books[one.invoice_id].line(one.pk)
             part = min(rest, row.left) if row else ZERO
             if part > 0:
-                wanted[one.invoice_id].append(Asked(one.pk, net=part))
+                wanted[one.invoice_id].append(Asked(one.pk, part))
                 settles[one.pk] = line
                 rest = EXACT.subtract(rest, part)
     return wanted, settles
@@ -279,15 +270,21 @@ def _credits(line: InvoiceLine, billed: InvoiceLine) -> bool:
 
 
 def _balance(
-    rests: Sequence[tuple[InvoiceLine, Decimal]], billed: Mapping[UUID, Invoice], places: int
+    rests: Sequence[tuple[InvoiceLine, Decimal]],
+    billed: Mapping[UUID, Invoice],
+    places: int,
+    *,
+    include_tax: bool,
 ) -> Iterator[Rest]:
     """Yield what was not credited, for each who was billed by the invoices."""
-    nets: dict[Customer, list[tuple[str, Decimal, Decimal]]] = defaultdict(list)
+    lines: dict[Customer, list[Taxed]] = defaultdict(list)
     numbers: dict[Customer, list[str]] = defaultdict(list)
-    for line, net in rests:
-        if net:
+    for line, amount in rests:
+        if amount:
             invoice = billed[line.uuid]
-            nets[invoice.customer].append((line.tax_category, line.tax_rate, net))
+            taxed = Taxed(amount, Tax(line.tax_category, line.tax_rate))
+            lines[invoice.customer].append(taxed)
             numbers[invoice.customer].append(str(invoice))
-    for customer, some in nets.items():
-        yield Rest(customer, worth(some, places), list(dict.fromkeys(numbers[customer])))
+    for customer, some in lines.items():
+        whole = totals(some, exponent=places, include_tax=include_tax).total
+        yield Rest(customer, whole, list(dict.fromkeys(numbers[customer])))

@@ -15,6 +15,7 @@ from functools import reduce
 from django.db.models import Q
 
 from billing.exchange import converted
+from billing.included_tax import priced_share
 from billing.models import (
     CreditNote,
     CreditNoteLine,
@@ -74,13 +75,13 @@ def _lines_credited_beyond(at: datetime) -> Iterator[Finding]:
     for allowance in noted.iterator():
         for share in allowance.shares:
             place = allowance.invoice_id, share["line"]
-            taken[place] = EXACT.add(taken[place], Decimal(share["amount"]))
+            taken[place] = EXACT.add(taken[place], priced_share(share))
     so_far: dict[int, Decimal] = defaultdict(lambda: ZERO)
     units: dict[int, Decimal] = defaultdict(lambda: ZERO)
     for row in rows.iterator():
         line = row.line
         who = f"line {line.uuid} on {row.note}"
-        worth = EXACT.subtract(line.net, taken[line.invoice_id, line.position])
+        worth = EXACT.subtract(line.priced, taken[line.invoice_id, line.position])
         yield from _unlike(
             who,
             {
@@ -88,7 +89,7 @@ def _lines_credited_beyond(at: datetime) -> Iterator[Finding]:
                 "credited before": (so_far[line.pk], row.credited_before),
             },
         )
-        so_far[line.pk] = EXACT.add(so_far[line.pk], row.net)
+        so_far[line.pk] = EXACT.add(so_far[line.pk], row.priced)
         if abs(so_far[line.pk]) > abs(worth):
             yield Finding(f"{who}, credited", f"up to {worth:f}", f"{so_far[line.pk]:f}")
         units[line.pk] = EXACT.add(units[line.pk], row.quantity or ZERO)
@@ -114,7 +115,11 @@ def _taxes_that_differ(at: datetime) -> Iterator[Finding]:
             base, amount = whole[invoice.pk].get(key, (ZERO, ZERO))
             credited, taxed = before.get(key, (ZERO, ZERO))
             credited = EXACT.add(credited, tax.base)
-            due = Fraction(credited) * Fraction(tax.rate) / 100
+            rate, part = Fraction(tax.rate), Fraction(credited)
+            due = part * rate / 100
+            if invoice.prices_include_tax:
+                gross = part + Fraction(taxed) + Fraction(tax.amount)
+                due = gross * rate / (100 + rate)
             expected = round_half_up(due, exponent(invoice.currency))
             if credited == base or abs(expected) > abs(amount):
                 expected = amount
@@ -151,7 +156,7 @@ def _left_unlike_what_was_given(at: datetime) -> Iterator[Finding]:
     given: dict[int, Decimal] = defaultdict(lambda: ZERO)
     for row in CreditNoteLine.objects.exclude(settles=None).iterator():
         assert row.settles_id is not None
-        given[row.settles_id] = EXACT.add(given[row.settles_id], row.net)
+        given[row.settles_id] = EXACT.add(given[row.settles_id], row.priced)
     kept: dict[int, Decimal] = defaultdict(lambda: ZERO)
     for payment in Payment.objects.exclude(left_of=None).iterator():
         assert payment.left_of_id is not None
@@ -168,10 +173,13 @@ def _left_unlike_what_was_given(at: datetime) -> Iterator[Finding]:
         if invoice.status in FINAL:
             bases: dict[tuple[str, Decimal], Decimal] = defaultdict(lambda: ZERO)
             for line in lines:
-                rest = EXACT.minus(EXACT.add(line.net, given[line.pk]))
+                rest = EXACT.minus(EXACT.add(line.priced, given[line.pk]))
                 key = line.tax_category, line.tax_rate
                 bases[key] = EXACT.add(bases[key], rest)
-            due = _add(_with_tax(base, rate, invoice.currency) for (_, rate), base in bases.items())
+            due = _add(
+                base if invoice.prices_include_tax else _with_tax(base, rate, invoice.currency)
+                for (_, rate), base in bases.items()
+            )
             told["what became balance"] = (due, kept[invoice.pk])
         else:
             told["what was given of it"] = (ZERO, EXACT.add(taken, kept[invoice.pk]))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import Q
 
-from billing.calculation import add_up
-from billing.crediting import Book, Creditable, Taken, TaxKey
+from billing.calculation import TaxKey, add_up
+from billing.crediting import Book, Creditable, Taken
+from billing.included_tax import priced_share
 from billing.models import (
     CreditNoteLine,
     CreditNoteTax,
@@ -20,7 +21,7 @@ from billing.models import (
     InvoiceStatus,
     LineKind,
 )
-from billing.models.invoices import UNDONE
+from billing.models.invoices import PRICED, UNDONE
 from catalog.money import EXACT, ZERO, exponent, round_half_up
 
 SETTLED_TOGETHER = (LineKind.USAGE, LineKind.MINIMUM, LineKind.LATE)
@@ -64,26 +65,18 @@ def books_of(invoices: Sequence[Invoice], *, beside: Collection[int] = ()) -> di
                 )
                 for tax in invoice.taxes.all()
             },
+            include_tax=invoice.prices_include_tax,
         )
     return found
 
 
-def net_share(share: Mapping[str, str]) -> Decimal:
-    """Return what a coupon takes off a line before tax."""
-    return Decimal(share["amount"])
-
-
-def shares_of(
-    allowances: Iterable[InvoiceAllowance],
-    *,
-    of: Callable[[Mapping[str, str]], Decimal] = net_share,
-) -> dict[tuple[int, int], Decimal]:
-    """Return what coupons take off lines, by invoice and the line's position."""
+def shares_of(allowances: Iterable[InvoiceAllowance]) -> dict[tuple[int, int], Decimal]:
+    """Return what coupons take off what lines are priced at, by invoice and the line's position."""
     found: dict[tuple[int, int], Decimal] = defaultdict(lambda: ZERO)
     for allowance in allowances:
         for share in allowance.shares:
             place = allowance.invoice_id, share["line"]
-            found[place] = EXACT.add(found[place], of(share))
+            found[place] = EXACT.add(found[place], priced_share(share))
     return found
 
 
@@ -93,16 +86,16 @@ def credited_by_notes(lines: Iterable[int]) -> dict[int, Decimal]:
     Without what credit notes give of credits that left an invoice: those count themselves (R32a).
     """
     by_hand = CreditNoteLine.objects.filter(settles=None)
-    return {line: net for line, (net, _) in _noted(lines, by_hand).items()}
+    return {line: amount for line, (amount, _) in _noted(lines, by_hand).items()}
 
 
 def _noted(lines: Iterable[int], notes: Any) -> dict[int, tuple[Decimal, Decimal]]:
-    """Return net and units that these lines of credit notes took of lines."""
+    """Return amounts, as the lines are priced, and units that these lines of credit notes took of lines."""
     found: dict[int, tuple[Decimal, Decimal]] = {}
     rows = notes.filter(line__in=list(lines)).order_by("pk")
-    for line, net, quantity in rows.values_list("line_id", "net", "quantity"):
+    for line, amount, quantity in rows.values_list("line_id", PRICED, "quantity"):
         before, units = found.get(line, (ZERO, ZERO))
-        found[line] = EXACT.add(before, net), EXACT.add(units, quantity or ZERO)
+        found[line] = EXACT.add(before, amount), EXACT.add(units, quantity or ZERO)
     return found
 
 
@@ -127,7 +120,7 @@ def _creditable(
     noted: Mapping[int, tuple[Decimal, Decimal]],
     places: int,
 ) -> Creditable:
-    net = round_half_up(EXACT.subtract(line.net, share), places)
+    worth = round_half_up(EXACT.subtract(line.priced, share), places)
     credited, units = noted.get(line.pk, (ZERO, ZERO))
     credited = round_half_up(credited, places)
     tax: TaxKey = (line.tax_category, line.tax_rate)
@@ -135,9 +128,9 @@ def _creditable(
         line_id=line.pk,
         description=line.description,
         tax=tax,
-        net=net,
+        worth=worth,
         credited=credited,
-        left=round_half_up(EXACT.subtract(net, credited), places),
+        left=round_half_up(EXACT.subtract(worth, credited), places),
         quantity=line.quantity,
         quantity_credited=units,
     )
@@ -179,10 +172,12 @@ def _left_elsewhere(
     own = {line.pk: line.invoice_id for line in lines}
     standing = InvoiceLine.every.exclude(invoice__status__in=UNDONE).exclude(invoice__in=beside)
     periods = {line.period_id for line in lines if line.period_id}
-    settled = Q(period__in=periods, kind__in=[LineKind.LATE, LineKind.COMMITMENT], net__lt=0)
+    settled = Q(period__in=periods, kind__in=[LineKind.LATE, LineKind.COMMITMENT], charged__lt=0)
     given = [
         line
-        for line in standing.filter(Q(credited__in=own) | settled).order_by("pk")
+        for line in standing.annotate(charged=PRICED)
+        .filter(Q(credited__in=own) | settled)
+        .order_by("pk")
         if any(
             _group(mine) == _group(line) and mine.invoice_id != line.invoice_id for mine in lines
         )
@@ -205,7 +200,7 @@ def _left_elsewhere(
     noted = credited_by_notes(line.pk for line in members)
     left: dict[Group, list[Decimal]] = defaultdict(list)
     for line in members:
-        net = EXACT.subtract(line.net, shares.get((line.invoice_id, line.position), ZERO))
+        worth = EXACT.subtract(line.priced, shares.get((line.invoice_id, line.position), ZERO))
         credited = noted.get(line.pk, ZERO)
-        left[_group(line)].append(EXACT.subtract(net, credited))
+        left[_group(line)].append(EXACT.subtract(worth, credited))
     return {group: add_up(amounts) for group, amounts in left.items()}

@@ -36,7 +36,7 @@ class TaxEntry(NamedTuple):
     """The tax of one category and rate on one document, negative on a credit note.
 
     In the currency of the issuer's books, too: tax as the document states it, the net at the same
-    rate, or the last one before it is dated; None where none is known.
+    rate, or the last one before it is dated; None where none is known and it is not 0.
     """
 
     alike: Alike
@@ -151,7 +151,9 @@ def _of(
     amounts: list[Decimal | None] = [round_half_up(tax.amount, places) for tax in taxes]
     if currency != books:
         nets = [None if said is None else converted(tax.base, said) for tax in taxes]
-        amounts = [None] * len(taxes) if said is None else list(_shared(taxes, said))
+        amounts = (
+            list(_shared(taxes, said)) if said else [None if t.amount else ZERO for t in taxes]
+        )
     for tax, net, amount in zip(taxes, nets, amounts, strict=True):
         yield TaxEntry(
             Alike(issuer.name, tax.country, tax.category, tax.rate, currency, books),

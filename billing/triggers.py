@@ -28,6 +28,9 @@ _FROZEN = [
 _SOLD = [str(SoldAddOn._meta.get_field(name).column) for name in SoldAddOn.TERMS]  # type: ignore[union-attr]
 
 
+_PRICED = "COALESCE(l.gross, l.net)"
+
+
 def _issued(invoice_id: str) -> str:
     return (
         "EXISTS (SELECT 1 FROM billing_invoice i "
@@ -196,14 +199,15 @@ CREDITS = [
         "INSERT",
         "NOT EXISTS (SELECT 1 FROM billing_creditnote n JOIN billing_invoiceline l "
         "ON l.invoice_id = n.invoice_id WHERE n.id = NEW.note_id AND l.id = NEW.line_id "
-        "AND NEW.position BETWEEN 1 AND n.line_count AND (NEW.creditable BETWEEN 0 AND l.net "
-        "OR NEW.creditable BETWEEN l.net AND 0))",
+        "AND NEW.position BETWEEN 1 AND n.line_count AND (NEW.gross IS NULL) = (l.gross IS NULL) "
+        f"AND (NEW.creditable BETWEEN 0 AND {_PRICED} OR NEW.creditable BETWEEN {_PRICED} AND 0))",
     ),
     Guard(
         "credit_line_tells_what_was_credited_before",
         "billing_creditnoteline",
         "INSERT",
-        "ROUND(NEW.credited_before, 4) <> (SELECT ROUND(COALESCE(SUM(c.net), 0), 4) "
+        "ROUND(NEW.credited_before, 4) <> "
+        "(SELECT ROUND(COALESCE(SUM(COALESCE(c.gross, c.net)), 0), 4) "
         "FROM billing_creditnoteline c WHERE c.line_id = NEW.line_id)",
     ),
     Guard(

@@ -17,7 +17,6 @@ from django.db.models import Exists, F, Min, OuterRef, Q
 
 from billing.calculation import Tax, add_up
 from billing.creditable import credited_by_notes, shares_of
-from billing.included_tax import priced_share
 from billing.models import (
     InvoiceAllowance,
     InvoiceLine,
@@ -205,7 +204,7 @@ def _served_until(line: InvoiceLine, subscription: Subscription) -> date | None:
 def _paid(lines: Sequence[InvoiceLine]) -> dict[int, Decimal]:
     """Return what each fee came to after its share of coupons."""
     allowances = InvoiceAllowance.objects.filter(invoice__in={line.invoice_id for line in lines})
-    taken = shares_of(allowances, of=priced_share)
+    taken = shares_of(allowances)
     return {
         line.pk: EXACT.subtract(line.priced, taken.get((line.invoice_id, line.position), ZERO))
         for line in lines

@@ -19,7 +19,7 @@ KEPT, REFUNDED = "balance", "refund"
 
 
 class CreditForm(forms.Form):
-    """Beside its fields it reads `n12` and `q12`: net and quantity of line 12."""
+    """Beside its fields it reads `n12` and `q12`: amount and quantity of line 12."""
 
     reason = PlainTextInput(
         max_length=2000, widget=textarea(rows=2), label="Why?",
@@ -51,14 +51,14 @@ def read_parts(book: Book, entered: dict[str, str]) -> tuple[list[Asked], list[s
     """Return what was entered for each line, and what is wrong with it; empty is nothing."""
     asked, errors = [], []
     for line in book.lines:
-        net, said = _read(entered.get(f"n{line.line_id}", ""), line, decimals=4)
+        amount, said = _read(entered.get(f"n{line.line_id}", ""), line, decimals=4)
         errors += said
         quantity, said = _read(entered.get(f"q{line.line_id}", ""), line, decimals=10)
         errors += said
-        if net is not None and quantity is not None:
+        if amount is not None and quantity is not None:
             errors.append(f"{short(line.description)}: enter either an amount or a quantity.")
-        elif net is not None or quantity is not None:
-            asked.append(Asked(line.line_id, net, quantity))
+        elif amount is not None or quantity is not None:
+            asked.append(Asked(line.line_id, amount, quantity))
     return asked, errors
 
 
@@ -82,23 +82,23 @@ def line_rows(invoice: Invoice, book: Book, entered: dict[str, str]) -> Iterator
     """Return the lines that have money, each with what can be credited and what was entered."""
     lines = {line.pk: line for line in invoice.lines.all()}
     for row in book.lines:
-        if not row.net:
+        if not row.worth:
             continue
         line = lines[row.line_id]
         unit = line.unit_plural or ("units" if row.quantity != 1 else "")
         yield {
             "name": row.description,
             "period": words.span(line.service_start, line.service_end),
-            "net": words.amount(row.net, book.currency),
+            "worth": words.amount(row.worth, book.currency),
             "credited": words.amount(row.credited, book.currency) if row.credited else "—",
             "left": words.amount(row.left, book.currency),
             "is_left": bool(row.left),
-            "has_more": row.left != row.net - row.credited,
+            "has_more": row.left != row.worth - row.credited,
             "units_left": f"{words.number(row.units_left)} {unit}".rstrip()
             if row.units_left
             else "",
-            "net_name": f"n{row.line_id}",
-            "net_value": entered.get(f"n{row.line_id}", ""),
+            "amount_name": f"n{row.line_id}",
+            "amount_value": entered.get(f"n{row.line_id}", ""),
             "quantity_name": f"q{row.line_id}",
             "quantity_value": entered.get(f"q{row.line_id}", ""),
             "whole": f"{round_half_up(row.left, exponent(book.currency)):f}",

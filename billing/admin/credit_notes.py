@@ -244,6 +244,8 @@ class CreditNoteAdmin(ReadOnlyAdmin[CreditNote]):
             "open": words.money(invoice.open_item.open, invoice.currency),
             "left": words.money(book.left, invoice.currency),
             "is_left": bool(book.left),
+            "include_tax": book.include_tax,
+            "priced": "with tax" if book.include_tax else "net",
             "rows": list(line_rows(invoice, book, entered)),
             "form": CreditForm(posted, use_required_attribute=False)
             if posted

@@ -59,13 +59,19 @@ class CreditedPartSerializer(StrictSerializer):
         default=None,
         allow_null=True,
         help_text="Before tax, after coupons; up to the line's `creditable`. Negative of a line "
-        "that is.",
+        "that is. Of an invoice whose prices include tax, say `gross`.",
+    )
+    gross = AmountString(
+        minimum=None,
+        default=None,
+        allow_null=True,
+        help_text="With tax, in place of `net`, where the invoice's prices include it.",
     )
     quantity = QuantityString(
         positive=True,
         default=None,
         allow_null=True,
-        help_text="Units: the line's net × quantity ÷ its quantity, rounded once; all that are "
+        help_text="Units: what the line came to × quantity ÷ its quantity, rounded once; all that are "
         "left: all that is left of the line.",
     )
 
@@ -101,6 +107,11 @@ class CreditNoteLineSerializer(serializers.Serializer[Any]):
     description = serializers.CharField()
     quantity = QuantityString(allow_null=True, help_text="null: an amount was credited.")
     net = QuantityString(minimum=None)
+    gross = QuantityString(
+        minimum=None,
+        allow_null=True,
+        help_text="With tax, where the invoice's prices include it; else null.",
+    )
     tax_category = serializers.ChoiceField(choices=TaxCategory.values)
     tax_rate = QuantityString(help_text="In percent.")
 
@@ -278,8 +289,16 @@ def _asked(invoice: Invoice, parts: Sequence[Mapping[str, Any]] | None) -> Seque
     if parts is None:
         return None
     ids = {line.uuid: line.pk for line in invoice.lines.all()}
+    said, other = ("gross", "net") if invoice.prices_include_tax else ("net", "gross")
+    wrong = [
+        Fault(("lines", n, other), "priced_otherwise", f"Say `{said}`, as the invoice is priced.")
+        for n, one in enumerate(parts)
+        if one[other] is not None
+    ]
+    if wrong:
+        raise Invalid(wrong)
     return [
-        Asked(ids.get(one["line"], 0), one["net"], one["quantity"], ("lines", n))
+        Asked(ids.get(one["line"], 0), one[said], one["quantity"], ("lines", n))
         for n, one in enumerate(parts)
     ]
 
@@ -333,6 +352,7 @@ def _line(one: CreditNoteLine, line: InvoiceLine, places: int) -> dict[str, Any]
         "description": line.description,
         "quantity": None if one.quantity is None else plain(one.quantity),
         "net": amount(one.net, places),
+        "gross": None if one.gross is None else amount(one.gross, places),
         "tax_category": line.tax_category,
         "tax_rate": plain(line.tax_rate),
     }

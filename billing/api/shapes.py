@@ -170,7 +170,8 @@ class LineSerializer(serializers.Serializer[Any]):
     creditable = QuantityString(
         minimum=None,
         allow_null=True,
-        help_text="What credit notes can still take of it, before tax and after coupons; null "
+        help_text="What credit notes can still take of it after coupons, as it is priced: before "
+        "tax, or with it where `gross` is not null; null "
         "until it is issued, and once it is void.",
     )
     explanation = ExplanationSerializer()

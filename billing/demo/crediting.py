@@ -39,7 +39,7 @@ def credit(day: date, *, at: datetime, last: date, issuer_id: int, actor: Actor)
     part = round_half_up(Fraction(fee.net) / 30, exponent(fee.invoice.currency))
     issue_credit_note(
         invoice_id=fee.invoice_id,
-        asked=[Asked(fee.pk, net=part)],
+        asked=[Asked(fee.pk, part)],
         reason=REASON,
         at=at,
         actor=actor,

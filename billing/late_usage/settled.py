@@ -122,7 +122,7 @@ def books_of(periods: Sequence[BillingPeriod], *, replaced: Iterable[int]) -> Bo
         taken = reduced.taken.get(line.position, ZERO) if reduced else ZERO
         billed = books.billed[key_of(line)]
         _add(billed.settled, _settled(line, taken))
-        if line.net > 0:
+        if line.priced > 0:
             billed.credited = EXACT.add(billed.credited, noted.get(line.pk, ZERO))
     let_go = LateUsage.objects.filter(period__in=periods, status=LateStatus.WRITTEN_OFF)
     for row in let_go.exclude(invoice__status__in=UNDONE).order_by("pk"):
@@ -174,7 +174,7 @@ def commitments_of(periods: Iterable[int], *, replaced: Iterable[int]) -> dict[i
         match line.kind:
             case LineKind.COMMITMENT:
                 _add(one.settled, _settled(line, ZERO))
-                if line.net > 0:
+                if line.priced > 0:
                     one.credited = EXACT.add(one.credited, noted.get(line.pk, ZERO))
             case LineKind.CREDIT:
                 one.charged[-(line.credited_id or 0), 1] = EXACT.minus(_unused(line))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
+from typing import Any
 
 from django.db import models
 from django.db.models import F, Q
@@ -13,6 +15,14 @@ from billing.querysets import CreditNoteQuerySet
 from config.base.constraints import never_negative, one_of
 from config.base.fields import ExactDecimalField, amount_field, quantity_field
 from customers.models import Issuer
+
+
+def _within(credited: str, **condition: Any) -> Q:
+    """Return the condition that what is credited is within what can be, and has its sign."""
+    so_far = Round(F(credited) + F("credited_before"), precision=4)
+    more = Q(**{f"{credited}__gt": 0}, credited_before__gte=0, creditable__gte=so_far)
+    less = Q(**{f"{credited}__lt": 0}, credited_before__lte=0, creditable__lte=so_far)
+    return Q(**condition) & (more | less)
 
 
 class CreditNote(models.Model):
@@ -117,7 +127,7 @@ class CreditNote(models.Model):
 
 
 class CreditNoteLine(models.Model):
-    """What a credit note takes back of one line, before tax and after its share of coupons.
+    """What a credit note takes back of one line, after its share of coupons.
 
     Of a line that is itself negative, a negative amount. `creditable` is what the line came to
     after coupons, `credited_before` what earlier notes took of it: as no two notes can state the
@@ -140,8 +150,11 @@ class CreditNoteLine(models.Model):
         null=True, help_text="The units that were credited; empty: an amount was."
     )
     net = amount_field()
-    creditable = amount_field()
-    credited_before = amount_field()
+    gross = amount_field(
+        null=True, blank=True, help_text="With tax, where the invoice's prices include it."
+    )
+    creditable = amount_field(help_text="As the line is priced: net, or with tax.")
+    credited_before = amount_field(help_text="As the line is priced, too.")
 
     class Meta:
         ordering = ("note_id", "position")
@@ -155,16 +168,9 @@ class CreditNoteLine(models.Model):
             ),
             models.CheckConstraint(
                 name="credit_line_never_beyond_its_line",
-                condition=Q(
-                    net__gt=0,
-                    credited_before__gte=0,
-                    creditable__gte=Round(F("net") + F("credited_before"), precision=4),
-                )
-                | Q(
-                    net__lt=0,
-                    credited_before__lte=0,
-                    creditable__lte=Round(F("net") + F("credited_before"), precision=4),
-                ),
+                condition=_within("net", gross=None)
+                | _within("gross", gross__isnull=False, net__gte=0, net__lte=F("gross"))
+                | _within("gross", gross__isnull=False, net__lte=0, net__gte=F("gross")),
             ),
             models.CheckConstraint(
                 name="credit_line_of_some_units", condition=Q(quantity=None) | Q(quantity__gt=0)
@@ -173,6 +179,12 @@ class CreditNoteLine(models.Model):
 
     def __str__(self) -> str:
         return f"Credit of {self.line}"
+
+    @property
+    def priced(self) -> Decimal:
+        """What is credited as the line is priced: net, or with tax where prices include it."""
+        priced: Decimal = self.net if self.gross is None else self.gross
+        return priced
 
 
 class CreditNoteTax(models.Model):

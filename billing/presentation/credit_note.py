@@ -13,7 +13,15 @@ from billing.presentation.invoice import footer_of, party_view
 from billing.presentation.lines import line_view
 from billing.presentation.reader import Reader, clean, paragraphs
 from billing.presentation.sections import Names, names_of
-from billing.presentation.taxes import tax_in_books, tax_notes, tax_sum, tax_view
+from billing.presentation.taxes import (
+    net_heading,
+    priced_note,
+    tax_in_books,
+    tax_notes,
+    tax_rows,
+    tax_sum,
+    tax_view,
+)
 from billing.presentation.views import Fact, InvoiceView, LineView, PaymentView, TotalView
 
 USES = ("off_open", "off_written_off", "to_deposits", "to_balance", "refunded")
@@ -63,12 +71,16 @@ def present_credit_note(
         usage_note="",
         change=None,
         details=(),
-        net_heading=reader.say("net_in", currency=invoice.currency),
+        net_heading=net_heading(reader, include_tax=invoice.prices_include_tax),
         lines=tuple(_line(one, names, reader) for one in lines),
         totals=tuple(_totals(note, taxes, reader)),
         taxes=tuple(tax_view(tax, seller, reader) for tax in taxes),
         tax_sum=tax_sum(note, reader) if len(taxes) > 1 else None,
-        tax_notes=(*tax_notes(taxes, reader), *tax_in_books(note, reader)),
+        tax_notes=(
+            *priced_note(invoice, taxes, reader),
+            *tax_notes(taxes, reader),
+            *tax_in_books(note, reader),
+        ),
         beside=(),
         account=tuple(uses(note, reader)),
         questions=tuple(_questions(note, seller, reader)),
@@ -121,7 +133,7 @@ def _line(one: CreditNoteLine, names: Names, reader: Reader) -> LineView:
         name=f"{billed.name} ({owner})" if owner else billed.name,
         quantity=_quantity(one, billed, reader),
         unit_price="",
-        net=reader.rounded(one.net),
+        net=reader.rounded(one.priced),
         summary="",
         rows=(),
         notes=tuple(_notes(one, reader)),
@@ -137,8 +149,8 @@ def _quantity(one: CreditNoteLine, billed: LineView, reader: Reader) -> str:
 
 
 def _notes(one: CreditNoteLine, reader: Reader) -> Iterator[str]:
-    if one.net != one.creditable:
-        is_reduced = one.creditable != one.line.net
+    if one.priced != one.creditable:
+        is_reduced = one.creditable != one.line.priced
         key = "credit_billed_net" if is_reduced else "credit_billed"
         yield reader.say(key, net=reader.rounded(one.creditable))
     if one.credited_before:
@@ -148,17 +160,19 @@ def _notes(one: CreditNoteLine, reader: Reader) -> Iterator[str]:
 def _totals(
     note: CreditNote, taxes: Sequence[CreditNoteTax], reader: Reader
 ) -> Iterator[TotalView]:
-    yield TotalView(reader.say("net_total"), reader.rounded(note.net_total))
-    for tax in taxes:
-        if tax.category != "O":
-            rate, base = reader.percent(tax.rate), reader.rounded(tax.base)
-            label = reader.say("tax_on", rate=rate, base=base)
-            yield TotalView(label, reader.rounded(tax.amount))
-    yield TotalView(reader.say("credit_total"), reader.money(note.total), is_final=True)
+    total = TotalView(reader.say("credit_total"), reader.money(note.total), is_final=True)
+    if note.invoice.prices_include_tax:
+        yield total
+        yield from tax_rows(taxes, reader, include_tax=True)
+    else:
+        yield TotalView(reader.say("net_total"), reader.rounded(note.net_total))
+        yield from tax_rows(taxes, reader, include_tax=False)
+        yield total
 
 
 def _questions(note: CreditNote, seller: Mapping[str, Any], reader: Reader) -> Iterator[str]:
     if note.tax_total:
-        yield reader.say("credit_check")
+        is_gross = note.invoice.prices_include_tax
+        yield reader.say("credit_check_gross" if is_gross else "credit_check")
     if email := clean(seller.get("email")):
         yield reader.say("credit_write", email=email, number=note.number or str(note.invoice))

@@ -34,6 +34,8 @@ CREDIT_WORDS: dict[str, dict[str, str]] = {
         "credit_questions": "Questions about this credit note?",
         "credit_check": "VAT is the rate on all that was credited of the invoice so far, less what "
         "was credited before.",
+        "credit_check_gross": "VAT is what all that was credited of the invoice so far includes, less "
+        "what was credited before.",
         "credit_write": "Write to {email} and name {number}.",
     },
     "de": {
@@ -68,6 +70,8 @@ CREDIT_WORDS: dict[str, dict[str, str]] = {
         "credit_questions": "Fragen zu dieser Rechnungskorrektur?",
         "credit_check": "Die USt ist der Satz auf alles, was von der Rechnung bisher gutgeschrieben "
         "wurde, abzüglich der schon gutgeschriebenen.",
+        "credit_check_gross": "Die USt. ist die, die im bisher Gutgeschriebenen dieser Rechnung steckt, "
+        "abzüglich der schon gutgeschriebenen.",
         "credit_write": "Schreiben Sie an {email} und nennen Sie {number}.",
     },
     "fr": {
@@ -102,6 +106,8 @@ CREDIT_WORDS: dict[str, dict[str, str]] = {
         "credit_questions": "Des questions sur cet avoir ?",
         "credit_check": "La TVA est le taux appliqué à tout ce qui a été crédité de la facture "
         "jusqu’ici, moins celle déjà créditée.",
+        "credit_check_gross": "La TVA est celle comprise dans tout ce qui a été crédité de la facture, "
+        "moins celle déjà créditée.",
         "credit_write": "Écrivez à {email} en indiquant {number}.",
     },
     "es": {
@@ -135,6 +141,8 @@ CREDIT_WORDS: dict[str, dict[str, str]] = {
         "credit_questions": "¿Preguntas sobre esta factura rectificativa?",
         "credit_check": "El IVA es el tipo sobre todo lo abonado de la factura hasta ahora, menos "
         "lo ya abonado.",
+        "credit_check_gross": "El IVA es el incluido en todo lo abonado de la factura hasta ahora, menos "
+        "el ya abonado.",
         "credit_write": "Escriba a {email} e indique {number}.",
     },
 }

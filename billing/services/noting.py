@@ -86,7 +86,8 @@ def draw_note(
             settles=settles[part.of.line_id] if settles else None,
             quantity=part.quantity,
             net=part.net,
-            creditable=part.of.net,
+            gross=part.amount if book.include_tax else None,
+            creditable=part.of.worth,
             credited_before=part.of.credited,
         )
         for position, part in enumerate(credit.parts, start=1)

@@ -29,7 +29,7 @@ def _asked(invoice: Invoice, part: str) -> Asked:
     line = InvoiceLine.objects.get(invoice=invoice, description__iexact=name)
     if amount.startswith("×"):
         return Asked(line.pk, quantity=Decimal(amount[1:]))
-    return Asked(line.pk, net=Decimal(amount))
+    return Asked(line.pk, amount=Decimal(amount))
 
 
 def told(note: CreditNote) -> dict[str, str]:

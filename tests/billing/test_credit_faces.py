@@ -312,7 +312,7 @@ class TestAdmin:
         body = {f"{key}{pk}" if key in "nq" else key: text for key, text in entered.items()}
         answer = leo().post(self.url(invoice), {**body, "_preview": ""})
         assert complaint in said(answer)
-        rows = {row["net_name"]: row["net_value"] for row in answer.context["rows"]}
+        rows = {row["amount_name"]: row["amount_value"] for row in answer.context["rows"]}
         assert rows[f"n{pk}"] == entered.get("n", "")
 
     def test_finance_reads_them_and_issues_none(self, invoice: Invoice) -> None:

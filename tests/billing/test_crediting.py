@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from billing.calculation import Tax, Taxed, totals
+from billing.calculation import Tax, Taxed, TaxKey, totals
 from billing.crediting import (
     Asked,
     Book,
@@ -18,7 +18,6 @@ from billing.crediting import (
     MoreThanCreditable,
     NothingToCredit,
     Taken,
-    TaxKey,
 )
 from catalog.money import exponent
 from config.base.errors import Invalid, Refusal
@@ -26,16 +25,20 @@ from config.base.errors import Invalid, Refusal
 S19, S7, AE = ("S", D(19)), ("S", D(7)), ("AE", D(0))
 
 
-def line(number: int, net: str, quantity: str = "1", tax: TaxKey = S19) -> Creditable:
-    return Creditable(number, f"line {number}", tax, D(net), D(0), D(net), D(quantity))
+def line(number: int, worth: str, quantity: str = "1", tax: TaxKey = S19) -> Creditable:
+    return Creditable(number, f"line {number}", tax, D(worth), D(0), D(worth), D(quantity))
 
 
-def book(*lines: Creditable, currency: str = "EUR") -> Book:
-    added = totals([Taxed(one.net, Tax(*one.tax)) for one in lines], exponent=exponent(currency))
+def book(*lines: Creditable, currency: str = "EUR", include_tax: bool = False) -> Book:
+    added = totals(
+        [Taxed(one.worth, Tax(*one.tax)) for one in lines],
+        exponent=exponent(currency),
+        include_tax=include_tax,
+    )
     taxes = {
         (one.tax.category, one.tax.rate): Taken(one.base, one.amount) for one in added.subtotals
     }
-    return Book(currency, added.total, D(0), lines, taxes)
+    return Book(currency, added.total, D(0), lines, taxes, include_tax)
 
 
 def after(before: Book, credit: Credit) -> Book:
@@ -44,8 +47,8 @@ def after(before: Book, credit: Credit) -> Book:
     taxed = {part.tax: part for part in credit.taxes}
     lines = [
         one._replace(
-            credited=one.credited + parts[one.line_id].net,
-            left=one.left - parts[one.line_id].net,
+            credited=one.credited + parts[one.line_id].amount,
+            left=one.left - parts[one.line_id].amount,
             quantity_credited=one.quantity_credited + (parts[one.line_id].quantity or 0),
         )
         if one.line_id in parts
@@ -61,7 +64,8 @@ def after(before: Book, credit: Credit) -> Book:
         else taken
         for key, taken in before.taxes.items()
     }
-    return Book(before.currency, before.total, before.credited + credit.total, lines, taxes)
+    credited = before.credited + credit.total
+    return Book(before.currency, before.total, credited, lines, taxes, before.include_tax)
 
 
 def asked(text: str) -> list[Asked]:
@@ -72,11 +76,12 @@ def asked(text: str) -> list[Asked]:
         if amount.startswith("×"):
             found.append(Asked(int(number), quantity=D(amount[1:])))
         else:
-            found.append(Asked(int(number), net=D(amount)))
+            found.append(Asked(int(number), amount=D(amount)))
     return found
 
 
 THREE_UNITS = book(line(1, "10.00", "3"))
+WITH_TAX = book(line(1, "19.99", "3"), line(2, "9.99", tax=S7), include_tax=True)
 MIXED = book(line(1, "100.00"), line(2, "-30.00"), line(3, "50.00", tax=S7))
 REFUND_OF_ANOTHER_RATE = book(line(1, "100.00"), line(2, "-10.00", tax=S7))
 
@@ -98,6 +103,13 @@ REFUND_OF_ANOTHER_RATE = book(line(1, "100.00"), line(2, "-10.00", tax=S7))
         pytest.param(THREE_UNITS, "1 ×3", "10.00", "1.90", id="all units, all of the line"),
         pytest.param(THREE_UNITS, "1 ×0.5", "1.67", "0.32", id="half a unit"),
         pytest.param(book(line(1, "9", tax=AE)), None, "9", "0", id="reverse charge"),
+        pytest.param(WITH_TAX, None, "26.14", "3.84", id="prices with tax, all of them"),
+        pytest.param(WITH_TAX, "1 5.00", "4.20", "0.80", id="five with tax are five back"),
+        pytest.param(WITH_TAX, "1 ×1", "5.60", "1.06", id="a unit of a price with tax: 6.66"),
+        pytest.param(WITH_TAX, "1 1.00, 2 1.00", "1.77", "0.23", id="each rate’s own part"),
+        pytest.param(
+            book(line(1, "5", tax=AE), include_tax=True), "1 2", "2", "0", id="no tax in it"
+        ),
         pytest.param(
             book(line(1, "1001"), currency="JPY"), "1 3", "3", "1", id="yen have no decimals"
         ),
@@ -121,6 +133,7 @@ def test_what_it_comes_to(of: Book, parts: str | None, net: str, tax: str) -> No
         (MIXED, "2 -5", MoreThanCreditable),  # the rate would fall below nothing
         (REFUND_OF_ANOTHER_RATE, "1 100", MoreThanCreditable),  # more than the invoice
         (THREE_UNITS, "1 ×3.01", MoreThanCreditable),
+        (WITH_TAX, "1 20.00", MoreThanCreditable),
         (book(line(1, "0.01", "1000")), "1 ×1", NothingToCredit),
         (book(line(1, "0.00")), None, NothingToCredit),
         (book(line(1, "5.00"), line(2, "-5.00")), None, NothingToCredit),
@@ -148,6 +161,12 @@ def test_faults_name_their_field(parts: str, path: tuple[str | int, ...], code: 
     with pytest.raises(Invalid) as refused:
         MIXED.credit(named)
     assert [(fault.path, fault.code) for fault in refused.value.faults] == [(path, code)]
+
+
+def test_with_tax_a_fault_names_the_gross() -> None:
+    with pytest.raises(Invalid) as refused:
+        WITH_TAX.credit([Asked(1, D("0.001"), path=("lines", 0))])
+    assert [fault.path for fault in refused.value.faults] == [("lines", 0, "gross")]
 
 
 def test_neither_or_both_is_a_fault() -> None:
@@ -194,26 +213,29 @@ parts = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 100), st.booleans()
 
 
 @example(  # net comes to nothing, and its tax, rounded by rate, does not
-    [(D("0.03"), 1, ("S", D(19))), (D("-0.03"), 1, ("S", D(7)))], []
+    [(D("0.03"), 1, ("S", D(19))), (D("-0.03"), 1, ("S", D(7)))], [], False
 )
-@given(lines, parts)
+@given(lines, parts, st.booleans())
 def test_any_sequence_that_credits_all_is_the_invoice(
-    drawn: Sequence[tuple[D, int, TaxKey]], steps: Sequence[tuple[int, int, bool]]
+    drawn: Sequence[tuple[D, int, TaxKey]], steps: Sequence[tuple[int, int, bool]], include: bool
 ) -> None:
     rows = [line(n, f"{net}", f"{units}", tax) for n, (net, units, tax) in enumerate(drawn)]
-    whole = of = book(*rows)
+    whole = of = book(*rows, include_tax=include)
     for number, percent, by_units in steps:
         one = of.line(number)
         if one is None:
             continue
-        net = (one.left * percent / 100).quantize(D("0.01"))
+        amount = (one.left * percent / 100).quantize(D("0.01"))
         units = one.units_left * percent / 100
-        part = Asked(number, quantity=units) if by_units else Asked(number, net=net)
+        part = Asked(number, quantity=units) if by_units else Asked(number, amount)
         try:
             credit = of.credit([part])
         except (Refusal, Invalid):
             continue
         assert credit.total > 0
+        told = sum(one.amount for one in credit.parts)
+        assert told == (credit.total if include else credit.net)
+        assert all(abs(one.net) <= abs(one.amount) for one in credit.parts)
         of = after(of, credit)
         assert of.credited <= whole.total
     try:

@@ -354,7 +354,7 @@ class Life(RuleBasedStateMachine):
         if line is not None:
             rows = books_of([Invoice.objects.with_lines().get(pk=invoice.pk)])[invoice.pk].lines
             one = rows[line % len(rows)]
-            asked = [Asked(one.line_id, net=cents(one.left * percent / 100))]
+            asked = [Asked(one.line_id, amount=cents(one.left * percent / 100))]
         try:
             note = issue_credit_note(
                 invoice_id=invoice.pk, asked=asked, reason="A test.", at=self.now, actor=SYSTEM

@@ -119,7 +119,7 @@ class TestWhatIsInIt:
 
     def test_without_a_known_rate_it_is_told_that_there_is_none(self) -> None:
         billed("US", "110", currency="USD")
-        assert sums() == ["- O0 ×1 110.00 0.00 USD ? ?"]
+        assert sums() == ["- O0 ×1 110.00 0.00 USD ? 0.00"]
         dollar(day=date(2026, 11, 1))
         assert sums() == ["- O0 ×1 110.00 0.00 USD 100.00 0.00"]
 
