@@ -28,7 +28,6 @@ from config.base.admin.complaints import REFUSED, complaints
 from config.base.admin.theme import action, date_input, number_input, select, switch
 from config.base.audit import Actor
 from customers.admin import choices
-from customers.admin.choices import CodeField
 from customers.admin.subscriptions import SubscriptionAdmin
 from customers.models import Subscription, SubscriptionPhase
 from customers.services import first_period
@@ -149,7 +148,9 @@ class QuantityForm(LifeForm):
 
 
 class ZoneForm(LifeForm):
-    time_zone = CodeField(choices=choices.time_zones, label="Its days begin in")
+    time_zone = forms.ChoiceField(
+        choices=choices.time_zones, widget=select(), label="Its days begin in"
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

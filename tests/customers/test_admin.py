@@ -46,6 +46,13 @@ def seats() -> PriceDraft:
 # Issuers
 
 
+def test_a_key_keeps_its_small_letters_in_the_path_above_a_page() -> None:
+    one = factories.subscription(factories.customer("ada"), key="ada-translate")
+    shown = anna().get(page("customers_subscription", "change", one.pk)).content.decode()
+    assert "Ada-translate" not in shown
+    assert ">ada-translate</a>" in shown
+
+
 def test_a_new_installation_has_one_unfinished_issuer() -> None:
     issuer = Issuer.objects.get()
     assert (issuer.name, issuer.currency, issuer.tax_status) == (
