@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from billing.models import ExchangeRate, Invoice
 from catalog.money import exponent, plain, round_half_up
@@ -50,8 +50,7 @@ def rate_on(currency: str, books: str, day: date) -> ExchangeRate:
 
     :raises ExchangeRateMissing: if there is none.
     """
-    either = Q(base=currency, quote=books) | Q(base=books, quote=currency)
-    found = ExchangeRate.objects.filter(either, date__lte=day).order_by("-date", "pk").first()
+    found = rates_until(currency, books, day).first()
     if found is None:
         raise ExchangeRateMissing(
             f"No exchange rate between {currency} and {books} is known on or before "
@@ -59,6 +58,12 @@ def rate_on(currency: str, books: str, day: date) -> ExchangeRate:
             f"in {books}, then try again."
         )
     return found
+
+
+def rates_until(currency: str, books: str, day: date) -> QuerySet[ExchangeRate]:
+    """Return the rates between two currencies until a day included, either way round, last first."""
+    either = Q(base=currency, quote=books) | Q(base=books, quote=currency)
+    return ExchangeRate.objects.filter(either, date__lte=day).order_by("-date", "pk")
 
 
 def told(tax: Decimal, rate: ExchangeRate, *, books: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ minus. Amounts are those that the documents were frozen with; what is void stand
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
@@ -14,8 +15,8 @@ from fractions import Fraction
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from billing.exchange import ExchangeRateMissing, converted, factor, rate_on, told
-from billing.models import CreditNoteTax, TaxSubtotal
+from billing.exchange import converted, factor, rates_until, told
+from billing.models import CreditNoteTax, ExchangeRate, TaxSubtotal
 from billing.models.invoices import KEPT
 from catalog.money import EXACT, ZERO, exponent, round_half_up, share
 
@@ -66,7 +67,7 @@ class TaxSum(NamedTuple):
 def tax_entries(*, since: date, until: date) -> list[TaxEntry]:
     """List what was issued from one day to another, both included, by number.
 
-    Two queries, and one per currency and day of what is in another currency and states no rate.
+    Two queries, and one per pair of currencies of what is in another one and states no rate.
     """
     between = (since, until)
     billed = (
@@ -79,7 +80,7 @@ def tax_entries(*, since: date, until: date) -> list[TaxEntry]:
         .select_related("note__invoice", "note__issuer")
         .order_by("note__issue_date", "note__number", "note_id", "position")
     )
-    rates = _Rates()
+    rates = _Rates(until=until)
     return [
         *(
             entry
@@ -123,19 +124,20 @@ def in_books(sums: Sequence[TaxSum]) -> tuple[Decimal | None, Decimal | None]:
 
 
 class _Rates:
-    """Exchange rates by currencies and day, each asked for once."""
+    """Exchange rates by pair of currencies, each pair asked for once."""
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str, date], Mapping[str, Any] | None] = {}
+    def __init__(self, *, until: date) -> None:
+        self._until = until
+        self._known: dict[tuple[str, str], list[ExchangeRate]] = {}
 
     def of(self, currency: str, books: str, day: date) -> Mapping[str, Any] | None:
-        key = currency, books, day
-        if key not in self._known:
-            try:
-                self._known[key] = told(ZERO, rate_on(*key), books=books)
-            except ExchangeRateMissing:
-                self._known[key] = None
-        return self._known[key]
+        """Return the last rate on or before a day as an invoice states it; None if there is none."""
+        pair = currency, books
+        if pair not in self._known:
+            self._known[pair] = list(rates_until(*pair, self._until).reverse())
+        rates = self._known[pair]
+        place = bisect_right(rates, day, key=lambda rate: rate.date)
+        return told(ZERO, rates[place - 1], books=books) if place else None
 
 
 def _of(

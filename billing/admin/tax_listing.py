@@ -68,6 +68,7 @@ def tax_listing(
                 _table(issuer, list(mine))
                 for issuer, mine in groupby(sums, key=lambda one: one.alike.issuer)
             ],
+            "lacks_rates": any(one.net_in_books is None for one in sums),
             "files": [
                 (label, f"?{urlencode({**span, 'csv': name})}")
                 for name, label in (("sums", "These sums"), ("documents", "Every document"))

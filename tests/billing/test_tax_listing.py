@@ -117,7 +117,7 @@ class TestWhatIsInIt:
         make.subscription(make.customer(country="DE"), make.published())
         assert sums() == []
 
-    def test_without_a_known_rate_it_is_told_that_there_is_none(self) -> None:
+    def test_without_a_known_rate_it_is_told_that_there_is_none_but_no_tax_is_none(self) -> None:
         billed("US", "110", currency="USD")
         assert sums() == ["- O0 ×1 110.00 0.00 USD ? 0.00"]
         dollar(day=date(2026, 11, 1))
@@ -131,16 +131,26 @@ class TestWhatIsInIt:
         assert invoice.tax_in_books["amount"] == "19.00"
 
     def test_however_many_documents_it_asks_the_same(self) -> None:
-        billed("DE", "10")
-        with CaptureQueriesContext(
-            connection,
-        ) as few:
+        dollar()
+        billed("US", "10", currency="USD")
+        with CaptureQueriesContext(connection) as few:
             sums()
         for number in range(4):
-            billed("DE", "10", day=number + 2)
+            billed("US", "10", currency="USD", day=number + 2)
         with CaptureQueriesContext(connection) as many:
             sums()
-        assert len(few) == len(many) == 2
+        assert len(few) == len(many) == 3
+
+    @pytest.mark.parametrize(
+        ("day", "net"),
+        [(1, "100.00"), (9, "100.00"), (10, "55.00"), (11, "55.00")],
+        ids=["before", "the day before", "on the day", "after"],
+    )
+    def test_the_last_rate_until_the_day_of_issue_holds(self, day: int, net: str) -> None:
+        dollar()
+        dollar("2.00", day=date(2026, 11, 10))
+        billed("US", "110", currency="USD", day=day)
+        assert sums() == [f"- O0 ×1 110.00 0.00 USD {net} 0.00"]
 
 
 amounts = st.integers(-(10**6), 10**6).map(lambda n: D(n) / 100)
@@ -195,8 +205,17 @@ class TestPage:
         assert row == (
             "INV-2026-000001,,2026-11-01,'=Ada,DE129273398,North,DE,S,19,EUR,100.00,19.00,EUR,100.00,19.00"
         )
+        assert "No exchange rate" not in told
         assert "Nothing was issued" in said(client.get(f"{url}?since=2026-01-01&until=2026-01-31"))
         assert "before the first" in said(client.get(f"{url}?since=2026-02-01&until=2026-01-31"))
+
+    def test_what_is_not_known_says_what_to_do(self) -> None:
+        billed("US", "110", currency="USD")
+        told = said(
+            leo().get(f"{page('billing_taxrate', 'listing')}?since=2026-11-01&until=2026-11-30")
+        )
+        assert "no rate known 0.00" in told
+        assert "enter it under Exchange rates" in told
 
     def test_a_stranger_sees_nothing(self) -> None:
         assert stranger().get(page("billing_taxrate", "listing")).status_code in (302, 403)
