@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from catalog.plan_terms_french import FRENCH
+from catalog.plan_terms_spanish import SPANISH
+from catalog.typography import set_in_french
+
 WORDS: dict[str, dict[str, str]] = {
     "en": {
         "periods": "Billing periods",
@@ -85,7 +89,7 @@ WORDS: dict[str, dict[str, str]] = {
         "period ends with the change, and the next begins.",
         "part change none": "You can change to another plan at the end of a period.",
         "part refund": "If you cancel at once, what you paid in advance for the days after your last "
-        "is credited on your next invoice.",
+        "is credited on your next invoice, or by a credit note.",
         "part no refund": "If you cancel at once, what you paid in advance is not paid back. If you "
         "cancel at the end of a period, you are served until then.",
         "part change back": "If a change holds from a day that is billed already, your next invoice "
@@ -93,7 +97,7 @@ WORDS: dict[str, dict[str, str]] = {
         "cancelled": "You can cancel at once or to the end of what is paid for, and take it back until "
         "your service ends. Your last invoice charges what you used until then.",
         "paused": "While your subscription is paused, no fee is charged and usage is not billed. What "
-        "you paid in advance for those days is credited on your next invoice.",
+        "you paid in advance for those days is credited on your next invoice, or by a credit note.",
         "resumed": "When it goes on, the fee for the days that are left of the period is charged at its "
         "end. Periods begin on the same days as before.",
         "part none": "“{name}” is not reduced for a part of a period.",
@@ -245,7 +249,8 @@ WORDS: dict[str, dict[str, str]] = {
         "oder kürzer, endet Ihr laufender Zeitraum mit dem Wechsel, und der nächste beginnt.",
         "part change none": "Sie können am Ende eines Zeitraums in einen anderen Tarif wechseln.",
         "part refund": "Kündigen Sie mit sofortiger Wirkung, wird Ihnen im Voraus Gezahltes für die "
-        "Tage nach Ihrem letzten auf Ihrer nächsten Rechnung gutgeschrieben.",
+        "Tage nach Ihrem letzten auf Ihrer nächsten Rechnung oder durch eine Rechnungskorrektur "
+        "gutgeschrieben.",
         "part no refund": "Kündigen Sie mit sofortiger Wirkung, wird im Voraus Gezahltes nicht "
         "erstattet. Kündigen Sie zum Ende eines Zeitraums, gilt unsere Leistung bis dahin.",
         "part change back": "Gilt ein Wechsel ab einem Tag, der schon berechnet ist, so berechnet oder "
@@ -254,7 +259,8 @@ WORDS: dict[str, dict[str, str]] = {
         "und die Kündigung zurücknehmen, bis Ihr Vertrag endet. Ihre letzte Rechnung enthält, was Sie "
         "bis dahin genutzt haben.",
         "paused": "Solange Ihr Vertrag ruht, wird keine Gebühr und keine Nutzung berechnet. Für diese "
-        "Tage im Voraus Gezahltes wird auf Ihrer nächsten Rechnung gutgeschrieben.",
+        "Tage im Voraus Gezahltes wird auf Ihrer nächsten Rechnung oder durch eine Rechnungskorrektur "
+        "gutgeschrieben.",
         "resumed": "Geht er weiter, wird die Gebühr für die übrigen Tage des Zeitraums an dessen Ende "
         "berechnet. Die Zeiträume beginnen an denselben Tagen wie zuvor.",
         "part none": "„{name}“ wird für einen Teil eines Zeitraums nicht gekürzt.",
@@ -324,3 +330,5 @@ WORDS: dict[str, dict[str, str]] = {
         "several": "{count} {interval}",
     },
 }
+
+WORDS["fr"], WORDS["es"] = set_in_french(FRENCH), SPANISH

@@ -31,6 +31,7 @@ from catalog.pricing import (
     Volume,
 )
 from catalog.spanish import SPANISH
+from catalog.typography import set_in_french
 
 WORDS: dict[str, dict[str, str]] = {
     "en": {
@@ -179,7 +180,7 @@ WORDS: dict[str, dict[str, str]] = {
         "rule both": "Mindestens {minimum}, höchstens {maximum}.",
         "rule discount": "{percent} % Rabatt.",
     },
-    "fr": FRENCH,
+    "fr": set_in_french(FRENCH),
     "es": SPANISH,
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from babel import Locale, UnknownLocaleError
 
+from catalog.typography import set_in_french
 from customers.french import FRENCH
 from customers.spanish import SPANISH
 
@@ -153,4 +154,4 @@ _WORDS: dict[str, dict[str, str]] = {
         ),
     },
 }
-_WORDS["fr"], _WORDS["es"] = _WORDS["en"] | FRENCH, _WORDS["en"] | SPANISH
+_WORDS["fr"], _WORDS["es"] = _WORDS["en"] | set_in_french(FRENCH), _WORDS["en"] | SPANISH

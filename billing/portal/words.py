@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from billing.portal.french import FRENCH
 from billing.portal.spanish import SPANISH
+from catalog.typography import set_in_french
 from customers.words import language_of
 
 
@@ -512,4 +513,4 @@ _WORDS: dict[str, dict[str, str]] = {
         "used_in": "{quantity} in dieser Zeit genutzt, in {events} Ereignissen.",
     },
 }
-_WORDS["fr"], _WORDS["es"] = _WORDS["en"] | FRENCH, _WORDS["en"] | SPANISH
+_WORDS["fr"], _WORDS["es"] = _WORDS["en"] | set_in_french(FRENCH), _WORDS["en"] | SPANISH

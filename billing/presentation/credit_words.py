@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from catalog.typography import set_in_french
+
 CREDIT_WORDS: dict[str, dict[str, str]] = {
     "en": {
         "credit_note": "Credit note",
@@ -146,3 +148,5 @@ CREDIT_WORDS: dict[str, dict[str, str]] = {
         "credit_write": "Escriba a {email} e indique {number}.",
     },
 }
+
+CREDIT_WORDS["fr"] = set_in_french(CREDIT_WORDS["fr"])

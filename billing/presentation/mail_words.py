@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from catalog.typography import set_in_french
+
 MAIL_WORDS: dict[str, dict[str, str]] = {
     "en": {
         "hello": "Hello,",
@@ -120,3 +122,5 @@ MAIL_WORDS: dict[str, dict[str, str]] = {
         "reminder_3_next": "Sin su pago ni una respuesta tomaremos otras medidas para cobrar el importe.",
     },
 }
+
+MAIL_WORDS["fr"] = set_in_french(MAIL_WORDS["fr"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from billing.presentation.credit_words import CREDIT_WORDS
 from billing.presentation.french import FRENCH
 from billing.presentation.spanish import SPANISH
+from catalog.typography import set_in_french
 
 WORDS: dict[str, dict[str, str]] = {
     "en": {
@@ -470,6 +471,6 @@ WORDS: dict[str, dict[str, str]] = {
     },
 }
 
-WORDS["fr"], WORDS["es"] = WORDS["en"] | FRENCH, WORDS["en"] | SPANISH
+WORDS["fr"], WORDS["es"] = WORDS["en"] | set_in_french(FRENCH), WORDS["en"] | SPANISH
 for _language, _words in CREDIT_WORDS.items():
     WORDS[_language] |= _words

@@ -52,7 +52,7 @@ def test_today_is_not_over() -> None:
     [
         ("en-GB", "Allowance used up on 2 Nov", "included: 100,000", "150K"),
         ("de-DE", "Inklusivmenge am 2. Nov. verbraucht", "enthalten: 100.000", "150.000"),
-        ("fr-FR", "Quantité incluse épuisée le 2 nov.", "inclus : 100\u202f000", "150\u00a0k"),
+        ("fr-FR", "Quantité incluse épuisée le 2 nov.", "inclus\u202f: 100\u202f000", "150\u00a0k"),
     ],
 )
 def test_the_day_the_allowance_was_used_up(

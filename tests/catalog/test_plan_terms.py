@@ -56,7 +56,9 @@ def test_it_says_what_happens_on_a_change_a_cancellation_and_a_pause() -> None:
 
 
 def test_languages_have_the_same_sentences() -> None:
-    assert WORDS["en"].keys() == WORDS["de"].keys()
+    assert {language: said.keys() ^ WORDS["en"].keys() for language, said in WORDS.items()} == {
+        language: set() for language in ("en", "de", "fr", "es")
+    }
 
 
 def test_a_hybrid_plan_is_said_with_its_numbers_and_an_example() -> None:
@@ -124,7 +126,7 @@ def test_how_usage_is_counted(metric: dict[str, Any], words: str) -> None:
     assert words in of(found, "Usage")
 
 
-@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es"])
 @pytest.mark.parametrize(
     ("model", "fields", "total"),
     [
@@ -160,6 +162,8 @@ def test_every_model_has_an_example_that_adds_up(
     [
         ("en", "Usage that is charged under “Cards” is not charged here again."),
         ("de", "Nutzung, die unter „Cards“ berechnet wird, wird hier nicht noch einmal berechnet."),
+        ("fr", "L’usage facturé sous «\u202fCards\u202f» n’est pas facturé ici une seconde fois."),
+        ("es", "El uso que se cobra en «Cards» no se cobra aquí otra vez."),
     ],
 )
 def test_what_an_earlier_price_takes_is_not_charged_twice(language: str, words: str) -> None:
@@ -195,7 +199,12 @@ def test_a_matrix_says_which_price_fits_what_is_included_and_what_goes_beyond() 
 
 @pytest.mark.parametrize(
     ("language", "with_tax", "before"),
-    [("en", "with tax", "before tax"), ("de", "mit Steuern", "vor Steuern")],
+    [
+        ("en", "with tax", "before tax"),
+        ("de", "mit Steuern", "vor Steuern"),
+        ("fr", "taxes comprises", "hors taxes"),
+        ("es", "con impuestos", "sin impuestos"),
+    ],
 )
 def test_prices_are_told_with_tax_or_before_it(language: str, with_tax: str, before: str) -> None:
     for include, says, says_not in ((True, with_tax, before), (False, before, with_tax)):
