@@ -217,3 +217,52 @@ def test_a_credit_takes_all_that_there_is_and_no_more(charged: list[int], credit
     lines = [Taxed(D(one) / 100, tax) for one in charged]
     given_ = creditable(lines, D(credit) / 100, tax, exponent=2, include_tax=True)
     assert given_ == min(D(credit) / 100, D(sum(charged)) / 100)
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(units, st.sampled_from(sorted(CATEGORIES))), max_size=4), max_size=5
+    ),
+    exponents,
+)
+def test_who_joins_later_changes_no_net_and_all_add_up(
+    parts: list[list[tuple[int, str]]], exponent: int
+) -> None:
+    """Of each part, what the whole comes to with it less what it came to before is split (R37)."""
+    unit = UNITS[exponent]
+    taxed: list[Taxed] = []
+    before: dict[TaxKey, D] = {}
+    nets: list[D] = []
+    for part in parts:
+        priced = [Priced(D(amount) * unit, CATEGORIES[name]) for amount, name in part]
+        taxed += [Taxed(one.gross, Tax(*one.tax)) for one in priced]
+        added = totals(taxed, exponent=exponent, include_tax=True)
+        now = {(one.tax.category, one.tax.rate): one.base for one in added.subtotals}
+        bases = {key: base - before.get(key, D(0)) for key, base in now.items()}
+        for line, one in zip(priced, without_tax(priced, bases, exponent=exponent), strict=True):
+            exact = Fraction(line.gross) * 100 / (100 + Fraction(line.tax[1]))
+            assert abs(Fraction(one.net) - exact) < Fraction(unit)
+            nets.append(one.net)
+        before = now
+    whole = totals(taxed, exponent=exponent, include_tax=True)
+    assert add_up(nets) == whole.net
+    assert whole.total == add_up(one.amount for one in taxed)
+
+
+@given(st.lists(st.tuples(units, st.sampled_from(sorted(CATEGORIES)))), exponents)
+def test_tax_on_top_is_rounded_once_per_rate_whatever_the_order(
+    lines: list[tuple[int, str]], exponent: int
+) -> None:
+    """R29 before tax: each tax is next to its exact one, and no order of lines changes a total."""
+    unit = UNITS[exponent]
+    taxed = [Taxed(D(amount) * unit, Tax(*CATEGORIES[name])) for amount, name in lines]
+    added = totals(taxed, exponent=exponent)
+    assert added.net == add_up(one.amount for one in taxed)
+    assert added.total == added.net + added.tax
+    for one in added.subtotals:
+        exact = Fraction(one.base) * Fraction(one.tax.rate) / 100
+        assert abs(Fraction(one.amount) - exact) <= Fraction(unit) / 2
+        assert one.tax.rate or not one.amount
+    again = totals(taxed[::-1], exponent=exponent)
+    assert (again.net, again.tax, again.total) == (added.net, added.tax, added.total)
+    assert sorted(again.subtotals) == sorted(added.subtotals)
