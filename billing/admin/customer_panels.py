@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin import words
+from billing.composition import Composed
 from billing.days import ADDITIVE, DayUsed, read_days
 from billing.models import BillingPeriod, Invoice, InvoiceLine, PeriodStatus, TaxCategory
 from billing.parties import issuer_for
@@ -145,11 +146,8 @@ def _running(
             }
             for line in one.usage
         ],
-        "totals": [
-            ("Net", words.money(composed.totals.net, composed.currency)),
-            ("Tax", words.money(composed.totals.tax, composed.currency)),
-            ("Total", words.money(composed.totals.total, composed.currency)),
-        ],
+        "heading": "With tax" if composed.include_tax else "Net",
+        "totals": list(_totals(composed)),
         "beside": words.beside(one.beside, composed.currency),
         "lines": [
             line_view(line, reader, today=timezone.localdate(now))
@@ -157,6 +155,16 @@ def _running(
             if is_shown(line)
         ],
     }
+
+
+def _totals(composed: Composed) -> Iterator[tuple[str, str]]:
+    added, currency = composed.totals, composed.currency
+    if composed.include_tax:
+        yield "of which tax", words.money(added.tax, currency)
+    else:
+        yield "Net", words.money(added.net, currency)
+        yield "Tax", words.money(added.tax, currency)
+    yield "Total", words.money(added.total, currency)
 
 
 def _chart(

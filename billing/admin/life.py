@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -439,10 +439,12 @@ def _shown(form: forms.Form, day: date, found: Next) -> dict[str, Any]:
     if found.running:
         composed = found.running.composed
         net, total = composed.totals.net, composed.totals.total
-        said["next"] = _bill(composed.lines, composed.currency, net, total, today=day)
+        terms: dict[str, Any] = {"include_tax": composed.include_tax, "today": day}
+        said["next"] = _bill(composed.lines, composed.currency, net, total, **terms)
         said["next"]["beside"] = words.beside(found.running.beside, composed.currency)
     if one := found.change:
-        said["change"] = _bill(one.lines.all(), one.currency, one.net_total, one.total, today=day)
+        terms = {"include_tax": one.prices_include_tax, "today": day}
+        said["change"] = _bill(one.lines.all(), one.currency, one.net_total, one.total, **terms)
         said["change"]["beside"] = words.beside(found.change_beside, one.currency)
     asked = "; ".join(f"{name}={value}" for name, value in form.cleaned_data.items())
     bills = [said["next"], said.get("change", {})]
@@ -470,15 +472,34 @@ def _planned(phase: SubscriptionPhase) -> str:
 
 
 def _bill(
-    lines: Iterable[InvoiceLine], currency: str, net: Decimal, total: Decimal, *, today: date
+    lines: Iterable[InvoiceLine],
+    currency: str,
+    net: Decimal,
+    total: Decimal,
+    *,
+    include_tax: bool,
+    today: date,
 ) -> dict[str, Any]:
     """Return what an invoice shows of its lines and totals."""
     reader = Reader(words.LOCALE, currency)
     return {
         "lines": [line_view(line, reader, today=today) for line in lines if is_shown(line)],
-        "net": words.money(net, currency),
+        "heading": "With tax" if include_tax else "Net",
+        "totals": list(
+            _totals(words.money(net, currency), words.money(total, currency), include_tax)
+        ),
         "total": words.money(total, currency),
     }
+
+
+def _totals(net: str, total: str, include_tax: bool) -> Iterator[tuple[str, str]]:
+    """Yield what the lines add up to, and then what that is without tax, or with it."""
+    if include_tax:
+        yield "Total, tax included", total
+        yield "of which net", net
+    else:
+        yield "Net total", net
+        yield "With tax", total
 
 
 def life_panel(request: HttpRequest, subscription: Subscription) -> Panel | None:

@@ -231,6 +231,18 @@ class TestPages:
         words = said(finance.get(reverse("admin:catalog_planversion_publish", args=(draft.pk,))))
         assert "Prices include tax: customers pay them as they are, whatever the rate." in words
 
+    def test_admin_previews_add_up_with_tax(self) -> None:
+        subscription = subscribed()
+        used(subscription, 287)
+        with time_machine.travel(at(11, 12), tick=False):
+            client = leo()
+            panel = said(client.get(page("customers_subscription", "change", subscription.pk)))
+            url = reverse("admin:customers_subscription_cancel", args=(subscription.pk,))
+            life = said(client.post(url, {"when": "at_period_end"}))
+        assert "With tax, EUR" in panel
+        assert "of which tax 4.68 EUR Total 29.34 EUR" in panel
+        assert "Total, tax included 9.35 EUR of which net 7.86 EUR" in life
+
     def test_the_invoice_to_come_is_the_one_that_comes(self) -> None:
         subscription = subscribed()
         used(subscription, 287)
