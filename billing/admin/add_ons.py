@@ -59,7 +59,9 @@ class SaleForm(forms.ModelForm[SoldAddOn]):
     )
     unit_amount = forms.DecimalField(
         required=False, max_digits=19, decimal_places=4, widget=number_input(),
-        label="Amount for one", help_text="Before tax. Empty: what the add-on costs.",
+        label="Amount for one",
+        help_text="Before tax, or with it where the subscription’s prices include it. Empty: what the "
+        "add-on costs.",
     )  # fmt: skip
     service_start = forms.DateField(
         required=False, widget=date_input(), label="First day",

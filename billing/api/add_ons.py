@@ -80,7 +80,10 @@ class SoldAddOnSerializer(serializers.ModelSerializer[SoldAddOn]):
     add_on = serializers.CharField(source="add_on.key")
     unit_amount = AmountString()
     quantity = QuantityString()
-    net = serializers.SerializerMethodField(help_text="Quantity × amount, rounded once.")
+    net = serializers.SerializerMethodField(
+        help_text="Quantity × amount, rounded once: before tax, or with it where the "
+        "subscription's prices include it."
+    )
     recognition = serializers.ChoiceField(choices=Earned.choices)
     tax_category = serializers.ChoiceField(choices=RateCategory.choices)
     bill = serializers.ChoiceField(choices=BillWhen.choices)

@@ -36,6 +36,9 @@ class AddOnForm(forms.ModelForm[AddOn]):
             "recognition": "Earned",
             "tax_category": "Taxed at",
         }
+        help_texts = {
+            "unit_amount": "What one of it costs: before tax, or with it where the subscription’s prices include it.",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

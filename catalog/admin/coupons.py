@@ -38,6 +38,9 @@ class CouponForm(forms.ModelForm[Coupon]):
             "duration": "How long it lasts",
             "redeemable_until": "Can be given until",
         }
+        help_texts = {
+            "amount": "What it takes off: before tax, or with it where the subscription’s prices include it. Empty: a percentage.",
+        }
 
 
 @admin.register(Coupon)

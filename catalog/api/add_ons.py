@@ -42,7 +42,10 @@ class AddOnSerializer(CheckedSerializer):
     description = Text(
         max_length=5000, lines=True, default="", allow_blank=True, help_text="For who sells it."
     )
-    unit_amount = AmountString(help_text="What one of it costs: above 0, before tax.")
+    unit_amount = AmountString(
+        help_text="What one of it costs, above 0: before tax, or with it where the subscription's "
+        "prices include it."
+    )
     currency = CurrencyCode(help_text="Of the amount.")
     unit = Text(max_length=50, default="", allow_blank=True, help_text="One of it: day.")
     unit_plural = Text(max_length=50, default="", allow_blank=True, help_text="Several: days.")

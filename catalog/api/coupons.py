@@ -46,7 +46,10 @@ class CouponSerializer(CheckedSerializer):
         allow_null=True, default=None, help_text="Above 0, at most 100; null: an amount."
     )
     amount = AmountString(
-        allow_null=True, default=None, help_text="Above 0, before tax; null: a percentage."
+        allow_null=True,
+        default=None,
+        help_text="Above 0, before tax, or with it where the subscription's prices include it; "
+        "null: a percentage.",
     )
     currency = CurrencyCode(allow_null=True, default=None, help_text="Of the amount.")
     duration = Choice(
