@@ -103,13 +103,16 @@ class Account:
     """What the ledger knows of a subscription: its plans, its calls, and what was given back or paid.
 
     `noted` is what notes took, by invoice. `lowered` are charges that came to less after their month:
-    what notes took off one before stands for as much of that, so its ledger is a span.
+    what notes took off one before stands for as much of that, so its ledger is a span. `floor` is the
+    least of a charge that notes took something off: what was left of it then, or what it came to
+    since, whichever is less.
     """
 
     plans: list[tuple[date, Terms]]
     calls: dict[str, tuple[date, int]] = field(default_factory=dict)
     noted: dict[int, list[tuple[Charge, Decimal]]] = field(default_factory=dict)
     lowered: set[Charge] = field(default_factory=set)
+    floor: dict[Charge, Decimal] = field(default_factory=dict)
     paid: Decimal = D(0)
 
     def agrees(self, billed: Mapping[Charge, Decimal], today: date) -> bool:
@@ -123,8 +126,14 @@ class Account:
     def _agrees(self, charge: Charge, owed: Decimal, billed: Decimal, noted: Notes) -> bool:
         """What a note took off is not charged again, nor taken off once more when it comes to less."""
         if charge in self.lowered:
-            return owed - noted.off <= billed <= owed - noted.back
+            least = max(owed - noted.off, self.floor.get(charge, owed - noted.off))
+            return least <= billed <= owed - noted.back
         return billed == owed - noted.off and not noted.back
+
+    def sink(self, today: date) -> None:
+        """Lower the floors to what the charges come to now."""
+        owed = self.owed(today)
+        self.floor = {charge: min(least, owed[charge]) for charge, least in self.floor.items()}
 
     def notes(self) -> dict[Charge, Notes]:
         found: dict[Charge, Notes] = {}
@@ -343,6 +352,7 @@ class Life(RuleBasedStateMachine):
             if is_issued:  # with its notes, it is as if it had never been
                 for account in self.accounts.values():
                     account.noted.pop(invoice.pk, None)
+                    account.floor.clear()
 
     @rule(which=st.integers(0, 30), line=st.none() | st.integers(0, 4), percent=st.integers(1, 100))
     def credit(self, which: int, line: int | None, percent: int) -> None:
@@ -364,6 +374,10 @@ class Life(RuleBasedStateMachine):
         for part in note.lines.select_related("line__subscription", "line__credited"):
             account = self.accounts[part.line.subscription.key]
             account.noted.setdefault(invoice.pk, []).append((charge_of(part.line), part.net))
+        left = [self._billed(), self._billed("draft", "review")]
+        for part in note.lines.select_related("line__subscription", "line__credited"):
+            name, charge = part.line.subscription.key, charge_of(part.line)
+            self.accounts[name].floor[charge] = min(one[name].get(charge, D(0)) for one in left)
 
     @rule(name=names, amount=st.integers(1, 90), is_deposit=st.booleans(), which=st.integers(0, 3))
     def pay(self, name: str, amount: int, is_deposit: bool, which: int) -> None:
@@ -382,6 +396,8 @@ class Life(RuleBasedStateMachine):
     @invariant()
     @precondition(lambda self: hasattr(self, "now"))
     def the_audit_finds_nothing(self) -> None:
+        for account in self.accounts.values():
+            account.sink(self.now.date())
         assert contradictions(self.now, but=WAITING) == []
 
     def bill_all(self) -> None:
@@ -407,10 +423,13 @@ class Life(RuleBasedStateMachine):
         billed, today = self._billed(), self.now.date()
         return all(one.agrees(billed[name], today) for name, one in self.accounts.items())
 
-    def _billed(self) -> dict[str, dict[Charge, Decimal]]:
-        """Return what issued invoices charge and credit each, less what people credited of them."""
+    def _billed(self, *drafts: str) -> dict[str, dict[Charge, Decimal]]:
+        """Return what issued invoices charge and credit each, less what people credited of them.
+
+        With what those of these states would.
+        """
         found: dict[str, dict[Charge, Decimal]] = {name: {} for name in self.accounts}
-        lines = InvoiceLine.every.filter(invoice__status__in=["issued", "settled"])
+        lines = InvoiceLine.every.filter(invoice__status__in=["issued", "settled", *drafts])
         noted = CreditNoteLine.objects.filter(line__invoice__status="issued", settles=None)
         parts = [
             *((line, line.net) for line in lines.select_related("subscription", "credited")),
