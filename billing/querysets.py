@@ -132,7 +132,7 @@ class CreditNoteQuerySet(models.QuerySet["CreditNote"]):
     def with_lines(self) -> CreditNoteQuerySet:
         """Load all that shows a credit note, in a constant number of queries."""
         return self.select_related("invoice__customer", "issued_with").prefetch_related(
-            "lines__line__price__metric", "lines__line__subscription", "taxes"
+            "lines__line__price__metric", "lines__line__subscription", "lines__settles", "taxes"
         )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC
+from decimal import Decimal
 from typing import Any
 
-from billing.models import CreditNote, CreditNoteLine, CreditNoteTax
+from billing.models import CreditNote, CreditNoteLine, CreditNoteTax, LineKind
 from billing.presentation.colours import palette
 from billing.presentation.invoice import footer_of, party_view
 from billing.presentation.lines import line_view
@@ -149,6 +150,11 @@ def _quantity(one: CreditNoteLine, billed: LineView, reader: Reader) -> str:
 
 
 def _notes(one: CreditNoteLine, reader: Reader) -> Iterator[str]:
+    if one.settles and one.settles.kind == LineKind.CREDIT:
+        credit, said = one.settles, one.settles.explanation
+        paid = reader.amount(Decimal(said["paid"]))
+        label = reader.say("unused_part", paid=paid, part=said["period_fraction"])
+        yield f"{label}, {reader.span(credit.service_start, credit.service_end)}."
     if one.priced != one.creditable:
         is_reduced = one.creditable != one.line.priced
         key = "credit_billed_net" if is_reduced else "credit_billed"

@@ -11,6 +11,7 @@ import pytest
 from django.db import connection, transaction
 
 from billing.beside import beside
+from billing.credit_documents import view_of
 from billing.models import (
     CreditNote,
     CreditNoteLine,
@@ -116,6 +117,10 @@ class TestAtIssue:
         assert uses(note) == ("39.66", "0.00", "0.00")
         assert note.reason == "Fees that were paid in advance for days without service."
         assert note.lines.get().settles == InvoiceLine.every.get(leaves=True)
+        assert view_of(note, locale="en-GB").lines[0].notes == (
+            "Unused: 100.00 × 10/30, 21–30 Apr 2026.",
+            "Billed on the invoice: 100.00.",
+        )
         assert (last.total, last.open_item.paid) == (D("11.90"), 0)
         assert contradictions(at(4, 22)) == []
 
