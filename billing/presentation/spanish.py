@@ -219,7 +219,7 @@ SPANISH: dict[str, str] = {
     "days_overdue": "{days} días de retraso",
     "moved_invoice": "Factura",
     "moved_void": "Factura anulada",
-    "moved_credit_note": "Nota de crédito",
+    "moved_credit_note": "Factura rectificativa",
     "moved_payment": "Pago",
     "moved_deposit": "Anticipo",
     "moved_credit": "Saldo a favor",
