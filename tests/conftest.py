@@ -14,6 +14,11 @@ from config.base import guards
 from config.base.audit import SYSTEM
 from config.base.services.api_keys import SCOPES, create_api_key
 from metering import tasks
+from tests.audited import (  # noqa: F401 # hooks
+    pytest_collection_modifyitems,
+    pytest_runtest_call,
+    pytest_runtest_teardown,
+)
 from tests.installation import Installation, demo_folder, served
 
 Caller = Callable[..., APIClient]

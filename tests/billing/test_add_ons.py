@@ -436,6 +436,7 @@ def test_a_close_costs_the_same_whatever_was_sold(count: int) -> None:
     assert queries(1, 0) == queries(count, count)
 
 
+@pytest.mark.unaudited
 def test_the_audit_finds_what_was_lost_and_what_is_there_twice() -> None:
     subscription = subscribed(approved=True)
     sold = sell(subscription, key="k")

@@ -54,7 +54,7 @@ from tests.billing.months import close, use
 from tests.metering.usage import body, send
 from tests.staff import anna, dora, leo, nora, person, sam, stranger
 
-pytestmark = [pytest.mark.django_db, pytest.mark.once]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.unaudited]
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 ROLES: dict[str, Callable[[], Client]] = {"anna": anna, "leo": leo, "sam": sam, "dora": dora}
 ANYBODYS = {

@@ -238,6 +238,7 @@ class TestAudit:
         store_document(TestUsageInDetail().months(ada).pk)
         assert self.found() == []
 
+    @pytest.mark.unaudited
     def test_a_driver_or_a_value_too_much_is_found(self, ada: Subscription) -> None:
         invoice = TestUsageInDetail().months(ada)
         _, usage, url = annex = annex_of(invoice)

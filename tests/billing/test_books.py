@@ -288,6 +288,7 @@ def test_what_the_services_write_contradicts_nothing() -> None:
     assert {"void", "issued"} == set(Invoice.objects.values_list("status", flat=True))
 
 
+@pytest.mark.unaudited
 @pytest.mark.parametrize(("corrupt", "checks"), CORRUPTIONS)
 def test_each_check_finds_its_corruption_and_no_other(
     corrupt: Callable[[], object], checks: set[str]
@@ -310,6 +311,7 @@ def test_every_check_has_a_corruption() -> None:
     assert {check for _, checks in CORRUPTIONS for check in checks} == {one.name for one in BOOKS}
 
 
+@pytest.mark.unaudited
 def test_a_difference_is_told() -> None:
     unguarded()
     change(a(TaxSubtotal), amount=1)

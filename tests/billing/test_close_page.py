@@ -19,7 +19,7 @@ from tests.billing.months import close, use
 from tests.billing.test_admin_runs import CLOSE, ada, plan, waits  # noqa: F401 - fixtures
 from tests.staff import anna, dora, page, queries, said, sam
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 START = page("billing_closeestimate", "start")
 

@@ -136,6 +136,7 @@ def test_what_the_services_write_contradicts_nothing() -> None:
     assert contradictions(NOV_20) == []
 
 
+@pytest.mark.unaudited
 @pytest.mark.parametrize("number", range(len(CORRUPTIONS)))
 def test_a_corruption_is_found(number: int) -> None:
     corrupt, checks = CORRUPTIONS[number]

@@ -295,6 +295,7 @@ def folder(tmp_path: Path, settings: LazySettings) -> Path:
 
 @pytest.mark.django_db
 class TestTheCommand:
+    @pytest.mark.unaudited
     def test_shows_the_same_twice(
         self, told: demo.Told, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -352,6 +353,7 @@ class TestTheCommand:
         Contact.objects.filter(email=company.ADVISER[1]).delete()
         assert len(links(at + timedelta(days=9))) == 2
 
+    @pytest.mark.unaudited
     def test_names_the_address_it_is_reached_at(
         self, told: demo.Told, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -34,7 +34,7 @@ from tests.conftest import Caller
 from tests.customers.test_logos import form, picture
 from tests.staff import leo, page, said, stranger
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.unaudited]
 
 
 @pytest.fixture(autouse=True)

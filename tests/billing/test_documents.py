@@ -49,7 +49,7 @@ from tests.billing.paper import (
     void,
 )
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.unaudited]
 
 ROOT = Path(__file__).resolve().parents[2]
 CALLS = ("call", "calls")

@@ -54,7 +54,7 @@ from tests.billing.test_worked_example import fernwood  # noqa: F401
 from tests.customers import door
 from tests.staff import anna, leo, page, said
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 D = Decimal
 Caller = Callable[..., APIClient]
 BUYER = {"line1": "Speicherstraße 1", "city": "Hamburg", "country": "DE", "vat_id": "DE129273398"}

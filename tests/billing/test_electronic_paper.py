@@ -21,7 +21,7 @@ from tests.billing.machine import ON, Machine
 from tests.billing.paper import API_CALLS, BASE_FEE, STORAGE, Charge, invoice
 from tests.billing.schematron import broken_rules, stop_engine
 
-pytestmark = [pytest.mark.django_db, pytest.mark.once]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.unaudited]
 D = Decimal
 
 

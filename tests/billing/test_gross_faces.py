@@ -41,7 +41,7 @@ from tests.billing.test_gross_prices import seller as seller  # noqa: PLC0414 - 
 from tests.customers import door
 from tests.staff import leo, page, said
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 Caller = Callable[..., APIClient]
 
 

@@ -22,7 +22,7 @@ from tests.billing.months import close
 from tests.metering.usage import body, send
 from tests.staff import anna, dora, leo, nora, page, queries, said, sam, stranger
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 HOME = "/admin/"
 

@@ -25,7 +25,7 @@ from tests import factories as make
 from tests.billing.crediting import credit
 from tests.billing.months import close, use
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 ENGLISH = (
     "the of and to is was for with your you from by per in on at it this that what which paid due "

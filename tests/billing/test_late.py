@@ -424,6 +424,7 @@ def test_the_daily_look_takes_up_only_whom_something_came_in_for(
     assert taken == [[found[3].pk]]
 
 
+@pytest.mark.unaudited
 def test_a_close_costs_the_same_queries_however_much_is_late(plan: PlanVersion) -> None:
     asked = []
     for crowd in (1, 8):

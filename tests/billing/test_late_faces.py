@@ -408,6 +408,7 @@ def _another_reading() -> None:
 
 
 class TestTheAudit:
+    @pytest.mark.unaudited
     @pytest.mark.parametrize(
         ("check", "corrupt"),
         [

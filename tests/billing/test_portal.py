@@ -38,7 +38,7 @@ from tests.billing.months import close, use
 from tests.customers import door
 from tests.staff import said
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 NOVEMBER = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FIRST_HOURS = datetime(2026, 12, 1, 2, tzinfo=UTC)  # drafted, not issued

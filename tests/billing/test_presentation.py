@@ -592,6 +592,7 @@ def test_text_in_the_issuers_colour_can_be_read(accent: str, text: str) -> None:
     assert contrast_with_white(colours.text) >= 4.5
 
 
+@pytest.mark.unaudited
 @pytest.mark.parametrize(
     ("where", "lines"),
     [

@@ -40,7 +40,7 @@ from tests.conftest import Caller
 from tests.customers import door
 from tests.staff import anna, leo, person, sam
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LATER = datetime(2026, 12, 8, 12, tzinfo=UTC)
 
@@ -531,6 +531,7 @@ def too_much_disputed() -> None:
     change(Dispute.objects.get(), amount=101)
 
 
+@pytest.mark.unaudited
 @pytest.mark.parametrize(
     ("spoil", "name"),
     [

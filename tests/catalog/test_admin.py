@@ -16,7 +16,7 @@ from config.base.models import AuditEntry
 from tests import factories
 from tests.staff import anna, dora, form_errors, leo, page, queries, said, sam
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 D = Decimal
 METRIC = {

@@ -286,7 +286,7 @@ def test_a_drawing_says_what_it_shows_and_styles_nothing_inline() -> None:
         assert "style" not in drawing
         root = ElementTree.fromstring(drawing)
         assert root.get("role") == "img"
-        assert root.findtext("title") == "<187> of 100"
+        assert root.findtext("{*}title") == "<187> of 100"
         assert 'fill="#0f5c5c"' in drawing
         assert 'fill="currentColor"' in svg(name, view, accent="")
 

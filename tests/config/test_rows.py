@@ -16,7 +16,7 @@ from config.base.rows import FEW, insert_rows, update_rows
 from customers.models import Customer, Issuer, Subscription
 from tests import factories as make
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.unaudited]
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 
 

@@ -21,7 +21,7 @@ from customers.models import Contact, Customer, Issuer, Subscription
 from tests import factories
 from tests.staff import anna, form_errors, leo, page, person, said, sam
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 NEW = {
     "name": "Acme",

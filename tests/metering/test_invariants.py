@@ -297,6 +297,7 @@ def test_many_rows_are_cut_and_it_says_so(usage: None) -> None:
     assert len(told.splitlines()) == 11
 
 
+@pytest.mark.unaudited
 def test_a_key_of_an_archived_month_needs_no_event(usage: None) -> None:
     known(stored_as=10**9, time=NOW.replace(day=31, month=10))
     ArchivedMonth.objects.create(month=date(2026, 10, 1))
