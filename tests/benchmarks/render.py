@@ -59,7 +59,7 @@ def compare(times: int) -> None:
     """Render by turns as the product does, naively, and naively from the same HTML and CSS."""
     from django.template.loader import render_to_string  # noqa: PLC0415
 
-    from billing import documents  # noqa: PLC0415, typesetting
+    from billing import documents  # noqa: PLC0415
 
     view = _two_pages()
     html, css = documents.html_of(view), render_to_string("invoice/invoice.css")
