@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from config.base.errors import Refusal
+from metering.properties import canonical
 
 
 class MonthArchived(Refusal):
@@ -57,7 +58,8 @@ NOTHING = Measured()
 class Group(tuple[Any, ...]):
     """The values of the dimensions that usage is told apart by, in their order.
 
-    Equal where they are in JSON: 1 is 1.0, but neither true nor "1". To Python, 1 is true.
+    Equal where they are in JSON: 1 is 1.0, but neither true nor "1". To Python, 1 is true. A
+    sender may also have put a list or an object where a single value is meant.
     """
 
     __slots__ = ()
@@ -65,14 +67,23 @@ class Group(tuple[Any, ...]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, tuple) or not tuple.__eq__(self, other):
             return False
-        return [value is True or value is False for value in self] == [
-            value is True or value is False for value in other
-        ]
+        return [_told_apart(value) for value in self] == [_told_apart(value) for value in other]
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = tuple.__hash__
+    def __hash__(self) -> int:
+        try:
+            return tuple.__hash__(self)
+        except TypeError:
+            return hash(canonical(list(self)))
+
+
+def _told_apart(value: object) -> bool | str:
+    """Return what differs between values that Python alone takes for equal."""
+    if isinstance(value, list | dict):
+        return canonical(value)
+    return value is True or value is False
 
 
 class Target(NamedTuple):

@@ -246,6 +246,26 @@ def test_true_and_1_are_different_values_of_a_dimension(*, from_events: bool) ->
     assert len({one.group for one in single}) == 5
 
 
+@pytest.mark.parametrize("from_events", [True, False], ids=["events", "rollup"])
+def test_lists_and_objects_where_a_value_is_meant_are_values_too(*, from_events: bool) -> None:
+    metric, acme = make.metric(dimensions=["model"]), make.customer("acme")
+    build()
+    models = [[1], [True], [1], {"a": 1, "b": [2]}, {"b": [2], "a": 1}, "[1]", []]
+    for place, model in enumerate(models):
+        send(body(data={"calls": 10**place, "model": model}))
+    span = Span(acme.pk, None, NOV, DEC)
+    [groups] = measure_by(metric, [span], ["model"], from_events=from_events)
+    assert {repr(*group): int(measured.quantity) for group, measured in groups.items()} == {
+        "[1]": 101,
+        "[True]": 10,
+        "{'a': 1, 'b': [2]}": 11000,
+        "'[1]'": 100000,
+        "[]": 1000000,
+    }
+    [single] = amounts(metric, [span], ["model"])
+    assert len({one.group for one in single}) == 5
+
+
 @pytest.mark.parametrize(
     "data",
     ['{"calls": "x"}', '{"calls": 1e60}', '{"calls": []}', '{"calls": "1e5"}', '{}', '[1]', '7',
