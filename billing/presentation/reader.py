@@ -22,6 +22,7 @@ NO_BREAK_SPACE = "\u00a0"
 _MINUS = "\u2212"
 _NO_BREAK_HYPHEN = "\u2011"  # keeps "GB-months" together, and is no wider than a hyphen should be
 _LONGEST = 300  # characters; the longest name a form takes has 200
+_MOST_MARKS = 6  # of one character; Hebrew with points and accents, and Tibetan, need five
 _THOUSAND = 1000
 
 # What turns text around, hides in it or breaks its line: none of it belongs in a name. The joiners
@@ -32,8 +33,20 @@ _INVISIBLE = re.compile("[\u200b\u200e\u200f\u061c\u202a-\u202e\u2060-\u2069\ufe
 def clean(text: object) -> str:
     """Make one line of printable text of whatever somebody typed; cut after 300 characters."""
     line = " ".join(_INVISIBLE.sub("", str(text or "")[: 10 * _LONGEST]).split())
+    if not line.isascii():
+        line = _without_towers(line)
     line = "".join(char for char in line if unicodedata.category(char) not in ("Cc", "Cs"))
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1].rstrip()}…"
+
+
+def _without_towers(line: str) -> str:
+    """Leave as many marks above and below a character as writing has: more run over other lines."""
+    kept, marks = [], 0
+    for char in line:
+        marks = marks + 1 if unicodedata.category(char) == "Mn" else 0
+        if marks <= _MOST_MARKS:
+            kept.append(char)
+    return "".join(kept)
 
 
 def paragraphs(text: object) -> tuple[str, ...]:

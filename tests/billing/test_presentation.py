@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal as D
@@ -558,6 +559,17 @@ def test_names_are_one_line_of_printable_text(text: object, line: str) -> None:
 
 def test_a_name_without_end_is_cut() -> None:
     assert clean("x" * 100_000) == "x" * 299 + "…"
+
+
+@pytest.mark.parametrize("mark", ["\u0301", "\u0316", "\u0e47", "\u1ab0"])
+def test_a_tower_of_marks_does_not_reach_over_other_lines(mark: str) -> None:
+    assert clean(f"e{mark * 99}f{mark}") == f"e{mark * 6}f{mark}"
+
+
+@pytest.mark.parametrize("name", ["בְּרֵאשִׁ֖ית", "Trần Ngọc", "ก็กี๊ก", "हिन्दी", "བསྒྲུབས", "شَرِكَةٌ", "👩🏽‍💻"])
+def test_letters_keep_the_marks_they_are_written_with(name: str) -> None:
+    decomposed = unicodedata.normalize("NFD", name)
+    assert clean(decomposed) == decomposed
 
 
 @pytest.mark.django_db
