@@ -62,7 +62,7 @@ def read_logo(content: bytes) -> LogoPicture:
 
 
 def _drawn(picture: Image.Image) -> LogoPicture:
-    upright = ImageOps.exif_transpose(picture).convert("RGBA")
+    upright = _in_8_bits(ImageOps.exif_transpose(picture)).convert("RGBA")
     upright.thumbnail(LARGEST)
     bare = Image.new("RGBA", upright.size)
     bare.paste(upright)
@@ -70,6 +70,17 @@ def _drawn(picture: Image.Image) -> LogoPicture:
     bare.save(written, "PNG", optimize=True)
     png = written.getvalue()
     return LogoPicture(png, hashlib.sha256(png).hexdigest(), *bare.size)
+
+
+def _in_8_bits(picture: Image.Image) -> Image.Image:
+    """Scale a grey of 16 bits down, which else ends at 255 and is white from there on."""
+    if not picture.mode.startswith("I"):
+        return picture
+    grey = picture.convert("I").point(lambda level: level * (1 / 257)).convert("L")
+    clear = picture.info.get("transparency")
+    if isinstance(clear, int):
+        grey.info["transparency"] = clear // 257
+    return grey
 
 
 def _too_large(width: int, height: int) -> str:

@@ -76,6 +76,17 @@ def test_what_a_camera_wrote_down_is_not_kept() -> None:
     assert b"at home" not in logo.png
 
 
+def test_a_grey_of_sixteen_bits_stays_as_dark_as_it_is() -> None:
+    grey = Image.new("I;16", (4, 1))
+    for place, level in enumerate((0, 0x4040, 0x8080, 0xFFFF)):
+        grey.putpixel((place, 0), level)
+    written = BytesIO()
+    grey.save(written, "PNG", transparency=0xFFFF)
+    with Image.open(BytesIO(read_logo(written.getvalue()).png)) as drawn:
+        shown = [drawn.getpixel((place, 0)) for place in range(4)]
+    assert shown == [(0, 0, 0, 255), (64, 64, 64, 255), (128, 128, 128, 255), (255, 255, 255, 0)]
+
+
 def form(**changes: Any) -> dict[str, Any]:
     """Fill in the issuer's form as its page does."""
     issuer = Issuer.objects.get()
