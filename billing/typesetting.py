@@ -20,6 +20,7 @@ from xml.etree.ElementTree import Element
 
 from defusedxml.ElementTree import fromstring
 from django.template.loader import render_to_string
+from PIL import ImageFile
 
 from billing.electronic.carrying import Carried, carry, name_each_file_once
 from billing.glyphs import FONTS
@@ -120,6 +121,9 @@ def engine() -> Engine:
             URLFetcher,
             URLFetcherResponse,
         )
+
+        # Its import lets the whole process take torn pictures; whoever uploads one is to hear so.
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
     except OSError as error:
         raise PdfEngineMissing(
             "PDFs need Pango and HarfBuzz, which this machine lacks: "

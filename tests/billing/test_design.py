@@ -25,7 +25,7 @@ from billing.typesetting import FetchRefused
 from config.base.audit import SYSTEM
 from config.base.models import AuditEntry
 from customers import services as customers
-from customers.logos import read_logo
+from customers.logos import LogoRefused, read_logo
 from customers.models import Customer, Issuer
 from tests import factories as make
 from tests.billing import paper
@@ -74,6 +74,12 @@ class TestOnPaper:
         Issuer.objects.update(logo=None, legal_text="Something else")
         document_path(document.sha256).unlink()
         assert pdf_of(Invoice.objects.with_lines().get(pk=issued.pk)) == pdf
+
+    def test_torn_logos_are_refused_in_a_process_that_lays_pages_out(self) -> None:
+        typesetting.engine()
+        for whole in (picture(), picture("JPEG")):
+            with pytest.raises(LogoRefused):
+                read_logo(whole[: len(whole) * 2 // 3])
 
     @pytest.mark.parametrize("name", ["logo:" + "0" * 64, "logo:../../etc/passwd", "logo:"])
     def test_a_logo_that_is_not_kept_is_fetched_from_nowhere(self, name: str) -> None:
