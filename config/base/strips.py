@@ -14,6 +14,7 @@ from fractions import Fraction
 from config.base.charts import Note, crossed_at, written
 
 WIDTH, TALL, HEAD, FOOT = 475, 44, 12, 12
+ZERO = Fraction(0)
 _FILLED = Fraction(76, 100)
 _LABEL_EVERY = 7
 _LETTER = 4  # of a label, which is small
@@ -49,17 +50,23 @@ def strip(
     Where values don't add up, each is soft.
     """
     crossing = crossed_at(values, limit) if adds_up and limit > 0 else None
-    highest = max([Fraction(0), *map(Fraction, values)])
+    highest = max([ZERO, *map(Fraction, values)])
     place = Fraction(WIDTH, len(values))
     bars = [
         _bar(Fraction(value), highest, number * place, place) for number, value in enumerate(values)
     ]
-    first_strong = len(bars) if crossing is None else crossing
+    soft, strong = bars, []
+    if crossing is not None:
+        within = Fraction(limit) - sum(map(Fraction, values[:crossing]))
+        x = crossing * place
+        soft = [*bars[:crossing], _bar(within, highest, x, place)]
+        above = Fraction(values[crossing]) - within
+        strong = [_bar(above, highest, x, place, upon=within), *bars[crossing + 1 :]]
     return Strip(
         height=str(HEAD + TALL + FOOT),
         floor=str(HEAD + TALL),
-        soft="".join(bars[:first_strong]),
-        strong="".join(bars[first_strong:]),
+        soft="".join(soft),
+        strong="".join(strong),
         cross_x="" if crossing is None else written(crossing * place),
         cross_end=str(HEAD + TALL),
         mark=None if crossing is None else _mark(crossing * place, mark_text),
@@ -68,13 +75,16 @@ def strip(
     )
 
 
-def _bar(value: Fraction, highest: Fraction, x: Fraction, width: Fraction) -> str:
-    """Outline a bar; one of something is half a point high at least."""
+def _bar(
+    value: Fraction, highest: Fraction, x: Fraction, width: Fraction, *, upon: Fraction = ZERO
+) -> str:
+    """Outline a bar, or the part of it upon another; one of something is half a point high at least."""
     if value <= 0:
         return ""
     height = max(value / highest * TALL, Fraction(1, 2))
     left, wide = x + width * (1 - _FILLED) / 2, width * _FILLED
-    return f"M{written(left)} {HEAD + TALL}v-{written(height)}h{written(wide)}v{written(height)}z"
+    foot = written(HEAD + TALL - upon / highest * TALL)
+    return f"M{written(left)} {foot}v-{written(height)}h{written(wide)}v{written(height)}z"
 
 
 def _mark(x: Fraction, text: str) -> Note:
@@ -85,6 +95,6 @@ def _mark(x: Fraction, text: str) -> Note:
 
 def _labels(texts: Sequence[str], place: Fraction) -> Iterator[Note]:
     for number in range(0, len(texts), _LABEL_EVERY):
-        x = number * place
-        if x + _LETTER * len(texts[number]) <= WIDTH:
-            yield Note(written(x + place * (1 - _FILLED) / 2), str(HEAD + TALL + 10), texts[number])
+        x = number * place + place * (1 - _FILLED) / 2
+        fits = min(x, Fraction(WIDTH - _LETTER * len(texts[number])))
+        yield Note(written(fits), str(HEAD + TALL + 10), texts[number])

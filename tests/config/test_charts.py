@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal as D
 from itertools import pairwise
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.base.charts import Slot, UsageChart, crossed_at, meter, trend, usage_chart
+from config.base.strips import strip
 
 pytestmark = pytest.mark.once
 
@@ -142,6 +144,29 @@ def test_bars_turn_strong_where_the_allowance_is_used_up() -> None:
     assert found.mark is not None
     assert percent(found.mark.line.x1) == pytest.approx(100 * (1 + 4 / 6) / 3, abs=0.01)
     assert found.mark.note.text == "used up"
+
+
+def test_on_paper_the_day_of_the_crossing_is_partly_strong() -> None:
+    """Six of the second day's twelve are included: the strong part stands upon the soft one."""
+    found = strip(
+        [D(6), D(12), D(3)],
+        ["1 Nov", "2 Nov", "3 Nov"],
+        text="Calls",
+        limit=D(12),
+        mark_text="used up",
+        adds_up=True,
+    )
+    assert re.findall(r"M[\d.]+ ([\d.]+)v-([\d.]+)", found.soft) == [("56", "22"), ("56", "22")]
+    assert re.findall(r"M[\d.]+ ([\d.]+)v-([\d.]+)", found.strong) == [("34", "22"), ("56", "11")]
+    assert float(found.cross_x) == pytest.approx(475 / 3, abs=0.01)
+
+
+@pytest.mark.parametrize("days", [1, 7, 28, 30, 31, 92])
+@pytest.mark.parametrize("name", ["1 Nov", "29. Sept."])
+def test_labels_on_paper_never_leave_it(days: int, name: str) -> None:
+    found = strip([D(1)] * days, [name] * days, text="", limit=D(0), mark_text="", adds_up=True)
+    assert len(found.labels) == len(range(0, days, 7))
+    assert all(float(label.x) + 4 * len(name) <= 475 for label in found.labels)
 
 
 @pytest.mark.parametrize("crossing", range(30))
