@@ -29,7 +29,7 @@ from billing.presentation.colours import palette
 from billing.presentation.details import detail_view
 from billing.presentation.lines import has_usage, is_shown, line_view, usage_view
 from billing.presentation.payment_code import payment_code
-from billing.presentation.reader import Reader, clean, paragraphs
+from billing.presentation.reader import Reader, clean, paragraphs, unbroken
 from billing.presentation.sections import Names, in_sections, names_of
 from billing.presentation.taxes import (
     net_heading,
@@ -114,7 +114,7 @@ def present(
         usage_note=_more(len(usage) - _AT_A_GLANCE, reader),
         change=change_view(change, reader, this=_this(lines, number, reader)) if change else None,
         details=tuple(_details(details, shown, names, reader)),
-        net_heading=net_heading(reader, include_tax=invoice.prices_include_tax),
+        net_heading=net_heading(reader, include_tax=invoice.prices_include_tax, taxes=taxes),
         lines=tuple(in_sections(shown, list(_lines(shown, reader, today=today)), names, reader)),
         totals=tuple(_totals(invoice, allowances, taxes, names, reader)),
         taxes=tuple(tax_view(tax, seller, reader) for tax in taxes),
@@ -371,7 +371,7 @@ def _questions(invoice: Invoice, seller: Party, reader: Reader) -> Iterator[str]
     if not email:
         return
     if invoice.number and invoice.due_date:
-        by = reader.long_date(invoice.due_date)
+        by = unbroken(reader.long_date(invoice.due_date))
         yield reader.say("write_by", email=email, date=by, number=invoice.number)
     else:
         yield reader.say("write", email=email)

@@ -42,9 +42,10 @@ def tax_sum(document: Taxed, reader: Reader) -> TaxView:
     )
 
 
-def net_heading(reader: Reader, *, include_tax: bool) -> str:
-    """Head the column of amounts: net, or with VAT."""
-    return reader.say("gross_in" if include_tax else "net_in", currency=reader.currency)
+def net_heading(reader: Reader, *, include_tax: bool, taxes: Iterable[TaxRow] = ()) -> str:
+    """Head the column of amounts: net, or with VAT where any of the `taxes` is one."""
+    has_tax = include_tax and (not (rates := [tax.rate for tax in taxes]) or any(rates))
+    return reader.say("gross_in" if has_tax else "net_in", currency=reader.currency)
 
 
 def tax_rows(taxes: Iterable[TaxRow], reader: Reader, *, include_tax: bool) -> Iterator[TotalView]:
