@@ -9,7 +9,7 @@ from functools import reduce
 from typing import Any
 
 from billing.models import LineKind
-from billing.presentation.reader import Reader, clean
+from billing.presentation.reader import Reader, clean, sentence
 from billing.presentation.views import ChangeView, Fact
 from catalog.money import EXACT, ZERO
 
@@ -22,14 +22,14 @@ Told = Mapping[str, Any]
 def change_view(told: Told, reader: Reader, *, this: str) -> ChangeView:
     """Word what `billing.annexes` tells; `this` names the invoice's own period, or is empty."""
     drivers = sorted(told["drivers"], key=lambda one: -abs(Decimal(one["amount"])))
-    last = _last(told, reader)
+    last, now = _last(told, reader), this or reader.say("this_invoice")
     net, last_net = Decimal(told["net"]), Decimal(told["last_net"])
     charged = "gross_of" if told.get("include_tax") else "net_of"
     return ChangeView(
         sentences=tuple(_sentences(net, last_net, drivers, told, reader)),
-        last=Fact(reader.say(charged, what=last), reader.rounded(last_net)),
+        last=Fact(sentence(reader.say(charged, what=last)), reader.rounded(last_net)),
         drivers=tuple(_rows(told["drivers"], drivers, reader)),
-        now=Fact(reader.say(charged, what=this or reader.say("this_invoice")), reader.rounded(net)),
+        now=Fact(sentence(reader.say(charged, what=now)), reader.rounded(net)),
     )
 
 

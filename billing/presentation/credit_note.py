@@ -12,7 +12,7 @@ from billing.models import CreditNote, CreditNoteLine, CreditNoteTax, LineKind
 from billing.presentation.colours import palette
 from billing.presentation.invoice import footer_of, party_view
 from billing.presentation.lines import line_view
-from billing.presentation.reader import Reader, clean, paragraphs
+from billing.presentation.reader import Reader, clean, paragraphs, unbroken
 from billing.presentation.sections import Names, names_of
 from billing.presentation.taxes import (
     net_heading,
@@ -72,7 +72,7 @@ def present_credit_note(
         usage_note="",
         change=None,
         details=(),
-        net_heading=net_heading(reader, include_tax=invoice.prices_include_tax),
+        net_heading=net_heading(reader, include_tax=invoice.prices_include_tax, taxes=taxes),
         lines=tuple(_line(one, names, reader) for one in lines),
         totals=tuple(_totals(note, taxes, reader)),
         taxes=tuple(tax_view(tax, seller, reader) for tax in taxes),
@@ -108,7 +108,8 @@ def _reason(note: CreditNote, reader: Reader) -> str:
 def _identity(note: CreditNote, reader: Reader) -> Iterator[Fact]:
     invoice = note.invoice
     assert invoice.issue_date is not None
-    corrects = reader.say("corrects_of", invoice=str(invoice), date=reader.day(invoice.issue_date))
+    issued_on = unbroken(reader.day(invoice.issue_date))
+    corrects = reader.say("corrects_of", invoice=str(invoice), date=issued_on)
     facts = {
         "credit_number": note.number,
         "credit_date": reader.day(note.issue_date),

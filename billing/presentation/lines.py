@@ -120,16 +120,17 @@ def _rows(
     shown = [_amount(step, reader.exponent) for step in steps]
     with localcontext(EXACT):
         rounding += sum(map(_exact, steps)) - sum(shown)
+    written = reader.column([*shown, rounding])
     rows = [
         _row(step, amount, line, reader, over=over)
-        for step, amount in zip(steps, shown, strict=True)
+        for step, amount in zip(steps, written, strict=False)
     ]
     if rounding:
-        rows.append(RowView("rounding", reader.say("rounding"), "", "", reader.amount(rounding)))
+        rows.append(RowView("rounding", reader.say("rounding"), "", "", written[-1]))
     return rows
 
 
-def _row(step: Step, amount: Decimal, line: InvoiceLine, reader: Reader, *, over: bool) -> RowView:
+def _row(step: Step, amount: str, line: InvoiceLine, reader: Reader, *, over: bool) -> RowView:
     unit, unit_plural = clean(line.unit), clean(line.unit_plural)
     counts = step.kind not in ("cap", "discount", "negative")
     return RowView(
@@ -137,7 +138,7 @@ def _row(step: Step, amount: Decimal, line: InvoiceLine, reader: Reader, *, over
         label=reader.label(step, unit, unit_plural, over=over),
         quantity=reader.number(_charged(step)) if counts else "",
         unit_price=_unit_price(step, reader) if counts else "",
-        amount=reader.amount(amount),
+        amount=amount,
     )
 
 

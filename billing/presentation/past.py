@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from billing.presentation.reader import Reader
+from billing.presentation.reader import Reader, sentence
 from config.base.charts import Trend, trend
 
 Told = Mapping[str, str | None]
@@ -33,7 +33,7 @@ def past_view(told: Sequence[Told], reader: Reader) -> Trend | None:
     return trend(
         [(period.used, period.included) for period in periods],
         text="; ".join(said),
-        caption=reader.say("trend_with_included", span=span) if steps else span,
+        caption=sentence(reader.say("trend_with_included", span=span) if steps else span),
         labels=_labels(periods, reader),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 from functools import cached_property, lru_cache
@@ -21,6 +22,7 @@ from catalog.pricing import Step
 NO_BREAK_SPACE = "\u00a0"
 _MINUS = "\u2212"
 _NO_BREAK_HYPHEN = "\u2011"  # keeps "GB-months" together, and is no wider than a hyphen should be
+_WIDE_YEN = "\uffe5"  # Japanese has it as wide as two digits, which leaves a gap before them
 _LONGEST = 300  # characters; the longest name a form takes has 200
 _MOST_MARKS = 6  # of one character; Hebrew with points and accents, and Tibetan, need five
 _THOUSAND = 1000
@@ -59,6 +61,11 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def unbroken(text: str) -> str:
+    """Keep a text on one line."""
+    return text.replace(" ", NO_BREAK_SPACE)
+
+
 class Reader:
     """Says things in one locale, and amounts in one currency with its ISO 4217 decimals."""
 
@@ -89,8 +96,14 @@ class Reader:
 
     @cached_property
     def _drawn(self) -> Locale:
-        """The locale of numbers in charts, which are drawn letter by letter, from the left."""
-        return self.locale if self.locale.text_direction == "ltr" else self.spoken
+        """The locale of numbers in charts, which are drawn letter by letter, from the left.
+
+        Letters that join others, as those of Hindi do, would be torn apart.
+        """
+        short = self.locale.compact_decimal_formats["short"]["other"].values()
+        letters = "".join(pattern.pattern for pattern in short)
+        joins = any(unicodedata.category(letter).startswith("M") for letter in letters)
+        return self.spoken if joins or self.locale.text_direction != "ltr" else self.locale
 
     def say(self, key: str, **values: str) -> str:
         return self.words[key].format(**values)
@@ -116,6 +129,12 @@ class Reader:
     def amount(self, value: Decimal) -> str:
         """Write an amount with the currency's decimals at least, and every further digit."""
         return _signed(wording.amount(value, self.exponent, self.tag))
+
+    def column(self, values: Sequence[Decimal]) -> list[str]:
+        """Write amounts one below the other: with as many decimals each, so that points align."""
+        decimals = max((len(plain(value).partition(".")[2]) for value in values), default=0)
+        places = max(self.exponent, decimals)
+        return [_signed(wording.amount(value, places, self.tag)) for value in values]
 
     def rounded(self, value: Decimal) -> str:
         """Write a final amount: rounded half up to the currency's decimals."""
@@ -143,7 +162,7 @@ class Reader:
                 locale=self.locale,
                 currency_digits=False,
             )
-        return _signed(text)
+        return _signed(text.replace(_WIDE_YEN, "¥"))
 
     def unit_price(self, value: Decimal) -> str:
         price = wording.unit_price(value, self.exponent, self.tag)
@@ -169,11 +188,16 @@ class Reader:
         )
 
     def day(self, day: date) -> str:
-        return str(format_date(day, "medium", locale=self.spoken))
+        return self._dated(format_date(day, "medium", locale=self.spoken), day)
+
+    def _dated(self, text: str, day: date) -> str:
+        """Write the first of a month as French does: "1er janvier 2027"."""
+        is_first = self.spoken.language == "fr" and day.day == 1
+        return text.replace("1 ", "1er ", 1) if is_first else text
 
     def short_day(self, day: date) -> str:
         """Write a day without its year: "17 Nov"."""
-        return str(format_skeleton("MMMd", day, locale=self.spoken))
+        return self._dated(format_skeleton("MMMd", day, locale=self.spoken), day)
 
     def short_month(self, day: date) -> str:
         """Name a month in little room: "Nov"."""
@@ -181,10 +205,12 @@ class Reader:
 
     def month(self, day: date, *, with_year: bool) -> str:
         """Name a month: "November", "November 2026"."""
-        return str(format_date(day, "LLLL y" if with_year else "LLLL", locale=self.spoken))
+        if with_year:
+            return str(format_skeleton("yMMMM", day, locale=self.spoken))
+        return str(format_date(day, "LLLL", locale=self.spoken))
 
     def long_date(self, day: date) -> str:
-        return str(format_date(day, "long", locale=self.spoken))
+        return self._dated(format_date(day, "long", locale=self.spoken), day)
 
     def span(self, start: date, end: date) -> str:
         """Write the days from `start` up to but without `end`: "1–30 Nov 2026"."""

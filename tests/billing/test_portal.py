@@ -956,8 +956,8 @@ def test_the_issuers_colour_is_a_sheet_of_its_own(issuer: Issuer, bob: Client) -
 def test_yen_has_no_cents(november: None) -> None:
     subscription = scale(make.customer("kaede", currency="JPY", locale="ja-JP"))
     page = said(door.signed_in(door.contact(subscription.customer)).get(HOME))
-    assert "￥594" in page
-    assert "￥594." not in page
+    assert "¥594" in page
+    assert "¥594." not in page
     assert "November 2026 so far" in page
     assert "月" not in page
 

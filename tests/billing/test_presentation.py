@@ -86,7 +86,7 @@ def test_the_worked_example_in_german() -> None:
     assert view.language == "de-DE"
     assert shown(view)[3] == (
         "",
-        "Die ersten 50.000 calls über die Inklusivmenge hinaus",
+        "Die ersten 50.000 calls über der Inklusivmenge",
         "50.000",
         "2,00 je 1.000",
         "100,00",
@@ -497,13 +497,29 @@ def test_decimals_are_the_currencys(currency: str, net: str, total: str) -> None
         ("de-DE", "EUR", "1.234,50\u00a0€"),
         ("de-CH", "CHF", "CHF\u00a01’234.50"),
         ("hu", "HUF", "1\u00a0234,50\u00a0Ft"),
-        ("ja-JP", "JPY", "￥1,235"),
+        ("ja-JP", "JPY", "¥1,235"),
     ],
 )
 def test_money_is_rounded_half_up_and_written_as_the_locale_does(
     locale: str, currency: str, text: str
 ) -> None:
     assert Reader(locale, currency).money(D("1234.5")) == text
+
+
+def test_amounts_of_a_column_have_as_many_decimals_each() -> None:
+    exact = [D(0), D("8401.5"), D("-0.125")]
+    assert Reader("en-GB", "JPY").column(exact) == ["0.000", "8,401.500", "−0.125"]
+    assert Reader("de-DE", "EUR").column([D(1), D("0.5")]) == ["1,00", "0,50"]
+
+
+def test_the_first_of_a_month_is_an_ordinal_in_french() -> None:
+    french, english = Reader("fr-FR", "EUR"), Reader("en-GB", "EUR")
+    first, other = date(2027, 1, 1), date(2027, 1, 21)
+    assert (french.long_date(first), french.long_date(other)) == (
+        *("1er janvier 2027", "21 janvier 2027"),
+    )
+    assert (french.day(first), french.short_day(first)) == ("1er janv. 2027", "1er janv.")
+    assert english.long_date(first) == "1 January 2027"
 
 
 @pytest.mark.parametrize("value", ["0.005", "1.005", "2.675", "1000000.125"])
@@ -638,3 +654,4 @@ def test_a_stored_step_is_read_as_it_was_written(text: str) -> None:
 def test_numbers_in_charts_are_never_in_words_that_are_written_from_the_right() -> None:
     assert Reader("ar-KW", "KWD").brief_number(D("2000000000")) == "2B"
     assert Reader("ja-JP", "JPY").brief_number(D("1234567")) == "123.5\u4e07"
+    assert Reader("hi-IN", "INR").brief_number(D("1234567")) == "1.2M"  # its letters join

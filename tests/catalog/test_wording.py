@@ -62,9 +62,9 @@ def labels(
             ],
             [
                 "im Tarif enthalten",
-                "die ersten 1.000 tokens über die Inklusivmenge hinaus",
-                "von 1.000 bis 2.500,5 tokens über die Inklusivmenge hinaus",
-                "mehr als 2.500,5 tokens über die Inklusivmenge hinaus",
+                "die ersten 1.000 tokens über der Inklusivmenge",
+                "von 1.000 bis 2.500,5 tokens über der Inklusivmenge",
+                "mehr als 2.500,5 tokens über der Inklusivmenge",
             ],
             id="a ladder after an allowance",
         ),
