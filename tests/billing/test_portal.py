@@ -191,7 +191,7 @@ class TestTheFirstPage:
         [
             ("de-DE", "November 2026 bisher"),
             ("fr-FR", "Novembre 2026, à ce jour"),
-            ("es-ES", "Noviembre 2026, hasta ahora"),
+            ("es-ES", "Noviembre de 2026, hasta ahora"),
         ],
     )
     def test_words_are_in_the_customers_language(

@@ -178,7 +178,7 @@ def test_a_mail_carries_the_kept_document_and_says_the_amount(server: MailServer
         assert "658,91" in text
         assert "DE89 3704 0044 0532 0130 00" in text
         assert f"/portal/invoices/{invoice.uuid}/" in text
-        assert "schreiben Sie bis 1. Dezember 2026 an billing@northlight.test" in text
+        assert "schreiben Sie bis 1.\u00a0Dezember\u00a02026 an billing@northlight.test" in text
     assert only().settled_at == AT
 
 
