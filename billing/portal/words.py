@@ -101,7 +101,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "dispute_long": "Write at most 2,000 characters, none of them invisible.",
         "disputed": "You dispute {amount} since {date}: {reason}",
         "status_closed": "nothing left to pay",
-        "statement": "Statement of account",
+        "statement": "Account statement",
         "status_void": "void",
         "status_settled": "nothing to pay",
         "newer": "Newer",

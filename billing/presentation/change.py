@@ -63,7 +63,7 @@ def _share(main: Told, drivers: Sequence[Told], difference: Decimal) -> str:
 def _reason(one: Told, told: Told, reader: Reader) -> str:
     name, before, now = _name(one, reader), one["before"], one["now"]
     if before is None or now is None:
-        return reader.say("reason_new" if before is None else "reason_gone", name=name)
+        return reader.say(f"reason_{_new_or_gone(one)}", name=name)
     if one["kind"] == "price":
         return reader.say("reason_price", name=name)
     if one["kind"] != "usage":
@@ -106,7 +106,7 @@ def _rows(ordered: Sequence[Told], by_size: Sequence[Told], reader: Reader) -> I
 def _label(one: Told, reader: Reader) -> str:
     name = _name(one, reader)
     if one["before"] is None or one["now"] is None:
-        return reader.say("row_new" if one["before"] is None else "row_gone", name=name)
+        return reader.say(f"row_{_new_or_gone(one)}", name=name)
     if one["kind"] == "price":
         return reader.say("row_price", name=name)
     before, now = Decimal(one["before"]), Decimal(one["now"])
@@ -116,6 +116,12 @@ def _label(one: Told, reader: Reader) -> str:
     return reader.say(
         "row_changed", name=name, before=reader.rounded(before), now=reader.rounded(now)
     )
+
+
+def _new_or_gone(one: Told) -> str:
+    """Tell what is new from what is gone; a coupon or credit is taken off, and never charged."""
+    change = "new" if one["before"] is None else "gone"
+    return f"off_{change}" if one["kind"] == "credit" else change
 
 
 def _name(one: Told, reader: Reader) -> str:

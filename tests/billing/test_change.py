@@ -242,6 +242,21 @@ def test_rows_run_from_the_last_net_to_this_one() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [(None, "-50", "not taken off last time"), ("-50", None, "not taken off this time")],
+)
+def test_a_promotion_is_taken_off_and_never_charged(
+    before: str | None, now: str | None, said: str
+) -> None:
+    amount = "-50" if before is None else "50"
+    net, last = ("50", "100") if before is None else ("100", "50")
+    data = told(("credit", "Launch promotion", before, now, amount), net=net, last=last)
+    view = change_view(data, Reader("en-GB", "EUR"), this="November")
+    assert [row.label for row in view.drivers] == [f"Launch promotion: {said}"]
+    assert said in view.sentences[1]
+
+
 def test_many_drivers_end_in_one_row_that_adds_up() -> None:
     many = [("fee", f"Fee {n}", "0", str(n), str(n)) for n in range(1, 13)]
     view = change_view(told(*many, net="78", last="0"), Reader("en-GB", "EUR"), this="")
