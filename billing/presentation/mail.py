@@ -26,6 +26,8 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class MailView:
     language: str
+    colon: str
+    """As the language sets it: French with a space before."""
     palette: Palette
     subject: str
     hello: str
@@ -70,6 +72,7 @@ def invoice_mail(
     asks = [line for line in view.questions if line != reader.say("check")]
     return MailView(
         language=view.language,
+        colon=reader.say("colon"),
         palette=view.palette,
         subject=subject,
         hello=say["hello"],
@@ -93,12 +96,14 @@ def as_text(view: MailView) -> str:
         [view.hello],
         [view.lead],
         [
-            f"{view.label}: {view.amount}",
+            f"{view.label}{view.colon} {view.amount}",
             *view.notes,
-            *(f"{fact.label}: {fact.value}" for fact in view.facts),
+            *(f"{fact.label}{view.colon} {fact.value}" for fact in view.facts),
         ],
         *(_block(part) for part in view.parts),
-        [f"{view.portal_label}:", view.portal_url, view.portal_note] if view.portal_url else [],
+        [f"{view.portal_label}{view.colon}", view.portal_url, view.portal_note]
+        if view.portal_url
+        else [],
         _block(view.questions) if view.questions else [],
         ["-- ", *view.footer],
     ]
@@ -133,4 +138,4 @@ def _glance(one: UsageView, reader: Reader) -> str:
     if one.is_over:
         told.append(f"{reader.say('over')} {one.over}")
     owner = f", {one.owner}" if one.owner else ""
-    return f"{one.name}{owner}: {' · '.join(filter(None, told))}"
+    return f"{one.name}{owner}{reader.say('colon')} {' · '.join(filter(None, told))}"

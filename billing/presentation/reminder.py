@@ -27,6 +27,7 @@ def reminder_mail(
     values = {"seller": seller, "amount": amount.replace(NO_BREAK_SPACE, " ")}
     return MailView(
         language=reader.language,
+        colon=reader.say("colon"),
         palette=palette(letter.issuer.accent_colour),
         subject=say[f"reminder_{level}_subject"].format(**values),
         hello=say["hello"],
