@@ -22,6 +22,7 @@ from customers.issuer import issuer_of
 from customers.models import Customer
 from customers.periods import local_date, zone
 
+TOO_MUCH = Decimal(10) ** 12  # of a payment: an account adds up thousands within its 15 digits
 COUNTERS = ("allocated", "refunded", "reversed_on", "reversed_because")
 
 
@@ -101,6 +102,9 @@ def record_payment(
     """
     today = book_date(payment.customer, at=at)
     faults = [*amount_faults(payment.amount, payment.currency, path=("amount",))]
+    if payment.amount >= TOO_MUCH:
+        told = f"No payment has {TOO_MUCH:,} {payment.currency} or more: look for a slip."
+        faults.append(Fault(("amount",), "too_much", told))
     if payment.received_on > today:
         faults.append(Fault(("received_on",), "in_future", "Money can't have come after today."))
     if payment.method == PaymentMethod.CREDIT:
@@ -219,10 +223,8 @@ def check_open(item: OpenItem, amount: Decimal, *, path: Path) -> None:
         currency = item.invoice.currency
         places = exponent(currency)
         is_open = round_half_up(item.open, places)
-        raise MoreThanOpen(
-            f"Of {item.invoice} {is_open:f} {currency} is open: settle no more than that.",
-            path=path,
-        )
+        told = f"Of {item.invoice} {is_open:f} {currency} is open: settle no more than that."
+        raise MoreThanOpen(told if is_open else f"Nothing of {item.invoice} is open.", path=path)
 
 
 def locked_payment(payment_id: int) -> Payment:
@@ -323,7 +325,8 @@ def check_left(payment: Payment, amount: Decimal, *, path: Path) -> None:
     left = EXACT.subtract(payment.amount, used)
     if amount > left:
         left = round_half_up(left, exponent(payment.currency))
-        raise NotEnoughLeft(f"{left:f} {payment.currency} is left of this payment.", path=path)
+        told = f"{left:f} {payment.currency} is left of this payment: use no more than that."
+        raise NotEnoughLeft(told if left else "Nothing is left of this payment.", path=path)
 
 
 def _check_limit(payment: Payment, portion: Portion) -> None:

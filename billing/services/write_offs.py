@@ -9,6 +9,7 @@ from django.db import transaction
 
 from billing.models import OpenItem, WriteOff
 from billing.services.payments import (
+    MoreThanOpen,
     NotPayable,
     amount_faults,
     book_date,
@@ -43,6 +44,8 @@ def write_off(
     if item is None or item.voided_on:
         raise NotPayable("Only what is owed of an issued invoice can be written off.")
     given_up = item.open if amount is None else amount
+    if amount is None and not item.open:
+        raise MoreThanOpen(f"Nothing of {item.invoice} is open.", path=("amount",))
     if faults := list(amount_faults(given_up, item.invoice.currency, path=("amount",))):
         raise Invalid(faults)
     check_open(item, given_up, path=("amount",))

@@ -105,6 +105,13 @@ class TestHowFarAnInvoiceIsPaid:
         assert not Invoice.objects.overdue(on=date(2026, 12, 2))
 
 
+def test_a_payment_is_never_so_large_that_its_account_could_not_be_added_up(ada: Customer) -> None:
+    with pytest.raises(Invalid, match=r"No payment has 1,000,000,000,000 EUR or more"):
+        make.payment(ada, "1000000000000")
+    make.payment(ada, "999999999999.99")
+    assert make.issued(ada, "100")
+
+
 class TestAllocating:
     def test_one_payment_pays_several_and_the_remainder_is_balance(self, ada: Customer) -> None:
         one, two = make.issued(ada, "100"), make.issued(ada, "50")
@@ -220,6 +227,17 @@ def test_it_is_refused_by_name(
     invoice = make.issued(ada, "100")
     with pytest.raises(refusal):
         act(ada, invoice)
+
+
+def test_of_what_is_settled_it_is_said_that_nothing_is_open_or_left(ada: Customer) -> None:
+    invoice = make.issued(ada, "100")
+    payment = make.payment(ada, "100", portions={invoice: "100"})
+    with pytest.raises(payments.MoreThanOpen, match=f"Nothing of {invoice} is open"):
+        make.payment(ada, "1", portions={invoice: "1"})
+    with pytest.raises(payments.MoreThanOpen, match=f"Nothing of {invoice} is open"):
+        write_off(invoice_id=invoice.pk, amount=None, reason="x", at=NOV_10, actor=SYSTEM)
+    with pytest.raises(payments.NotEnoughLeft, match="Nothing is left of this payment"):
+        refund(payment, "1")
 
 
 @pytest.mark.parametrize(
