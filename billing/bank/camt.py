@@ -6,18 +6,23 @@ is refused before anything of it is expanded or fetched.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
-from billing.bank.lines import BankLine, Reading, StatementUnreadable, Unread, named
+from billing.bank.lines import BankLine, Reading, StatementUnreadable, Unread, named, one_line
+from catalog.money import EXACT
 
-_LONGEST = 200  # characters of what a payer wrote
 _TOO_MUCH = Decimal(10) ** 11
+_DECIMAL = re.compile(r"\+?[0-9]{1,30}(\.[0-9]{0,30})?", re.ASCII)
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_WENT_OUT = "money that went out"
+_TAKEN_BACK = "a payment was taken back: reverse it"
 
 
 def read_camt(content: bytes) -> Reading:
@@ -42,38 +47,81 @@ def read_camt(content: bytes) -> Reading:
 
 def _read(first: int, entry: Any) -> Iterator[BankLine | Unread]:
     """Yield what an entry says, numbered on from `first`."""
+    is_reversal = _text(entry, "RvslInd") in ("true", "1")
     if _text(entry, "CdtDbtInd") != "CRDT":
-        yield Unread(first, "money that went out")
-        return
-    if (_text(entry, "Sts", "Cd") or _text(entry, "Sts")) not in ("BOOK", ""):
+        yield Unread(first, _TAKEN_BACK if is_reversal else _WENT_OUT)
+    elif not _is_booked(entry):
         yield Unread(first, "not booked yet")
-        return
-    if _text(entry, "RvslInd") == "true":
-        yield Unread(first, "a reversal: reverse the payment it takes back")
-        return
-    booked = _text(entry, "BookgDt", "Dt") or _text(entry, "BookgDt", "DtTm")[:10]
-    details = [one for one in entry.iter() if _name(one) == "TxDtls"] or [entry]
+    elif is_reversal:
+        yield Unread(first, "a reversal of money that went out")
+    else:
+        details = [one for one in entry.iter() if _name(one) == "TxDtls"]
+        if len(details) > 1 and not _add_up(details, entry):
+            yield Unread(first, "its parts don't add up to what was booked: record it by hand")
+        else:
+            yield from _credits(first, entry, details or [entry])
+
+
+def _credits(first: int, entry: Any, details: Sequence[Any]) -> Iterator[BankLine | Unread]:
+    """Yield the payments of a booked credit."""
     name = _text(entry, "AcctSvcrRef")
+    on = _day(entry)
     for number, one in enumerate(details, start=first):
         money = _money(one, entry if len(details) == 1 else None)
-        try:
-            on = date.fromisoformat(booked)
-            amount = Decimal(money.text.strip())
-        except (AttributeError, ValueError, InvalidOperation):
+        amount = _number(money)
+        if _text(one, "CdtDbtInd") == "DBIT":
+            yield Unread(number, _WENT_OUT)
+        elif on is None or amount is None:
             yield Unread(number, "its date or amount can't be read")
-            continue
-        if not amount.is_finite() or amount <= 0 or amount >= _TOO_MUCH:
+        elif amount <= 0 or amount >= _TOO_MUCH:
             yield Unread(number, "its amount is none that can be paid")
-            continue
-        yield BankLine(
-            number=number,
-            on=on,
-            amount=amount,
-            currency=money.get("Ccy", ""),
-            reference=_reference(one),
-            payer=_payer(one),
-            key=_text(one, "Refs", "AcctSvcrRef") or (name and f"{name}/{number - first}"),
-        )
+        else:
+            yield BankLine(
+                number=number,
+                on=on,
+                amount=amount,
+                currency=money.get("Ccy", ""),
+                reference=_reference(one),
+                payer=_payer(one),
+                key=_text(one, "Refs", "AcctSvcrRef") or (name and f"{name}/{number - first}"),
+            )
+
+
+def _is_booked(entry: Any) -> bool:
+    status = _find(entry, "Sts")
+    return status is None or "BOOK" in (_text(entry, "Sts", "Cd"), _text(entry, "Sts"))
+
+
+def _add_up(details: Sequence[Any], entry: Any) -> bool:
+    """Say whether the parts of an entry are in its currency and come to its amount."""
+    whole, parts = _find(entry, "Amt"), [_money(one, None) for one in details]
+    if whole is None or any(part is None or part.get("Ccy") != whole.get("Ccy") for part in parts):
+        return False
+    together = Decimal(0)
+    for one, part in zip(details, parts, strict=True):
+        amount = _number(part)
+        if amount is None:
+            return False
+        is_out = _text(one, "CdtDbtInd") == "DBIT"
+        together = EXACT.subtract(together, amount) if is_out else EXACT.add(together, amount)
+    return together == _number(whole)
+
+
+def _day(entry: Any) -> date | None:
+    """Return the day an entry was booked, or else that it counts from; without its time zone."""
+    said = [_text(entry, kind, form) for kind in ("BookgDt", "ValDt") for form in ("Dt", "DtTm")]
+    written = _DAY.match(next(filter(None, said), ""))
+    try:
+        day = date.fromisoformat(written[0]) if written else None
+    except ValueError:
+        return None
+    return day if day and 1970 <= day.year <= 2999 else None
+
+
+def _number(money: Any) -> Decimal | None:
+    """Read a number as XML Schema writes decimals, with ASCII digits and no exponent."""
+    text = (money.text or "").strip() if money is not None else ""
+    return Decimal(text) if _DECIMAL.fullmatch(text) else None
 
 
 def _money(details: Any, entry: Any) -> Any:
@@ -92,13 +140,13 @@ def _reference(details: Any) -> str:
     said = [one.text or "" for one in details.iter() if _name(one) in ("Ustrd", "Ref")]
     if not any(said):
         said = [_text(details, "Refs", "EndToEndId")]
-    return " ".join(" ".join(said).split())[:_LONGEST]
+    return one_line(" ".join(said))
 
 
 def _payer(details: Any) -> str:
     for path in (("RltdPties", "Dbtr", "Nm"), ("RltdPties", "Dbtr", "Pty", "Nm")):
         if name := _text(details, *path):
-            return " ".join(name.split())[:_LONGEST]
+            return one_line(name)
     return ""
 
 

@@ -9,6 +9,10 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
+from config.base.fields import NOT_IN_A_LINE
+
+_LONGEST = 200  # characters of what a payer wrote
+
 
 class BankLine(NamedTuple):
     """Money that came in. `number` is its place in the file, from 1; `key` names it for ever.
@@ -35,6 +39,11 @@ class Unread(NamedTuple):
 class Reading(NamedTuple):
     lines: list[BankLine]
     unread: list[Unread]
+
+
+def one_line(text: str) -> str:
+    """Return what somebody wrote as one line of at most 200 characters that can all be seen."""
+    return " ".join(NOT_IN_A_LINE.sub(" ", text).split())[:_LONGEST]
 
 
 class StatementUnreadable(Exception):

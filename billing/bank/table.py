@@ -12,7 +12,7 @@ from decimal import Decimal
 from io import StringIO
 from typing import NamedTuple
 
-from billing.bank.lines import BankLine, Reading, StatementUnreadable, Unread, named
+from billing.bank.lines import BankLine, Reading, StatementUnreadable, Unread, named, one_line
 
 COLUMNS = ("date", "amount", "currency", "reference", "payer", "key")
 NEEDED = ("date", "amount")
@@ -24,7 +24,7 @@ DATE_FORMATS = {
     "%m/%d/%Y": "12/31/2026",
 }
 MOST = 20_000  # lines
-_LONGEST = 200
+WIDEST = 200  # columns
 _THOUSANDS = re.compile(r"^[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}(?![0-9,])", re.ASCII)  # 1,23,456 too
 _NUMBER = r"[0-9]{1,11}(\.[0-9]{1,4})?"
 _GUESSES = {
@@ -63,11 +63,11 @@ def read_table(content: bytes) -> Table:
     text = _decoded(content)
     if "\0" in text:
         raise StatementUnreadable("This is not a text file.")
-    try:
-        rows = max((_rows(text, delimiter) for delimiter in ";,\t"), key=_alike)
-    except csv.Error as trouble:
-        raise StatementUnreadable("This is not a CSV file.") from trouble
+    delimiter = max(";,\t", key=lambda one: _alike(_rows(text, one, is_strict=False)))
+    rows = _whole_rows(text, delimiter)
     width = max((len(row) for row in rows), default=0)
+    if width > WIDEST:
+        raise StatementUnreadable(f"A file may have up to {WIDEST} columns; this has {width}.")
     first = next((n for n, row in enumerate(rows) if len(row) >= width - 1 and all(row[:2])), None)
     if width < 2 or first is None or len(rows) < first + 2:
         raise StatementUnreadable("There is no table with column names and rows in this file.")
@@ -76,8 +76,29 @@ def read_table(content: bytes) -> Table:
     return Table([head.strip() for head in rows[first]], rows[first + 1 :])
 
 
-def _rows(text: str, delimiter: str) -> list[list[str]]:
-    return [row for row in csv.reader(StringIO(text), delimiter=delimiter) if any(row)]
+def _whole_rows(text: str, delimiter: str) -> list[list[str]]:
+    """Read rows so that none hides in a cell of another, which a quote left open would do.
+
+    Quotes within a cell that nobody doubled, as some banks write them, stay as they are.
+    """
+    with suppress(StatementUnreadable):
+        return _rows(text, delimiter, is_strict=True)
+    rows = _rows(text, delimiter, is_strict=False)
+    for row in rows:
+        if any("\n" in cell for cell in row):
+            begins = " ".join(row).split("\n")[0].strip()[:40]
+            raise StatementUnreadable(f"A quotation mark is not closed in the line “{begins}”.")
+    return rows
+
+
+def _rows(text: str, delimiter: str, *, is_strict: bool) -> list[list[str]]:
+    lines = StringIO(text, newline=None)  # whichever ends of lines it has
+    found = csv.reader(lines, delimiter=delimiter, strict=is_strict)
+    try:
+        return [row for row in found if any(row)]
+    except csv.Error as trouble:
+        told = f"Line {found.line_num} can’t be read: {trouble}."
+        raise StatementUnreadable(told) from trouble
 
 
 def _alike(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
@@ -121,8 +142,8 @@ def read_lines(table: Table, mapped: Mapped) -> Reading:
                     on=on,
                     amount=amount,
                     currency=(cells.get("currency") or mapped.currency).upper(),
-                    reference=_one_line(cells.get("reference", "")),
-                    payer=_one_line(cells.get("payer", "")),
+                    reference=one_line(cells.get("reference", "")),
+                    payer=one_line(cells.get("payer", "")),
                     key=cells.get("key", ""),
                 )
             )
@@ -169,10 +190,6 @@ def _amount(text: str, *, comma: bool) -> Decimal | None:
         bare = bare.translate(str.maketrans(".,", ",."))
     bare = re.sub(_THOUSANDS, lambda found: found[0].replace(",", ""), bare)
     return sign * Decimal(bare) if re.fullmatch(_NUMBER, bare, re.ASCII) else None
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_LONGEST]
 
 
 def mapping_json(mapped: Mapped) -> dict[str, object]:

@@ -35,6 +35,7 @@ from config.base.errors import Fault, Invalid, Refusal
 from customers.models import Customer
 
 LARGEST = 5_000_000  # bytes of a file
+_BEFORE_XML = b"\xef\xbb\xbf\xff\xfe\0 \r\n\t"  # marks of UTF-8 and UTF-16, and blanks
 
 
 class Line(NamedTuple):
@@ -65,7 +66,7 @@ def upload_statement(*, name: str, content: bytes, at: datetime, actor: Actor) -
     """
     if len(content) > LARGEST:
         raise Invalid([Fault(("file",), "too_large", "A file may have up to 5 MB.")])
-    looks_like_xml = content.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
+    looks_like_xml = content.lstrip(_BEFORE_XML).startswith(b"<")
     made = BankImport(
         name=name[:200] or "statement",
         format=StatementFormat.CAMT if looks_like_xml else StatementFormat.CSV,

@@ -47,6 +47,8 @@ CAMT = """<?xml version="1.0" encoding="UTF-8"?>
 <Ntry><Amt Ccy="EUR">9.00</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>BOOK</Sts><RvslInd>true</RvslInd></Ntry>
 </Stmt></BkToCstmrStmt></Document>"""
 
+DAY = "<BookgDt><Dt>2026-11-03</Dt></BookgDt>"
+
 
 def open_(number: str, amount: str, pk: int = 1, due: int = 1) -> Candidate:
     return Candidate(pk, number, date(2026, 12, due), D(amount))
@@ -103,6 +105,82 @@ def test_a_camt_statement_gives_each_booked_credit() -> None:
     assert [one.number for one in reading.unread] == [4, 5, 6, 7]
 
 
+def entry(parts: str = "", *, amount: str = "30.00", about: str = "", day: str = DAY) -> str:
+    return (
+        f'<Document><BkToCstmrStmt><Ntry><Amt Ccy="EUR">{amount}</Amt><CdtDbtInd>CRDT</CdtDbtInd>'
+        f"<Sts>BOOK</Sts>{about}{day}<NtryDtls>{parts}</NtryDtls></Ntry></BkToCstmrStmt></Document>"
+    )
+
+
+def part(amount: str, currency: str = "EUR", about: str = "") -> str:
+    return f'<TxDtls><Amt Ccy="{currency}">{amount}</Amt>{about}</TxDtls>'
+
+
+OUT = "<CdtDbtInd>DBIT</CdtDbtInd>"
+NOT_IN_PARTS = "its parts don't add up to what was booked: record it by hand"
+
+
+@pytest.mark.parametrize(
+    ("written", "taken", "because"),
+    [
+        pytest.param(entry(), ["30.00"], [], id="an entry without parts"),
+        pytest.param(entry(part("10") + part("20")), ["10", "20"], [], id="parts that add up"),
+        pytest.param(
+            entry(part("50") + part("20", about=OUT)), ["50"], ["money that went out"],
+            id="a part that went out",
+        ),
+        pytest.param(entry(part("10") + part("25")), [], [NOT_IN_PARTS], id="parts that don't"),
+        pytest.param(
+            entry(part("10", "USD") + part("20", "USD")), [], [NOT_IN_PARTS],
+            id="parts in another currency",
+        ),
+        pytest.param(entry("<TxDtls/>" * 2), [], [NOT_IN_PARTS], id="parts without amounts"),
+        pytest.param(
+            entry(about="<RvslInd>1</RvslInd>"), [], ["a reversal of money that went out"],
+            id="a fee given back",
+        ),
+        pytest.param(
+            entry(about="<RvslInd>true</RvslInd>").replace("CRDT", "DBIT"), [],
+            ["a payment was taken back: reverse it"], id="a debit that bounced",
+        ),
+        pytest.param(
+            entry().replace("BOOK", "<Prtry>HOLD</Prtry>"), [], ["not booked yet"],
+            id="a state of the bank's own",
+        ),
+        pytest.param(
+            entry(day="<ValDt><Dt>2026-11-03+01:00</Dt></ValDt>"), ["30.00"], [],
+            id="only the day it counts from",
+        ),
+        *(
+            pytest.param(
+                entry(amount=amount), [], ["its date or amount can't be read"], id=amount
+            )
+            for amount in ("1_000", "٣٤", "1e3", "-5", "")
+        ),
+        *(
+            pytest.param(
+                entry(day=f"<BookgDt><Dt>{day}</Dt></BookgDt>"), [],
+                ["its date or amount can't be read"], id=day,
+            )
+            for day in ("0001-01-01", "2026-W45-2", "2026-02-30", "")
+        ),
+    ],
+)  # fmt: skip
+def test_of_an_entry_is_taken_what_came_in(
+    written: str, taken: list[str], because: list[str]
+) -> None:
+    reading = read_camt(written.encode())
+    assert [one.amount for one in reading.lines] == [D(amount) for amount in taken]
+    assert [one.because for one in reading.unread] == because
+
+
+def test_what_can_not_be_seen_is_not_read() -> None:
+    hidden = "<TxDtls><RmtInf><Ustrd>INV\u202e-1\x85</Ustrd></RmtInf></TxDtls>"
+    assert read_camt(entry(hidden).encode()).lines[0].reference == "INV -1"
+    table = read_table("Datum;Betrag;Zweck\n03.11.2026;5,00;INV\u202e-1\x07\n".encode())
+    assert read_lines(table, guess(table)).lines[0].reference == "INV -1"
+
+
 LINE = BankLine(1, date(2026, 11, 3), D(5), "EUR", "rent", "Ada", "NONREF")
 
 
@@ -152,6 +230,42 @@ def test_an_amount_is_read_as_it_is_written_or_not_at_all(
 def test_a_table_is_read_in_the_encodings_that_banks_write(encoding: str) -> None:
     table = read_table("Datum;Betrag (€)\n03.11.2026;5,00\n".encode(encoding))
     assert table.heads == ["Datum", "Betrag (€)"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_they_do_anywhere(end: str) -> None:
+    assert len(read_table(f"Datum;Betrag{end}03.11.2026;5,00{end}".encode()).rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        pytest.param('3.11.;"Miete ""Nord""";5', 1, id="doubled quotes"),
+        pytest.param('3.11.;"Miete\nNord";5', 1, id="a cell of two lines"),
+        pytest.param('3.11.;"Miete "Nord" 4";5\n4.11.;x;6', 2, id="quotes that nobody doubled"),
+        pytest.param('3.11.;Miete "Nord;5\n4.11.;x;6', 2, id="a quote within a cell"),
+    ],
+)
+def test_quotes_are_read_as_banks_write_them(text: str, rows: int) -> None:
+    assert len(read_table(f"Datum;Zweck;Betrag\n{text}\n".encode()).rows) == rows
+
+
+def test_no_line_hides_behind_a_quote_left_open() -> None:
+    text = 'Datum;Zweck;Betrag\n3.11.;"Miete;5\n4.11.;x;6\n5.11.;y;7\n'
+    with pytest.raises(StatementUnreadable, match="not closed in the line “3.11. Miete;5”"):
+        read_table(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        pytest.param(f"a;b\n1;{'x' * 200_000}\n", "Line 2 can’t be read", id="a cell too large"),
+        pytest.param(";".join("ab" * 150) + "\n" + "1;" * 299 + "1\n", "has 300", id="too wide"),
+    ],
+)
+def test_too_much_is_refused_with_where(text: str, why: str) -> None:
+    with pytest.raises(StatementUnreadable, match=why):
+        read_table(text.encode())
 
 
 def test_commas_in_a_text_do_not_make_the_columns() -> None:
@@ -263,6 +377,13 @@ class TestTaking:
         table, mapped = importing.table_of(first)
         importing.map_columns(import_id=first.pk, mapped=mapped._replace(currency="EUR"))
         assert importing.table_of(upload(GERMAN))[1].currency == "EUR"
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+    def test_xml_is_known_in_whichever_encoding(self, encoding: str) -> None:
+        made = importing.upload_statement(
+            name="x.xml", content=entry().encode(encoding), at=NOV_20, actor=SYSTEM
+        )
+        assert [one.amount for one in importing.read_statement(made).lines] == [D(30)]
 
     def test_too_large_a_file_is_refused(self) -> None:
         with pytest.raises(Invalid):
