@@ -9,7 +9,7 @@ from django.db.models.functions import Cast
 
 from billing.credit_documents import store_credit_note
 from billing.documents import DocumentDamaged, DocumentNotIssued, store_document
-from billing.mails import invoice_message, reminder_message
+from billing.mails import credit_note_message, invoice_message, reminder_message
 from billing.models import CreditNoteDocument, DeliveryKind, InvoiceDocument
 from billing.services import noting
 from billing.services.issuing import RENDER
@@ -34,6 +34,7 @@ def render_invoice(message: Outbox, at: datetime) -> None:
 _COMPOSE = {
     DeliveryKind.INVOICE: invoice_message,
     DeliveryKind.REMINDER: reminder_message,
+    DeliveryKind.CREDIT_NOTE: credit_note_message,
 }
 
 

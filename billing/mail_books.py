@@ -7,7 +7,15 @@ from datetime import datetime
 
 from django.db.models import Exists, F, Max, OuterRef
 
-from billing.models import Delivery, DeliveryStatus, Dispute, Invoice, Reminder, ReminderRow
+from billing.models import (
+    CreditNote,
+    Delivery,
+    DeliveryStatus,
+    Dispute,
+    Invoice,
+    Reminder,
+    ReminderRow,
+)
 from billing.models.invoices import NUMBERED
 from billing.services.sending import MAIL
 from catalog.money import EXACT
@@ -21,6 +29,14 @@ def _invoices_left_unsent(at: datetime) -> Iterator[Finding]:
     sending = Invoice.objects.filter(status__in=NUMBERED, seller__sends_invoices=True)
     for number in sending.exclude(Exists(left)).order_by("pk").values_list("number", flat=True):
         yield Finding(f"invoice {number}", "a mail, or why there is none", "neither")
+
+
+def _credit_notes_left_unsent(at: datetime) -> Iterator[Finding]:
+    """Find credit notes whose issuer sent them then, and of which no mail says what became of it."""
+    left = Delivery.objects.filter(note=OuterRef("pk"), at_issue=True)
+    sending = CreditNote.objects.filter(seller__sends_credit_notes=True)
+    for number in sending.exclude(Exists(left)).order_by("pk").values_list("number", flat=True):
+        yield Finding(f"credit note {number}", "a mail, or why there is none", "neither")
 
 
 def _mails_that_nobody_sends(at: datetime) -> Iterator[Finding]:
@@ -82,6 +98,11 @@ MAIL_BOOKS = [
         "invoices_are_sent_or_say_why",
         "Each invoice of an issuer who sends invoices has a mail, or a reason why it has none.",
         _invoices_left_unsent,
+    ),
+    Invariant(
+        "credit_notes_are_sent_or_say_why",
+        "Each credit note of an issuer who sends them has a mail, or a reason why it has none.",
+        _credit_notes_left_unsent,
     ),
     Invariant(
         "mails_that_wait_are_sent",

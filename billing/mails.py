@@ -12,9 +12,12 @@ from django.urls import reverse
 
 from billing.accounts import positions, statement_of
 from billing.annexes import annex_of
+from billing.beside import beside
+from billing.credit_documents import made_credit_note, store_credit_note, view_of
 from billing.documents import made_pdf, render_statement, store_document
-from billing.models import Delivery, Invoice
+from billing.models import CreditNote, Delivery, Invoice
 from billing.overdue import Letter, letters
+from billing.presentation.credit_mail import credit_note_mail
 from billing.presentation.mail import MailView, as_text, invoice_mail
 from billing.presentation.reader import clean
 from billing.presentation.reminder import reminder_mail
@@ -37,6 +40,22 @@ def invoice_message(delivery: Delivery, *, at: datetime) -> EmailMultiAlternativ
     pdf = made_pdf(invoice)
     assert pdf is not None
     message.attach(f"{invoice.number}.pdf", pdf, "application/pdf")
+    return message
+
+
+def credit_note_message(delivery: Delivery, *, at: datetime) -> EmailMultiAlternatives:
+    """Return the mail of a credit note with its document attached, which is made now if not made yet.
+
+    :raises PdfEngineMissing: if the document can't be made here.
+    :raises DocumentDamaged: if the kept bytes are not what was kept.
+    """
+    assert delivery.note_id is not None
+    store_credit_note(delivery.note_id)
+    note = CreditNote.objects.select_related("issuer").get(pk=delivery.note_id)
+    message = _message(delivery, credit_note_view(note), note.issuer)
+    pdf = made_credit_note(note)
+    assert pdf is not None
+    message.attach(f"{note.number}.pdf", pdf, "application/pdf")
     return message
 
 
@@ -107,7 +126,15 @@ def _portal_url() -> str:
 def invoice_view(invoice: Invoice) -> MailView:
     """Return what the mail of an issued invoice says, of one loaded `with_lines`."""
     annex = annex_of(invoice)
-    return invoice_mail(invoice, portal_url=annex.portal_url, change=annex.change)
+    return invoice_mail(
+        invoice, portal_url=annex.portal_url, change=annex.change, beside=beside(invoice)
+    )
+
+
+def credit_note_view(note: CreditNote) -> MailView:
+    """Return what the mail of a credit note says."""
+    found = CreditNote.objects.select_related("invoice__open_item", "issued_with").get(pk=note.pk)
+    return credit_note_mail(found, view_of(found))
 
 
 def html_of(view: MailView) -> str:

@@ -135,6 +135,12 @@ class CreditNoteQuerySet(models.QuerySet["CreditNote"]):
             "lines__line__price__metric", "lines__line__subscription", "lines__settles", "taxes"
         )
 
+    def to_send(self) -> CreditNoteQuerySet:
+        """Load all that says where a credit note goes by e-mail, and from whom."""
+        return self.select_related("issuer", "invoice__customer").prefetch_related(
+            "invoice__customer__contacts"
+        )
+
 
 class OpenItemQuerySet(models.QuerySet["OpenItem"]):
     def owed(self) -> OpenItemQuerySet:

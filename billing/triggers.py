@@ -135,6 +135,14 @@ _SENDING = [
         "i.id = NEW.invoice_id AND i.customer_id = NEW.customer_id AND i.status = 'issued')",
     ),
     Guard(
+        "delivery_is_to_who_is_credited",
+        "billing_delivery",
+        "INSERT",
+        "NEW.note_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM billing_creditnote n "
+        "JOIN billing_invoice i ON i.id = n.invoice_id "
+        "WHERE n.id = NEW.note_id AND i.customer_id = NEW.customer_id)",
+    ),
+    Guard(
         "invoice_void_only_if_never_sent",
         "billing_invoice",
         "UPDATE",

@@ -214,8 +214,8 @@ class Issuer(Party):
     sends_invoices = models.BooleanField(
         "sends invoices by e-mail",
         default=False,
-        help_text="From now on, when they are issued, from the e-mail address above; nothing that was "
-        "issued before is sent.",
+        help_text="And credit notes: from now on, when they are issued, from the e-mail address above; "
+        "nothing that was issued before is sent.",
     )
     sends_reminders = models.BooleanField(
         default=False,
@@ -389,7 +389,7 @@ class Customer(Party):
         "gets invoices by e-mail",
         default=True,
         help_text="At the e-mail address above and at contacts who receive invoices, if you send "
-        "them. Without: they get them in another way.",
+        "them; credit notes, too. Without: they get them in another way.",
     )
     segment = models.CharField(
         max_length=100, blank=True, help_text="Your own grouping, such as “start-ups”."
@@ -427,7 +427,9 @@ class Contact(models.Model):
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="contacts")
     name = models.CharField(max_length=200, blank=True)
     email = models.EmailField()
-    receives_invoices = models.BooleanField(default=True, help_text="Gets every invoice by mail.")
+    receives_invoices = models.BooleanField(
+        default=True, help_text="Gets every invoice and credit note by mail."
+    )
 
     objects = ContactQuerySet.as_manager()
 

@@ -1,4 +1,4 @@
-"""Credit notes: asked for on an invoice's page, looked at before they are issued, read and printed."""
+"""Credit notes: asked for on an invoice's page, looked at before they are issued, read, printed, sent."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilt
 from billing import tasks
 from billing.admin import words
 from billing.admin.credit_forms import REFUNDED, CreditForm, line_rows, read_parts, seen_of
+from billing.admin.sending import CREDIT_NOTES, SEND, SendPages, mails_of_note
 from billing.credit_documents import view_of
 from billing.creditable import books_of
 from billing.documents import PDF_POLICY, DocumentDamaged
@@ -33,9 +34,9 @@ from billing.services.credit_notes import (
     issue_credit_note,
 )
 from billing.services.noting import Drafted
+from billing.services.sending import note_goes_to
 from billing.typesetting import PdfEngineMissing
 from catalog.money import plain
-from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.complaints import REFUSED, complaints
 from config.base.admin.theme import display, short
 from config.base.audit import Actor
@@ -51,7 +52,8 @@ _USES = {
 
 
 @admin.register(CreditNote)
-class CreditNoteAdmin(ReadOnlyAdmin[CreditNote]):
+class CreditNoteAdmin(SendPages[CreditNote]):
+    sent = CREDIT_NOTES
     list_display = (
         "number", "buyer_name", "corrected", "net", "tax", "said_total", "issue_date", "issued_by",
     )  # fmt: skip
@@ -62,7 +64,7 @@ class CreditNoteAdmin(ReadOnlyAdmin[CreditNote]):
         ("invoice__customer", AutocompleteSelectFilter),
     )
     list_filter_submit = True
-    list_select_related = ("invoice__customer",)
+    list_select_related = ("invoice__customer", "issuer")
     search_fields = ("number", "invoice__number", "invoice__customer__name", "reason")
     search_help_text = "Search by number, invoice, customer or reason"
     date_hierarchy = "issue_date"
@@ -78,6 +80,14 @@ class CreditNoteAdmin(ReadOnlyAdmin[CreditNote]):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return ()
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        if not request.user.has_perm(SEND):
+            return {}
+        return {"send": (CreditNoteAdmin.send_many, "send", "Send by e-mail…")}
+
+    def send_many(self, request: HttpRequest, queryset: QuerySet[CreditNote]) -> HttpResponse:
+        return self.ask_to_send(request, queryset)
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -123,6 +133,7 @@ class CreditNoteAdmin(ReadOnlyAdmin[CreditNote]):
                 if note_has_xml(obj)
                 else "",
             },
+            "mails": mails_of_note(obj, request),
             "view": view,
             "is_foreign": view.language.partition("-")[0] != "en",
             "in_english": in_english,
@@ -320,6 +331,11 @@ def _meaning(note: CreditNote) -> Iterator[str]:
     )
     for label, said in _uses(note):
         yield f"{label}: {said}."
+    addresses = note_goes_to(note)
+    if addresses:
+        yield f"It goes by e-mail, with the PDF, to {', '.join(addresses)}."
+    elif addresses is not None:
+        yield "It can't be sent by e-mail: no address is known."
 
 
 def _uses(note: CreditNote) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ from billing.admin.preview import preview
 from billing.admin.reading import reading
 from billing.admin.reminders import dunning_of
 from billing.admin.review import ReviewPages
-from billing.admin.sending import SEND, SendPages, mails_of
+from billing.admin.sending import INVOICES, SEND, SendPages, mails_of
 from billing.admin.steps import STEPS, Answers, Refused, Step, each, sift
 from billing.documents import PDF_POLICY, DocumentDamaged
 from billing.electronic.carrying import xml_in
@@ -63,7 +63,8 @@ class PaidFilter(admin.SimpleListFilter):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ReviewPages, SendPages):
+class InvoiceAdmin(ReviewPages, SendPages[Invoice]):
+    sent = INVOICES
     list_display = (
         "name",
         "buyer_name",

@@ -16,11 +16,11 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateTime
 from billing import tasks
 from billing.admin import words
 from billing.admin.payment_forms import ReasonForm
-from billing.admin.sending import ADVICE, SEND
-from billing.admin.steps import each
+from billing.admin.sending import ADVICE, CREDIT_NOTES, INVOICES, SEND, Sent
+from billing.admin.steps import Document, Refused, each
 from billing.models import Delivery, DeliveryStatus, Unsent
 from billing.querysets import DeliveryQuerySet
-from billing.services.sending import answer_failures, send_invoices
+from billing.services.sending import answer_failures
 from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.complaints import REFUSED
 from config.base.admin.theme import display, short
@@ -41,7 +41,7 @@ class ToLookAtFilter(admin.SimpleListFilter):
 
 @admin.register(Delivery)
 class DeliveryAdmin(ReadOnlyAdmin[Delivery]):
-    list_display = ("invoice_page", "buyer", "to", "state", "reason", "asked", "settled")
+    list_display = ("document_page", "buyer", "to", "state", "reason", "asked", "settled")
     list_display_links = ("to",)
     list_filter = (
         ToLookAtFilter,
@@ -51,15 +51,22 @@ class DeliveryAdmin(ReadOnlyAdmin[Delivery]):
         ("customer", AutocompleteSelectFilter),
     )
     list_filter_submit = True
-    list_select_related = ("customer", "invoice__customer")
-    search_fields = ("address", "invoice__number", "customer__key", "customer__name", "message_id")
-    search_help_text = "Search by address, invoice, customer or Message-ID"
+    list_select_related = ("customer", "invoice__customer", "note")
+    search_fields = (
+        "address",
+        "invoice__number",
+        "note__number",
+        "customer__key",
+        "customer__name",
+        "message_id",
+    )
+    search_help_text = "Search by address, invoice, credit note, customer or Message-ID"
     ordering = ("-pk",)
     show_full_result_count = False
     actions = ("send_again", "answer_many")
     empty_hint = "Nothing has been sent yet. Let an issuer send invoices by e-mail, or send one from its page."
     shown: ClassVar = (
-        "invoice_page",
+        "document_page",
         "buyer",
         "to",
         "subject",
@@ -90,28 +97,32 @@ class DeliveryAdmin(ReadOnlyAdmin[Delivery]):
 
     @admin.action(description="Send again", permissions=["send"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
-        """Send the invoices of what did not go, each to its customer's addresses as they are now."""
+        """Send the documents of what did not go, each to its customer's addresses as they are now."""
         assert isinstance(queryset, DeliveryQuerySet)
-        rows = queryset.to_look_at().select_related("invoice__customer")
+        rows = queryset.to_look_at().select_related("invoice__customer", "note__invoice__customer")
         invoices = list({row.invoice_id: row.invoice for row in rows if row.invoice}.values())
-        if not invoices:
+        notes = list({row.note_id: row.note for row in rows if row.note}.values())
+        if not (invoices or notes):
             said = "Choose mails that did not go, and that nobody has answered."
             self.message_user(request, said, messages.WARNING)
             return
-        made, refused = each(
-            invoices,
-            lambda some: send_invoices(
-                invoice_ids=[one.pk for one in some],
-                at=timezone.now(),
-                actor=Actor.user(request.user),
-            ),
-        )
+        made, refused = self._send_again(request, INVOICES, invoices)
+        made_too, refused_too = self._send_again(request, CREDIT_NOTES, notes)
+        made, refused = [*made, *made_too], [*refused, *refused_too]
         if made:
             tasks.nudge_mails()
             said = f"{words.counted(len(made), 'mail')} on the way."
             self.message_user(request, said, messages.SUCCESS)
         for one in refused[:20]:
             self.message_user(request, str(one), messages.WARNING)
+
+    def _send_again(
+        self, request: HttpRequest, sent: Sent[Document], documents: Sequence[Document]
+    ) -> tuple[list[Delivery], list[Refused]]:
+        now, actor = timezone.now(), Actor.user(request.user)
+        return each(
+            documents, lambda some: sent.send([one.pk for one in some], at=now, actor=actor)
+        )
 
     @admin.action(description="Answer…", permissions=["answer"])
     def answer_many(
@@ -147,12 +158,13 @@ class DeliveryAdmin(ReadOnlyAdmin[Delivery]):
             back=self.url("changelist"),
         )
 
-    @display(description="For", ordering="invoice__number")
-    def invoice_page(self, row: Delivery) -> SafeString | str:
-        if row.invoice is None:
+    @display(description="For")
+    def document_page(self, row: Delivery) -> SafeString | str:
+        document = row.invoice or row.note
+        if document is None:
             return row.get_kind_display()
-        url = words.page("billing_invoice", row.invoice_id)
-        return format_html('<a href="{}" class="text-link">{}</a>', url, words.name_of(row.invoice))
+        url = words.page(document._meta.label_lower.replace(".", "_"), document.pk)
+        return format_html('<a href="{}" class="text-link">{}</a>', url, words.name_of(document))
 
     @display(description="Customer", ordering="customer__name")
     def buyer(self, row: Delivery) -> SafeString:

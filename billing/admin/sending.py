@@ -1,9 +1,9 @@
-"""Sending invoices by e-mail: who gets what, asked before it goes; and what became of each mail."""
+"""Sending documents by e-mail: who gets what, asked before it goes; and what became of each mail."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple
 
 from django import forms
 from django.conf import settings
@@ -17,16 +17,23 @@ from django.utils import timezone
 
 from billing import tasks
 from billing.admin import words
-from billing.admin.steps import Refused, each, told
-from billing.mails import invoice_view
-from billing.models import Delivery, DeliveryStatus, Invoice, InvoiceStatus, Unsent
-from billing.presentation.mail import as_text
-from billing.services.sending import check_addresses, recipients, send_invoices
+from billing.admin.steps import Document, Refused, each, told
+from billing.mails import credit_note_view, invoice_view
+from billing.models import CreditNote, Delivery, DeliveryStatus, Invoice, InvoiceStatus, Unsent
+from billing.presentation.mail import MailView, as_text
+from billing.presentation.reader import sentence
+from billing.services.sending import (
+    check_addresses,
+    recipients,
+    send_credit_notes,
+    send_invoices,
+)
 from config.base.admin.audited import ReadOnlyAdmin
 from config.base.admin.complaints import REFUSED
 from config.base.admin.theme import textarea
 from config.base.audit import Actor
 from config.base.errors import Invalid
+from customers.models import Issuer
 
 SEND = "billing.send_invoice"
 AT_ONCE = 1000
@@ -62,90 +69,124 @@ class ToForm(forms.Form):
         return list(addresses)
 
 
-class SendPages(ReadOnlyAdmin[Invoice]):
-    """The page that asks before invoices are sent, for the list of invoices and for one."""
+class Sent(NamedTuple, Generic[Document]):
+    """How documents of a kind are loaded to be sent, sent, and worded as a mail."""
+
+    noun: str
+    warning: str
+    load: Callable[[QuerySet[Document]], QuerySet[Document]]
+    send: Callable[..., list[Delivery]]
+    """Takes their ids, `to`, `at` and `actor`."""
+    view: Callable[[Document], MailView]
+
+
+INVOICES: Sent[Invoice] = Sent(
+    noun="invoice",
+    warning="What was sent can’t be voided any more: it is corrected with a credit note.",
+    load=lambda rows: rows.select_related("issuer", "customer").prefetch_related(
+        "customer__contacts"
+    ),
+    send=lambda ids, **terms: send_invoices(invoice_ids=ids, **terms),
+    view=lambda one: invoice_view(Invoice.objects.with_lines().get(pk=one.pk)),
+)
+CREDIT_NOTES: Sent[CreditNote] = Sent(
+    noun="credit note",
+    warning="",
+    load=lambda rows: CreditNote.objects.to_send().filter(pk__in=rows.order_by().values("pk")),
+    send=lambda ids, **terms: send_credit_notes(note_ids=ids, **terms),
+    view=credit_note_view,
+)
+
+
+class SendPages(ReadOnlyAdmin[Document]):
+    """The page that asks before documents are sent, for the list of them and for one."""
+
+    sent: Sent[Document]
 
     def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [path("send/", wrap(self.send), name="billing_invoice_send"), *super().get_urls()]
+        wrap, name = self.admin_site.admin_view, f"billing_{self.opts.model_name}_send"
+        return [path("send/", wrap(self.send), name=name), *super().get_urls()]
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Show to whom these invoices go and, of one, the mail; POST sends them."""
+        """Show to whom these documents go and, of one, the mail; POST sends them."""
         if not request.user.has_perm(SEND):
             raise PermissionDenied
         given = request.POST if request.method == "POST" else request.GET
         ids = [int(pk) for pk in given.get("ids", "").split(",") if words.is_id(pk)][:AT_ONCE]
         return self.ask_to_send(request, self.get_queryset(request).filter(pk__in=ids))
 
-    def ask_to_send(self, request: HttpRequest, rows: QuerySet[Invoice]) -> HttpResponse:
-        found = rows.select_related("issuer", "customer").prefetch_related("customer__contacts")
-        invoices = list(found.order_by("pk")[:AT_ONCE])
-        if not invoices:
-            self.message_user(request, "Choose the invoices first.", messages.WARNING)
+    def ask_to_send(self, request: HttpRequest, rows: QuerySet[Document]) -> HttpResponse:
+        documents = list(self.sent.load(rows).order_by("pk")[:AT_ONCE])
+        if not documents:
+            self.message_user(request, f"Choose the {self.sent.noun}s first.", messages.WARNING)
             return HttpResponseRedirect(self.url("changelist"))
         is_sent = request.method == "POST" and "ids" in request.POST
-        form = self._form(invoices, request.POST if is_sent else None)
+        form = self._form(documents, request.POST if is_sent else None)
         if is_sent and (form is None or form.is_valid()):
-            return self._send(request, invoices, form.cleaned_data["to"] if form else ())
-        able, refused = self._sifted(invoices)
-        only = invoices[0] if len(invoices) == 1 else None
-        names = words.name_of(only) if only else words.counted(len(able), "invoice")
+            return self._send(request, documents, form.cleaned_data["to"] if form else ())
+        able, refused = self._sifted(documents)
+        only = documents[0] if len(documents) == 1 else None
+        names = words.name_of(only) if only else words.counted(len(able), self.sent.noun)
         context = {
             **self.page_context(request, f"Send {names} by e-mail?", None),
-            "action_url": reverse("admin:billing_invoice_send"),
-            "ids": ",".join(str(invoice.pk) for invoice, _ in able),
+            "action_url": self.url("send"),
+            "ids": ",".join(str(document.pk) for document, _ in able),
+            "noun": sentence(self.sent.noun),
+            "warning": self.sent.warning,
             "rows": [
                 {
-                    "url": self.url("change", invoice.pk),
-                    "name": words.name_of(invoice),
-                    "buyer": words.buyer_of(invoice),
-                    "total": words.money(invoice.total, invoice.currency),
+                    "url": self.url("change", document.pk),
+                    "name": words.name_of(document),
+                    "buyer": words.buyer_of(document),
+                    "total": words.money(document.total, document.currency),
                     "to": addresses,
                 }
-                for invoice, addresses in able[:SHOWN]
+                for document, addresses in able[:SHOWN]
             ],
             "rows_left_out": max(0, len(able) - SHOWN),
             "refused": [str(one) for one in refused[:SHOWN]],
             "form": form if able else None,
-            "mail": _preview(only) if only and able else None,
+            "mail": self._preview(only) if only and able else None,
             "button": f"Send {names}",
             "files_note": files_note(),
             "back": self.url("change", only.pk) if only else self.url("changelist"),
         }
         return TemplateResponse(request, "admin/billing/send.html", context)
 
-    def _form(self, invoices: Sequence[Invoice], data: Any) -> ToForm | None:
-        """Ask for addresses where one invoice is sent; many go to their customers' own."""
-        if len(invoices) > 1:
+    def _preview(self, document: Document) -> dict[str, str]:
+        view = self.sent.view(document)
+        return {"subject": view.subject, "text": as_text(view)}
+
+    def _form(self, documents: Sequence[Document], data: Any) -> ToForm | None:
+        """Ask for addresses where one document is sent; many go to their customers' own."""
+        if len(documents) > 1:
             return None
         try:
-            addresses = recipients(invoices[0])
+            addresses = recipients(documents[0])
         except REFUSED:
             addresses = []
         return ToForm(data, initial={"to": "\n".join(addresses)})
 
     def _sifted(
-        self, invoices: Sequence[Invoice]
-    ) -> tuple[list[tuple[Invoice, list[str]]], list[Refused]]:
+        self, documents: Sequence[Document]
+    ) -> tuple[list[tuple[Document, list[str]]], list[Refused]]:
         able, refused = [], []
-        anybody = ("somebody@else.example",) if len(invoices) == 1 else ()
-        for invoice in invoices:
+        anybody = ("somebody@else.example",) if len(documents) == 1 else ()
+        for document in documents:
             try:
-                recipients(invoice, to=anybody)
-                able.append((invoice, [] if anybody else recipients(invoice)))
+                recipients(document, to=anybody)
+                able.append((document, [] if anybody else recipients(document)))
             except REFUSED as refusal:
-                refused += told(invoice, refusal)
+                refused += told(document, refusal)
         return able, refused
 
     def _send(
-        self, request: HttpRequest, invoices: Sequence[Invoice], to: Sequence[str]
+        self, request: HttpRequest, documents: Sequence[Document], to: Sequence[str]
     ) -> HttpResponse:
         now, actor = timezone.now(), Actor.user(request.user)
         made, refused = each(
-            invoices,
-            lambda some: send_invoices(
-                invoice_ids=[one.pk for one in some], to=to, at=now, actor=actor
-            ),
+            documents,
+            lambda some: self.sent.send([one.pk for one in some], to=to, at=now, actor=actor),
         )
         if made:
             tasks.nudge_mails()
@@ -154,15 +195,10 @@ class SendPages(ReadOnlyAdmin[Invoice]):
             self.message_user(request, f"{said}{', …' if len(made) > 5 else ''}.", messages.SUCCESS)
         for one in refused[:20]:
             self.message_user(request, str(one), messages.WARNING)
-        only = len(invoices) == 1
+        only = len(documents) == 1
         return HttpResponseRedirect(
-            self.url("change", invoices[0].pk) if only else self.url("changelist")
+            self.url("change", documents[0].pk) if only else self.url("changelist")
         )
-
-
-def _preview(invoice: Invoice) -> dict[str, str]:
-    view = invoice_view(Invoice.objects.with_lines().get(pk=invoice.pk))
-    return {"subject": view.subject, "text": as_text(view)}
 
 
 def files_note() -> str:
@@ -179,25 +215,40 @@ def mails_of(invoice: Invoice, request: HttpRequest) -> dict[str, Any] | None:
     """Return what an invoice's page says of its mails; one query."""
     if invoice.status in (InvoiceStatus.DISCARDED, InvoiceStatus.DRAFT, InvoiceStatus.REVIEW):
         return None
-    rows = [mail_row(one) for one in invoice.deliveries.order_by("-pk")]
     may_send = invoice.status == InvoiceStatus.ISSUED and request.user.has_perm(SEND)
     url = f"{reverse('admin:billing_invoice_send')}?ids={invoice.pk}"
     return {
-        "rows": rows,
-        "note": "" if rows else _never(invoice),
-        "issuer_url": words.page("customers_issuer", invoice.issuer_id),
+        **_mails(invoice, url=url if may_send else "", what="invoices"),
         "customer_url": words.page("customers_customer", invoice.customer_id),
-        "send_url": url if may_send else "",
+    }
+
+
+def mails_of_note(note: CreditNote, request: HttpRequest) -> dict[str, Any]:
+    """Return what a credit note's page says of its mails; load its invoice and issuer. One query."""
+    url = f"{reverse('admin:billing_creditnote_send')}?ids={note.pk}"
+    return {
+        **_mails(note, url=url if request.user.has_perm(SEND) else "", what="credit notes"),
+        "customer_url": words.page("customers_customer", note.invoice.customer_id),
+    }
+
+
+def _mails(document: Invoice | CreditNote, *, url: str, what: str) -> dict[str, Any]:
+    rows = [mail_row(one) for one in document.deliveries.order_by("-pk")]
+    return {
+        "rows": rows,
+        "note": "" if rows else _never(document.issuer, what),
+        "issuer_url": words.page("customers_issuer", document.issuer_id),
+        "send_url": url,
         "send": "Send again…" if rows else "Send by e-mail…",
         "files_note": files_note(),
     }
 
 
-def _never(invoice: Invoice) -> str:
+def _never(issuer: Issuer, what: str) -> str:
     """Say why nothing was sent by itself."""
-    if invoice.issuer.sends_invoices:
-        return f"Not sent: {invoice.issuer} did not send invoices by e-mail when it was issued."
-    return f"Not sent: {invoice.issuer} does not send invoices by e-mail."
+    if issuer.sends_invoices:
+        return f"Not sent: {issuer} did not send {what} by e-mail when it was issued."
+    return f"Not sent: {issuer} does not send {what} by e-mail."
 
 
 def mail_row(one: Delivery) -> dict[str, Any]:

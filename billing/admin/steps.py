@@ -17,10 +17,11 @@ from config.base.admin.complaints import REFUSED, complaints
 from config.base.audit import Actor
 
 Result = TypeVar("Result")
+Document = TypeVar("Document", bound=sending.Document)
 
 
 class Refused(NamedTuple):
-    """An invoice that a step leaves alone, and why."""
+    """An invoice or a credit note that is left alone, and why."""
 
     name: str
     why: str
@@ -297,20 +298,20 @@ def sift(
 
 
 def each(
-    invoices: Sequence[Invoice], what: Callable[[Sequence[Invoice]], list[Result]]
+    documents: Sequence[Document], what: Callable[[Sequence[Document]], list[Result]]
 ) -> tuple[list[Result], list[Refused]]:
     """Do it to all at once; if one is refused, to each alone, so that only that one is left out."""
-    if not invoices:
+    if not documents:
         return [], []
     try:
         with transaction.atomic():
-            return what(invoices), []
+            return what(documents), []
     except REFUSED as refusal:
-        if len(invoices) == 1:
-            return [], told(invoices[0], refusal)
+        if len(documents) == 1:
+            return [], told(documents[0], refusal)
     results, refused = [], []
-    for invoice in invoices:
-        done, left = each([invoice], what)
+    for document in documents:
+        done, left = each([document], what)
         results += done
         refused += left
     return results, refused
@@ -344,9 +345,9 @@ def number_of(count: int) -> str:
     return words.number(count) if count else "None"
 
 
-def told(invoice: Invoice, refusal: Exception) -> list[Refused]:
-    """Return why an invoice is refused, naming it once: a refusal often begins with its name."""
+def told(document: sending.Document, refusal: Exception) -> list[Refused]:
+    """Return why a document is refused, naming it once: a refusal often begins with its name."""
     said = " ".join(message for _, message in complaints(refusal))
-    why = said.removeprefix(f"{invoice} ")
-    name = f"{name_of(invoice)} ({words.buyer_of(invoice)})"
+    why = said.removeprefix(f"{document} ")
+    name = f"{name_of(document)} ({words.buyer_of(document)})"
     return [Refused(name, why) if why != said else Refused(f"{name}:", said)]

@@ -14,6 +14,7 @@ from django.urls import reverse
 from billing.beside import ToldBeside, carriers_of, told_beside
 from billing.models import (
     BatchStatus,
+    CreditNote,
     EstimateStatus,
     Invoice,
     InvoiceStatus,
@@ -138,13 +139,14 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{number(count)} {noun if count == 1 else plural or noun + 's'}"
 
 
-def name_of(invoice: Invoice) -> str:
-    """Return an invoice's number; what has none is told apart by how its `uuid` begins."""
-    return invoice.number or f"Draft {invoice.uuid.hex[:4].upper()}"
+def name_of(document: Invoice | CreditNote) -> str:
+    """Return a document's number; what has none is told apart by how its `uuid` begins."""
+    return document.number or f"Draft {document.uuid.hex[:4].upper()}"
 
 
-def buyer_of(invoice: Invoice) -> str:
-    return str(invoice.buyer.get("name") or invoice.customer.name)
+def buyer_of(document: Invoice | CreditNote) -> str:
+    customer = document.customer if isinstance(document, Invoice) else document.invoice.customer
+    return str(document.buyer.get("name") or customer.name)
 
 
 def tag_of(invoice: Invoice) -> str:

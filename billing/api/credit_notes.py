@@ -1,4 +1,4 @@
-"""Credit notes: issued or tried, read, printed."""
+"""Credit notes: issued or tried, read, printed, sent."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from rest_framework.response import Response
 
 from billing import tasks
 from billing.api.answers import amount, party_answer
-from billing.api.invoices import unchanging
-from billing.api.shapes import PartySerializer, TaxInBooksSerializer
+from billing.api.invoices import SendSerializer, delivery_answer, unchanging
+from billing.api.shapes import DeliverySerializer, PartySerializer, TaxInBooksSerializer
 from billing.crediting import Asked
 from billing.electronic.carrying import xml_in
 from billing.electronic.demands import check_note_has_xml, note_has_xml
@@ -36,6 +36,7 @@ from billing.services.credit_notes import (
     draft_credit_note,
     issue_credit_note,
 )
+from billing.services.sending import send_credit_notes
 from catalog.money import exponent, plain
 from config.base.api.fields import AmountString, QuantityString, Text, YesNo
 from config.base.api.paging import Filters
@@ -171,6 +172,15 @@ class CreditNoteSerializer(serializers.Serializer[Any]):
     issued_by = serializers.CharField(help_text="Empty if it was only tried.")
 
 
+class CreditNoteDetailSerializer(CreditNoteSerializer):
+    """A credit note, and to whom it was sent."""
+
+    deliveries = DeliverySerializer(
+        many=True,
+        help_text="Mails with this credit note, the newest first; none: it was never sent by e-mail.",
+    )
+
+
 class CreditNoteFilters(Filters):
     customer = filters.CharFilter("invoice__customer__key", label="The key of the one who pays.")
     invoice = filters.UUIDFilter("invoice__uuid", label="The one that they correct.")
@@ -186,7 +196,7 @@ class CreditNoteViewSet(ApiViewSet[CreditNote]):
 
     scope = "billing"
     queryset = CreditNote.objects.with_lines().order_by("-pk")
-    serializer_class = CreditNoteSerializer
+    serializer_class = CreditNoteDetailSerializer
     filterset_class = CreditNoteFilters
     lookup_field = "uuid"
     lookup_value_regex = "[0-9a-fA-F-]{32,36}"
@@ -201,13 +211,13 @@ class CreditNoteViewSet(ApiViewSet[CreditNote]):
 
     def retrieve(self, request: Request, uuid: str) -> Response:
         """Read a credit note."""
-        return Response(_saved(self.get_object()))
+        return Response(_detailed(self.get_object()))
 
     @extend_schema(
         request=NewCreditNoteSerializer,
         responses={
-            201: CreditNoteSerializer,
-            200: OpenApiResponse(CreditNoteSerializer, description="It was only tried."),
+            201: CreditNoteDetailSerializer,
+            200: OpenApiResponse(CreditNoteDetailSerializer, description="It was only tried."),
         },
         examples=[OpenApiExample("Some of a line is credited", CREDIT, request_only=True)],
     )
@@ -232,12 +242,22 @@ class CreditNoteViewSet(ApiViewSet[CreditNote]):
             tried = draft_credit_note(invoice, **terms)
             if body["bill_anew"]:
                 check_bill_anew(invoice, tried.note)
-            return Response(_answer(tried.note, tried.lines, tried.taxes))
+            return Response({**_answer(tried.note, tried.lines, tried.taxes), "deliveries": []})
         made = issue_credit_note(
             invoice_id=invoice.pk, **terms, bill_anew=body["bill_anew"], actor=self.actor
         )
         tasks.nudge_outbox()
-        return Response(_saved(self.get_queryset().get(pk=made.pk)), status=201)
+        return Response(_detailed(self.get_queryset().get(pk=made.pk)), status=201)
+
+    @extend_schema(request=SendSerializer)
+    @action(detail=True, methods=["post"])
+    def send(self, request: Request, uuid: str) -> Response:
+        """Send a credit note by e-mail, once more or for the first time; `deliveries` tells of it."""
+        note = self.get_object()
+        to = self.read_body(SendSerializer).get("to", ())
+        send_credit_notes(note_ids=[note.pk], to=to, at=timezone.now(), actor=self.actor)
+        tasks.nudge_mails()
+        return Response(_detailed(note))
 
     @extend_schema(
         responses={
@@ -301,6 +321,11 @@ def _asked(invoice: Invoice, parts: Sequence[Mapping[str, Any]] | None) -> Seque
         Asked(ids.get(one["line"], 0), one[said], one["quantity"], ("lines", n))
         for n, one in enumerate(parts)
     ]
+
+
+def _detailed(note: CreditNote) -> dict[str, Any]:
+    deliveries = [delivery_answer(one) for one in note.deliveries.order_by("-pk")]
+    return {**_saved(note), "deliveries": deliveries}
 
 
 def _saved(note: CreditNote) -> dict[str, Any]:

@@ -366,7 +366,7 @@ class InvoiceViewSet(ApiViewSet[Invoice]):
                     links_of([invoice]),
                     told_beside(carriers_of([invoice])),
                 ),
-                "deliveries": [_delivery(one) for one in invoice.deliveries.order_by("-pk")],
+                "deliveries": [delivery_answer(one) for one in invoice.deliveries.order_by("-pk")],
                 "dispute": _dispute(invoice),
                 "reminders": [*_reminders(invoice)],
                 "later_usage": _later_usage(invoice),
@@ -403,7 +403,8 @@ def unchanging(request: Request, content: bytes, content_type: str, filename: st
     return cast(HttpResponse, matched)
 
 
-def _delivery(one: Delivery) -> dict[str, Any]:
+def delivery_answer(one: Delivery) -> dict[str, Any]:
+    """Write a mail and what became of it."""
     return {
         "id": one.uuid,
         "kind": one.kind,

@@ -397,7 +397,7 @@ class DeliverySerializer(serializers.Serializer[Any]):
         + ".",
     )
     detail = serializers.CharField(help_text="What the mail server said last; empty: nothing.")
-    at_issue = serializers.BooleanField(help_text="Sent by itself, as the invoice was issued.")
+    at_issue = serializers.BooleanField(help_text="Sent by itself, as it was issued.")
     asked_at = serializers.DateTimeField()
     settled_at = serializers.DateTimeField(
         allow_null=True, help_text="When it was sent, failed or was not sent; null while it waits."

@@ -38,6 +38,7 @@ from billing.services.issuing import hold_for_review, issue_invoices
 from billing.services.lateness import settle_late_usage
 from billing.services.reminders import remind
 from billing.services.reviewing import look_over
+from billing.services.sending import send_credit_notes
 from billing.services.tax_rates import import_tax_rates
 from catalog import services as catalog
 from catalog.add_ons import create_add_on
@@ -251,8 +252,12 @@ def _live_through(day: date, told: Told) -> int:
     return events
 
 
+@transaction.atomic
 def _begin_to_send(day: date, told: Told) -> None:
-    """Let invoices of the month that runs be sent by e-mail; earlier ones were handed over otherwise."""
+    """Let what is issued in the month that runs be sent by e-mail; earlier invoices were handed over.
+
+    Of earlier credit notes, somebody asks that they be sent.
+    """
     issuer = Issuer.objects.get(pk=told.issuer_id)
     if day == told.day.replace(day=1) and not issuer.sends_invoices:
         customers.change_issuer(
@@ -260,6 +265,9 @@ def _begin_to_send(day: date, told: Told) -> None:
             fields={"sends_invoices": True, "sends_reminders": True},
             actor=PERSON,
         )
+        notes = list(issuer.credit_notes.values_list("pk", flat=True))
+        at = min(datetime.combine(day, MORNING, UTC), told.reference)
+        send_credit_notes(note_ids=notes, at=at, actor=PERSON)
 
 
 def _dun(day: date, at: datetime, told: Told) -> None:

@@ -7,6 +7,7 @@ import uuid
 from django.db import models
 from django.db.models import Q
 
+from billing.models.credits import CreditNote
 from billing.models.invoices import Invoice
 from billing.models.reminding import Reminder
 from billing.querysets import DeliveryQuerySet
@@ -17,6 +18,7 @@ from customers.models import Customer
 class DeliveryKind(models.TextChoices):
     INVOICE = "invoice", "Invoice"
     REMINDER = "reminder", "Reminder"
+    CREDIT_NOTE = "credit_note", "Credit note"
 
 
 class DeliveryStatus(models.TextChoices):
@@ -50,13 +52,21 @@ class Delivery(models.Model):
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    kind = models.CharField(max_length=10, choices=DeliveryKind, default=DeliveryKind.INVOICE)
+    kind = models.CharField(max_length=11, choices=DeliveryKind, default=DeliveryKind.INVOICE)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="deliveries")
     invoice = models.ForeignKey(
         Invoice, on_delete=models.PROTECT, null=True, blank=True, related_name="deliveries"
     )
     reminder = models.ForeignKey(
         Reminder, on_delete=models.PROTECT, null=True, blank=True, related_name="deliveries"
+    )
+    note = models.ForeignKey(
+        CreditNote,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="deliveries",
+        verbose_name="credit note",
     )
     address = models.EmailField(blank=True)
     status = models.CharField(max_length=7, choices=DeliveryStatus, default=DeliveryStatus.WAITING)
@@ -84,6 +94,7 @@ class Delivery(models.Model):
         "customer",
         "invoice",
         "reminder",
+        "note",
         "address",
         "at_issue",
         "asked_at",
@@ -115,6 +126,11 @@ class Delivery(models.Model):
                 Q(kind="reminder"),
                 Q(reminder__isnull=False),
                 name="delivery_of_a_reminder_names_it",
+            ),
+            exactly_when(
+                Q(kind="credit_note"),
+                Q(note__isnull=False),
+                name="delivery_of_a_credit_note_names_it",
             ),
             models.UniqueConstraint(
                 fields=["reminder", "address"],
@@ -156,6 +172,16 @@ class Delivery(models.Model):
                 fields=["invoice", "address"],
                 condition=Q(status="waiting"),
                 name="delivery_waits_once_per_address",
+            ),
+            models.UniqueConstraint(
+                fields=["note", "address"],
+                condition=Q(at_issue=True),
+                name="delivery_at_issue_once_per_note_and_address",
+            ),
+            models.UniqueConstraint(
+                fields=["note", "address"],
+                condition=Q(status="waiting"),
+                name="delivery_waits_once_per_note_and_address",
             ),
         )
 

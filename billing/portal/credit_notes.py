@@ -16,7 +16,8 @@ from billing.electronic.carrying import xml_in
 from billing.electronic.demands import note_has_xml
 from billing.models import CreditNote
 from billing.portal import words
-from billing.portal.invoices import AGAIN_AFTER
+from billing.portal.invoices import AGAIN_AFTER, sent_on
+from billing.presentation.reader import Reader
 from billing.typesetting import PdfEngineMissing
 from customers.portal import Visitor, page, signed_in
 
@@ -30,6 +31,7 @@ def credit_note(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpRespo
     context = {
         "words": words.of(visitor.locale),
         "view": view,
+        "sent": sent_on(found, Reader(visitor.locale, found.currency)),
         "title": f"{view.heading} {view.number}",
         "invoice_url": reverse("portal:invoice", args=(found.invoice.uuid,)),
         "pdf_url": reverse("portal:credit_note_pdf", args=(found.uuid,)),

@@ -73,7 +73,7 @@ FRENCH: dict[str, str] = {
     "status_paid": "payée",
     "status_credited": "entièrement créditée",
     "still_to_pay": "Reste à payer",
-    "sent_on": "Envoyée par e-mail le {date}.",
+    "sent_on": "Envoi par e-mail le {date}.",
     "status_closed": "plus rien à payer",
     "statement": "Relevé de compte",
     "status_void": "annulée",

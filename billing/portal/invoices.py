@@ -93,7 +93,7 @@ def invoice(request: HttpRequest, visitor: Visitor, uuid: UUID) -> HttpResponse:
         "lines": lines,
         "status": status_of(found, reader),
         "since": _since_issue(found, reader),
-        "sent": _sent(found, reader),
+        "sent": sent_on(found, reader),
         **_disputed(found, reader),
         "notes": notes_of(found, reader),
         "notes_beside": [note_row(one.note, reader) for one in told.notes if one.note],
@@ -288,12 +288,12 @@ def _since_issue(invoice: Invoice, reader: Reader) -> dict[str, Any] | None:
     return {"label": label, "amount": reader.money(item.open), "is_over": not item.open}
 
 
-def _sent(invoice: Invoice, reader: Reader) -> str:
+def sent_on(document: Invoice | CreditNote, reader: Reader) -> str:
     """Say when it was first sent by e-mail; one query."""
-    sent = invoice.deliveries.filter(status=DeliveryStatus.SENT).order_by("settled_at").first()
+    sent = document.deliveries.filter(status=DeliveryStatus.SENT).order_by("settled_at").first()
     if sent is None or sent.settled_at is None:
         return ""
-    date = reader.local_date(sent.settled_at, str(invoice.seller.get("time_zone") or "UTC"))
+    date = reader.local_date(sent.settled_at, str(document.seller.get("time_zone") or "UTC"))
     return words.of(reader.tag)["sent_on"].format(date=date)
 
 

@@ -51,6 +51,7 @@ def present_credit_note(
             "charges": reader.say("credit_lines"),
             "account": reader.say("credit_uses"),
             "questions": reader.say("credit_questions"),
+            "portal": reader.say("credit_portal"),
         },
         palette=palette(seller.get("accent_colour")),
         currency=invoice.currency,
@@ -94,10 +95,15 @@ def present_credit_note(
 
 def uses(note: CreditNote, reader: Reader) -> Iterator[Fact]:
     """Say what it is used for: taken off what was owed, or the customer's again."""
+    for label, amount in used(note, reader):
+        yield Fact(label, reader.rounded(amount))
+
+
+def used(note: CreditNote, reader: Reader) -> Iterator[tuple[str, Decimal]]:
+    """Yield what it is used for, and with how much."""
     for name in USES:
         if amount := getattr(note, name):
-            label = reader.say(f"credit_{name}", invoice=str(note.invoice))
-            yield Fact(label, reader.rounded(amount))
+            yield reader.say(f"credit_{name}", invoice=str(note.invoice)), amount
 
 
 def _reason(note: CreditNote, reader: Reader) -> str:

@@ -33,6 +33,7 @@ CREDIT_WORDS: dict[str, dict[str, str]] = {
         "credit_to_deposits": "Paid from deposits, and left of them again",
         "credit_to_balance": "Paid already: your balance now",
         "credit_refunded": "Paid already: paid back to you",
+        "credit_portal": "See it line by line",
         "credit_questions": "Questions about this credit note?",
         "credit_check": "VAT is the rate on all that was credited of the invoice so far, less what "
         "was credited before.",
@@ -69,6 +70,7 @@ CREDIT_WORDS: dict[str, dict[str, str]] = {
         "credit_to_deposits": "Aus Anzahlungen bezahlt; steht dort wieder zur Verfügung",
         "credit_to_balance": "Schon bezahlt; nun Ihr Guthaben",
         "credit_refunded": "Schon bezahlt; wird Ihnen zurückgezahlt",
+        "credit_portal": "Posten für Posten ansehen",
         "credit_questions": "Fragen zu dieser Rechnungskorrektur?",
         "credit_check": "Die USt ist der Satz auf alles, was von der Rechnung bisher gutgeschrieben "
         "wurde, abzüglich der schon gutgeschriebenen.",
@@ -105,6 +107,7 @@ CREDIT_WORDS: dict[str, dict[str, str]] = {
         "credit_to_deposits": "Payé sur acomptes, à nouveau disponible",
         "credit_to_balance": "Déjà payé : désormais votre avoir en compte",
         "credit_refunded": "Déjà payé : vous est remboursé",
+        "credit_portal": "Le voir ligne par ligne",
         "credit_questions": "Des questions sur cet avoir ?",
         "credit_check": "La TVA est le taux appliqué à tout ce qui a été crédité de la facture "
         "jusqu’ici, moins celle déjà créditée.",
@@ -140,6 +143,7 @@ CREDIT_WORDS: dict[str, dict[str, str]] = {
         "credit_to_deposits": "Pagado con anticipos, que vuelven a estar disponibles",
         "credit_to_balance": "Ya pagado: ahora es saldo a su favor",
         "credit_refunded": "Ya pagado: se le reembolsa",
+        "credit_portal": "Verla línea por línea",
         "credit_questions": "¿Preguntas sobre esta factura rectificativa?",
         "credit_check": "El IVA es el tipo sobre todo lo abonado de la factura hasta ahora, menos "
         "lo ya abonado.",

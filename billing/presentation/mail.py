@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from billing.beside import NOTHING_BESIDE, ToldBeside
 from billing.models import Invoice
 from billing.presentation.account import due_at_issue
 from billing.presentation.invoice import present
@@ -47,13 +48,17 @@ class MailView:
 
 
 def invoice_mail(
-    invoice: Invoice, *, portal_url: str, change: Mapping[str, Any] | None
+    invoice: Invoice,
+    *,
+    portal_url: str,
+    change: Mapping[str, Any] | None,
+    beside: ToldBeside = NOTHING_BESIDE,
 ) -> MailView:
     """Word the mail that an issued invoice, loaded `with_lines`, is sent with, in its buyer's language.
 
-    `portal_url` and `change` are what `billing.annexes` tells of it.
+    `portal_url` and `change` are what `billing.annexes` tells of it; `beside` is what came with it.
     """
-    view = present(invoice, portal_url=portal_url, change=change)
+    view = present(invoice, portal_url=portal_url, change=change, beside=beside)
     reader = Reader(str(invoice.buyer.get("locale") or "en"), invoice.currency)
     say = MAIL_WORDS[reader.language[:2]]
     assert invoice.issue_date is not None
@@ -126,6 +131,8 @@ def _since(invoice: Invoice, reader: Reader, say: Mapping[str, str]) -> Iterator
 def _parts(view: InvoiceView, reader: Reader) -> Iterator[Part]:
     if view.change:
         yield Part(reader.say("change"), view.change.sentences)
+    if view.beside:
+        yield Part(reader.say("beside"), view.beside)
     if view.usage:
         usage = tuple(_glance(one, reader) for one in view.usage)
         yield Part(reader.say("usage"), usage, is_list=True)

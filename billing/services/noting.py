@@ -19,12 +19,13 @@ from billing.models import CreditNote, CreditNoteLine, CreditNoteTax, Invoice, I
 from billing.models.invoices import TEMPLATE_VERSION
 from billing.parties import buyer_of, seller_of
 from billing.services.numbering import Number
-from billing.services.sending import call_off
+from billing.services.sending import call_off, send_note_at_issue
 from billing.services.taking_back import Uses
 from catalog.money import EXACT, ZERO, plain
 from config.base import audit
 from config.base.audit import Actor
 from config.base.services import outbox
+from customers.models import Issuer
 
 RENDER = "credit_note.render"
 KIND = "CN"
@@ -61,7 +62,7 @@ def draw_note(
         issued_with=issued_with,
         issuer=invoice.issuer,
         kind=KIND,
-        seller=seller_of(invoice.issuer),
+        seller=_seller(invoice.issuer),
         buyer=buyer_of(invoice.customer),
         tax_in_books=_tax_in_books(invoice, book, credit.tax),
         net_total=credit.net,
@@ -113,7 +114,7 @@ def draw_note(
 def write_note(
     drafted: Drafted, number: Number, *, reason: str, at: datetime, actor: Actor
 ) -> CreditNote:
-    """Save a credit note under its number; its document is made after the commit.
+    """Save a credit note under its number; its document is made, and its mails go, after the commit.
 
     Where nothing is left of its invoice, as that was loaded before, no mail with it goes any more.
     """
@@ -125,12 +126,19 @@ def write_note(
     CreditNoteLine.objects.bulk_create(drafted.lines)
     CreditNoteTax.objects.bulk_create(drafted.taxes)
     outbox.put(kind=RENDER, key=str(note.uuid), payload={"id": note.pk}, due_at=at)
+    send_note_at_issue(note, at=at)
     audit.record(actor=actor, action="issued", subject=note, note=reason)
     changes = {"credited": [None, f"{note.number}: {plain(note.total)}"]}
     audit.record(actor=actor, action="credited", subject=note.invoice, changes=changes, note=reason)
     if note.invoice.total == EXACT.add(note.invoice.open_item.credited, note.total):
         call_off(note.invoice, why=Unsent.CREDITED, at=at)
     return note
+
+
+def _seller(issuer: Issuer) -> dict[str, Any]:
+    """Say who credits, and whether the credit note goes by e-mail: `sends_invoices` alone does not."""
+    says = seller_of(issuer)
+    return says | {"sends_credit_notes": True} if issuer.sends_invoices else says
 
 
 def _tax_in_books(invoice: Invoice, book: Book, tax: Decimal) -> dict[str, Any]:

@@ -1,16 +1,25 @@
-"""Asking for invoices to be sent by e-mail: when they are issued, and again whenever somebody wants."""
+"""Asking for invoices and credit notes to be sent by e-mail: as they are issued, and again whenever wanted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 
-from billing.models import Delivery, DeliveryStatus, Invoice, InvoiceStatus, Unsent
+from billing.models import (
+    CreditNote,
+    Delivery,
+    DeliveryKind,
+    DeliveryStatus,
+    Invoice,
+    InvoiceStatus,
+    Unsent,
+)
+from billing.querysets import DeliveryQuerySet
 from config.base import audit
 from config.base.audit import SYSTEM, Actor
 from config.base.errors import Fault, Invalid, Refusal
@@ -20,6 +29,9 @@ from customers.models import Customer, Issuer
 
 MAIL = "billing.mail"
 MOST_ADDRESSES = 10
+
+Document = Invoice | CreditNote
+"""What a mail brings."""
 
 
 class InvoiceNotSendable(Refusal):
@@ -41,7 +53,7 @@ class NobodyToSendFrom(Refusal):
 
 
 class WaitsAlready(Refusal):
-    """The invoice is about to be sent to this address."""
+    """The document is about to be sent to this address."""
 
     code = "already_waiting"
 
@@ -80,6 +92,15 @@ def send_at_issue(
     )
 
 
+def send_note_at_issue(note: CreditNote, *, at: datetime) -> None:
+    """Leave a mail to each address of a credit note that is issued now, where its issuer sends them.
+
+    One that goes to nobody says why. Call it in the transaction that issues it.
+    """
+    if note.issuer.sends_invoices:
+        leave(_at_issue(note, note.invoice.customer, at=at))
+
+
 class Foreseen(NamedTuple):
     """How many mails invoices go with if they are issued now, and how many lack an address."""
 
@@ -96,14 +117,24 @@ def foreseen(invoices: Iterable[Invoice]) -> Foreseen:
     return Foreseen(sum(reached), reached.count(0))
 
 
-def _at_issue(invoice: Invoice, buyer: Customer, *, at: datetime) -> list[Delivery]:
+def note_goes_to(note: CreditNote) -> list[str] | None:
+    """Return where a credit note, saved or not, goes as it is issued; None if nobody is to get it."""
+    buyer = note.invoice.customer
+    if not (note.issuer.sends_invoices and buyer.invoices_by_email):
+        return None
+    return addresses_of(buyer)
+
+
+def _at_issue(document: Document, buyer: Customer, *, at: datetime) -> list[Delivery]:
     addresses = addresses_of(buyer) if buyer.invoices_by_email else []
     if not addresses:
-        nobody = _delivery(invoice, "", at=at, actor=SYSTEM, at_issue=True)
+        nobody = _delivery(document, buyer, "", at=at, actor=SYSTEM, at_issue=True)
         nobody.status, nobody.settled_at = DeliveryStatus.UNSENT, at
         nobody.why = Unsent.NO_ADDRESS if buyer.invoices_by_email else Unsent.NOT_WANTED
         return [nobody]
-    return [_delivery(invoice, one, at=at, actor=SYSTEM, at_issue=True) for one in addresses]
+    return [
+        _delivery(document, buyer, one, at=at, actor=SYSTEM, at_issue=True) for one in addresses
+    ]
 
 
 @transaction.atomic
@@ -126,43 +157,82 @@ def send_invoices(
     invoices = list(
         found.prefetch_related("customer__contacts").filter(pk__in=invoice_ids).order_by("pk")
     )
-    waiting = Delivery.objects.filter(invoice__in=invoices, status=DeliveryStatus.WAITING)
-    known = {(one.invoice_id, one.address.lower()) for one in waiting}
+    mails = Delivery.objects.filter(invoice__in=invoices)
+    return _send(invoices, mails, to=to, at=at, actor=actor)
+
+
+@transaction.atomic
+def send_credit_notes(
+    *, note_ids: Sequence[int], to: Sequence[str] = (), at: datetime, actor: Actor
+) -> list[Delivery]:
+    """Send credit notes, once more or for the first time: to these addresses, or their customers'.
+
+    What had failed of them is answered by it. Returns the mails, which are made and sent after the
+    commit.
+
+    :raises Invalid: for something that is no address, or too many of them.
+    :raises NobodyToSendFrom: if an issuer has no address.
+    :raises NobodyToSendTo: if no address is given and a customer has none.
+    :raises WaitsAlready: if one waits to be sent to one of the addresses.
+    """
+    check_addresses(to)
+    found = CreditNote.objects.select_for_update(of=("self",)).to_send()
+    notes = list(found.filter(pk__in=note_ids).order_by("pk"))
+    mails = Delivery.objects.filter(note__in=notes)
+    return _send(notes, mails, to=to, at=at, actor=actor)
+
+
+def _send(
+    documents: Sequence[Document],
+    mails: DeliveryQuerySet,
+    *,
+    to: Sequence[str],
+    at: datetime,
+    actor: Actor,
+) -> list[Delivery]:
+    """Leave a mail to each address of each document: all of one kind, locked; `mails` are theirs so far."""
+    waiting = mails.filter(status=DeliveryStatus.WAITING)
+    known = {(one.invoice_id or one.note_id, one.address.lower()) for one in waiting}
     made, notes = [], []
-    for invoice in invoices:
-        addresses = recipients(invoice, to=to)
+    for document in documents:
+        addresses = recipients(document, to=to)
         for address in addresses:
-            if (invoice.pk, address.lower()) in known:
-                raise WaitsAlready(f"{invoice} waits to be sent to {address} already.")
-            made.append(_delivery(invoice, address, at=at, actor=actor, at_issue=False))
-        notes.append((invoice, f"To {', '.join(addresses)}."))
-    failed = Delivery.objects.to_look_at().filter(invoice__in=invoices)
-    failed.update(answer=f"Sent again, as {actor.name} asked.")
-    for invoice, note in notes:
-        audit.record(actor=actor, action="asked to send", subject=invoice, note=note)
+            if (document.pk, address.lower()) in known:
+                raise WaitsAlready(f"{document} waits to be sent to {address} already.")
+            to_whom = _billed(document)
+            made.append(_delivery(document, to_whom, address, at=at, actor=actor, at_issue=False))
+        notes.append((document, f"To {', '.join(addresses)}."))
+    mails.to_look_at().update(answer=f"Sent again, as {actor.name} asked.")
+    for document, note in notes:
+        audit.record(actor=actor, action="asked to send", subject=document, note=note)
     return leave(made)
 
 
-def recipients(invoice: Invoice, *, to: Sequence[str] = ()) -> list[str]:
-    """Return where an invoice, loaded with issuer and customer, would be sent: `to`, or the customer's.
+def recipients(document: Document, *, to: Sequence[str] = ()) -> list[str]:
+    """Return where a document, loaded with issuer and customer, would be sent: `to`, or the customer's.
 
-    :raises InvoiceNotSendable: if it is not issued, or void.
+    :raises InvoiceNotSendable: if it is an invoice that is not issued, or void.
     :raises NobodyToSendFrom: if its issuer has no address.
     :raises NobodyToSendTo: if there is no address.
     """
-    if invoice.status != InvoiceStatus.ISSUED:
-        raise InvoiceNotSendable(f"{invoice} is not issued: only issued invoices are sent.")
-    if not invoice.issuer.email:
+    if isinstance(document, Invoice) and document.status != InvoiceStatus.ISSUED:
+        raise InvoiceNotSendable(f"{document} is not issued: only issued invoices are sent.")
+    if not document.issuer.email:
         raise NobodyToSendFrom(
-            f"{invoice.issuer} has no e-mail address to send {invoice} from: enter it first."
+            f"{document.issuer} has no e-mail address to send {document} from: enter it first."
         )
-    addresses = list({one.lower(): one for one in to}.values()) or addresses_of(invoice.customer)
+    customer = _billed(document)
+    addresses = list({one.lower(): one for one in to}.values()) or addresses_of(customer)
     if not addresses:
         raise NobodyToSendTo(
-            f"{invoice.customer} has no address for {invoice}: enter an e-mail address or a contact "
+            f"{customer} has no address for {document}: enter an e-mail address or a contact "
             "who receives invoices."
         )
     return addresses
+
+
+def _billed(document: Document) -> Customer:
+    return document.customer if isinstance(document, Invoice) else document.invoice.customer
 
 
 def check_addresses(addresses: Sequence[str]) -> None:
@@ -208,11 +278,16 @@ def answer_failures(*, delivery_ids: Sequence[int], answer: str, actor: Actor) -
 
 
 def _delivery(
-    invoice: Invoice, address: str, *, at: datetime, actor: Actor, at_issue: bool
+    document: Document, buyer: Customer, address: str, *, at: datetime, actor: Actor, at_issue: bool
 ) -> Delivery:
+    brings: dict[str, Any] = (
+        {"kind": DeliveryKind.INVOICE, "invoice": document}
+        if isinstance(document, Invoice)
+        else {"kind": DeliveryKind.CREDIT_NOTE, "note": document}
+    )
     return Delivery(
-        customer_id=invoice.customer_id,
-        invoice=invoice,
+        **brings,
+        customer=buyer,
         address=address,
         at_issue=at_issue,
         asked_at=at,

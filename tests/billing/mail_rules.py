@@ -6,9 +6,18 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
-from billing.models import Delivery, Dispute, Invoice, Reminder, ReminderRow, ReminderStop
+from billing.models import (
+    CreditNote,
+    Delivery,
+    Dispute,
+    Invoice,
+    Reminder,
+    ReminderRow,
+    ReminderStop,
+)
 from customers.models import Issuer
 from tests import factories as make
+from tests.billing.crediting import credit
 from tests.billing.money_rules import change, delete, insert
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -85,6 +94,18 @@ def mail_of_a_reminder() -> Delivery:
     )  # fmt: skip
 
 
+def note() -> CreditNote:
+    return CreditNote.objects.first() or credit(make.issued(), "base 1")
+
+
+def mail_of_a_note(**fields: Any) -> Delivery:
+    made = note()
+    told = {"customer": made.invoice.customer, "address": "ap@acme.test", "asked_at": AT}
+    return Delivery.objects.create(
+        **{"kind": "credit_note", "note": made, "asked_by": "ada", **told, **fields}
+    )
+
+
 def stop_again(**whose: Callable[[], Any]) -> Callable[[], Any]:
     def write() -> None:
         of = {"customer": None, **{name: make_one() for name, make_one in whose.items()}}
@@ -111,6 +132,12 @@ MAIL_RULES: dict[str, Callable[[], Any]] = {
     "delivery_waits_once_per_address": insert(lambda: mail(at_issue=False)),
     "delivery_of_a_reminder_names_it": lambda: mail(reminder=reminder()),
     "delivery_once_per_reminder_and_address": insert(mail_of_a_reminder),
+    "delivery_of_a_credit_note_names_it": lambda: mail_of_a_note(note=None),
+    "delivery_at_issue_once_per_note_and_address": insert(
+        lambda: mail_of_a_note(status="failed", why="refused", settled_at=AT, at_issue=True)
+    ),
+    "delivery_waits_once_per_note_and_address": insert(mail_of_a_note),
+    "delivery_is_to_who_is_credited": lambda: mail_of_a_note(customer=make.customer("other")),
     "dispute_of_something": lambda: dispute(amount=0),
     "dispute_with_a_reason": lambda: dispute(reason=""),
     "dispute_closed_exactly_with_a_reason": change(dispute, closed_on=AT.date()),

@@ -140,6 +140,7 @@ NEEDED = {
     "billing/planmove/*/rows.csv": "billing.view_planmove",
     "billing/planmove/*/move/": "billing.confirm_planmove",
     "billing/creditnote/of/*/": "billing.add_creditnote",
+    "billing/creditnote/send/": "billing.send_invoice",
     "billing/creditnote/*/pdf/": "billing.view_creditnote",
     "billing/creditnote/*/xml/": "billing.view_creditnote",
     "billing/payment/*/allocate/": "billing.allocate_payment",
