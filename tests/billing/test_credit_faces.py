@@ -399,10 +399,18 @@ class TestPortal:
             credit(make.issued(ada, "10"), at=NOW)
         assert queries(lambda: reader.get("/portal/invoices/")) == before
 
-    def test_the_statement_tells_it(self, ada: Customer, invoice: Invoice) -> None:
-        credit(invoice, at=NOW)
+    def test_the_statement_calls_it_what_the_document_does(
+        self, ada: Customer, invoice: Invoice
+    ) -> None:
+        note = credit(invoice, at=NOW)
         told = statement_of(ada, "EUR", until=NOW.date())
-        for locale, what in (("en-GB", "Credit note"), ("de-DE", "Gutschrift")):
+        for locale, what in (
+            ("en-GB", "Credit note"),
+            ("de-DE", "Rechnungskorrektur"),
+            ("fr-FR", "Avoir"),
+            ("es-ES", "Factura rectificativa"),
+        ):
+            assert view_of(note, locale=locale).heading == what
             view = present_statement(
                 told, None, customer=ada, issuer=None, currency="EUR", until=NOW.date(),
                 locale=locale,
