@@ -1,6 +1,9 @@
-"""Die before and after every step of a close, of the issue and of the documents; start again; compare.
+"""Die before and after every step of a close and of the money after it; start again; compare.
 
-    python -m tests.deep.crashes [--every 1]
+The close issues, and writes and sends the documents; then a bank's statement is taken, an invoice is
+credited, one is written off, and customers are reminded.
+
+    python -m tests.deep.crashes [--every 1] [--since 1]
 
 One database is closed in peace. Then, for each statement and each commit that this took, and for
 each file that was written, a copy of the same beginning is closed by a process that dies right there
@@ -32,6 +35,7 @@ os.environ.update(
     DJANGO_SETTINGS_MODULE="config.settings",
     DATABASE_URL=f"{SERVER}/{TEMPLATE}",
     CELERY_BROKER_URL="",
+    EMAIL_URL="dummymail://",
     DATA_DIR=str(FOLDER),
 )
 
@@ -43,25 +47,38 @@ from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 
-from billing.models import BillingRun, Invoice, InvoiceDocument, LateUsage  # noqa: E402
-from billing.services import life, runs  # noqa: E402
+from billing.models import (  # noqa: E402
+    BillingRun,
+    CreditNote,
+    Delivery,
+    Invoice,
+    InvoiceDocument,
+    LateUsage,
+    OpenItem,
+    Payment,
+)
+from billing.services import credit_notes, importing, life, runs, write_offs  # noqa: E402
 from billing.services.lateness import settle_late_usage  # noqa: E402
 from billing.services.life import When  # noqa: E402
+from billing.services.reminders import remind  # noqa: E402
 from config.base.audit import SYSTEM  # noqa: E402
 from config.base.invariants import audit  # noqa: E402
 from config.base.services import outbox  # noqa: E402
+from customers.models import Issuer  # noqa: E402
 from metering.events import make_event  # noqa: E402
 from metering.services.ingestion import ingest  # noqa: E402
 from tests import factories as make  # noqa: E402
 
 FIRST = datetime(2026, 2, 2, 3, tzinfo=UTC)
 AS_OF = datetime(2026, 3, 2, 3, tzinfo=UTC)
+OVERDUE = datetime(2026, 3, 20, 9, tzinfo=UTC)
 DIED = 137
 
 
 def prepare() -> None:
     """Everything that a close can meet: a change of plan, a coupon, an end, usage that is late."""
     call_command("migrate", verbosity=0)
+    Issuer.objects.update(email="us@example.test", sends_invoices=True, sends_reminders=True)
     calls = make.metric("calls")
     small, large = (
         make.published(
@@ -71,7 +88,12 @@ def prepare() -> None:
         for fee in ("10", "25")
     )
     subscriptions = {
-        name: make.subscription(make.customer(name), small, key=name, starts_on=date(2026, 1, 1))
+        name: make.subscription(
+            make.customer(name, email=f"{name}@example.test"),
+            small,
+            key=name,
+            starts_on=date(2026, 1, 1),
+        )
         for name in ("plain", "changed", "cheaper", "ended", "late")
     }
     off = make.coupon("welcome", percent=Decimal("12.5"), duration="forever")
@@ -122,6 +144,36 @@ def close(as_of: datetime, *, after: timedelta = timedelta(0)) -> None:
     outbox.deliver_due(at=datetime.now(UTC) + after, limit=1000)
 
 
+def settle(*, after: timedelta = timedelta(0)) -> None:
+    """Take what customers paid, credit, write off and remind; do what is left of it if some is done."""
+    first = Invoice.objects.filter(issue_date=FIRST.date()).select_related("customer")
+    january = {invoice.customer.key: invoice for invoice in first.order_by("-pk")}
+    paid = [("plain", january["plain"].total + 5), ("changed", 1), ("cheaper", 7)]
+    rows = [f"2026-03-{n:02};{january[key].number};{sum_}" for n, (key, sum_) in enumerate(paid, 3)]
+    statement = importing.upload_statement(
+        name="march.csv",
+        content="\n".join(["Date;Reference;Amount", *rows]).encode(),
+        at=OVERDUE,
+        actor=SYSTEM,
+    )
+    _, mapped = importing.table_of(statement)
+    importing.map_columns(import_id=statement.pk, mapped=mapped._replace(currency="EUR"))
+    importing.take_lines(
+        import_id=statement.pk, numbers=[1, 2, 3], chosen={}, at=OVERDUE, actor=SYSTEM
+    )
+    if not CreditNote.objects.exists():
+        credited = january["cheaper"].pk
+        credit_notes.issue_credit_note(
+            invoice_id=credited, reason="Wrong", at=OVERDUE, actor=SYSTEM
+        )
+    if OpenItem.objects.get(invoice=january["ended"]).open:
+        write_offs.write_off(
+            invoice_id=january["ended"].pk, amount=None, reason="x", at=OVERDUE, actor=SYSTEM
+        )
+    remind(at=OVERDUE, actor=SYSTEM)
+    outbox.deliver_due(at=datetime.now(UTC) + after, limit=1000)
+
+
 def picture() -> list[str]:
     """Return all that must not depend on what happened in between."""
     shown = []
@@ -136,6 +188,14 @@ def picture() -> list[str]:
     late = LateUsage.objects.values_list("period__subscription__key", "status", "amount")
     shown += [str(row) for row in late]
     shown += [str(row) for row in BillingRun.objects.values_list("as_of", "status")]
+    for item in OpenItem.objects.select_related("invoice"):
+        shown.append(f"{item.invoice} {item.paid} {item.credited} {item.written_off}")
+    for payment in Payment.objects.all():
+        shown.append(f"{payment.bank_key} {payment.amount} {payment.allocated} {payment.refunded}")
+    for note in CreditNote.objects.select_related("document"):
+        shown.append(f"{note.number} {note.total} X")
+    mails = Delivery.objects.values_list("kind", "invoice__customer__key", "address", "status")
+    shown += [str(row) for row in mails]
     for result in audit(at=datetime.now(UTC)):
         # Nobody closes what the real clock has reached since.
         if result.invariant.name != "periods_close_in_time":
@@ -186,7 +246,7 @@ def in_child(database: str, work: Callable[[], object], *, answer: Path | None =
 
 
 def close_and_die(at: int) -> int:
-    """Close, and die at this step; 0 is none. Return how many steps there were."""
+    """Close and settle, and die at this step; 0 is none. Return how many steps there were."""
     connection.ensure_connection()
     steps = Steps(at)
     connection.commit = steps.around(connection.commit)  # type: ignore[method-assign]
@@ -194,7 +254,14 @@ def close_and_die(at: int) -> int:
         setattr(os, name, steps.around(getattr(os, name)))
     with connection.execute_wrapper(steps.statement):
         close(AS_OF)
+        settle()
     return steps.done
+
+
+def take_up() -> None:
+    """Do what is left, an hour later: by then the document that a dead process had claimed is free."""
+    close(AS_OF, after=timedelta(hours=1))
+    settle(after=timedelta(hours=1))
 
 
 def fresh(database: str) -> None:
@@ -215,6 +282,7 @@ def succeed(code: int) -> None:
 def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--every", type=int, default=1, help="die at every nth step only")
+    arguments.add_argument("--since", type=int, default=1, help="the first step to die at")
     given = arguments.parse_args()
     answer = FOLDER / "answer"
 
@@ -226,13 +294,12 @@ def main() -> None:
     succeed(in_child(PEACE, lambda: "\n".join(picture()), answer=answer))
     expected = answer.read_text().splitlines()
     print(f"{steps} steps, {len(expected)} rows to compare", flush=True)
-    started, points = time.monotonic(), range(1, steps + 1, given.every)
+    started, points = time.monotonic(), range(given.since, steps + 1, given.every)
     for at in points:
         fresh(KILLED)
         if (code := in_child(KILLED, partial(close_and_die, at))) != DIED:
             sys.exit(f"step {at}: ended with {code}, not by dying")
-        # After an hour the document that the dead process had claimed is free again.
-        succeed(in_child(KILLED, lambda: close(AS_OF, after=timedelta(hours=1))))
+        succeed(in_child(KILLED, take_up))
         succeed(in_child(KILLED, lambda: "\n".join(picture()), answer=answer))
         found = answer.read_text().splitlines()
         if found != expected:
