@@ -14,6 +14,7 @@ from billing.credit_documents import store_credit_note
 from billing.demo.story import Tell, Told
 from billing.documents import document_path, store_document
 from billing.models import CreditNote, Invoice, InvoiceStatus
+from billing.services import noting
 from billing.services.issuing import RENDER
 from billing.services.sending import MAIL
 from config.base.services import outbox
@@ -37,6 +38,8 @@ def write_papers(told: Told, *, folder: Path, now: datetime, tell: Tell) -> None
     notes = CreditNote.objects.filter(issuer=told.issuer_id)
     for note in notes.filter(document=None):
         store_credit_note(note.pk)
+    while any(outbox.deliver_due(at=now, limit=AT_ONCE, kind=noting.RENDER)):
+        pass  # those are made, which nobody has noted
     folder.mkdir(parents=True, exist_ok=True)
     made: dict[str | None, str | None] = {
         **dict(issued.values_list("number", "documents__sha256")),
