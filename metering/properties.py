@@ -67,6 +67,11 @@ canonical_bytes: Callable[[Any], bytes] = _encoder.encode
 """Return the JSON text, in UTF-8, that two values share exactly when they are equal."""
 
 
+def canonical_lines(values: Sequence[Any]) -> list[bytes]:
+    """Return the canonical JSON text of each value: it has no line break, since strings escape it."""
+    return _encoder.encode_lines(values).split(b"\n")[: len(values)]
+
+
 def canonical(value: Any) -> str:
     """Return the JSON text that two values share exactly when they are equal."""
     return _encoder.encode(value).decode()

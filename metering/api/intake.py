@@ -82,6 +82,9 @@ class Answer(HttpResponse):
 
     def close(self) -> None:
         super().close()
+        self.fold()
+
+    def fold(self) -> None:
         tasks.nudge_folding(accepted=self._accepted)
 
 

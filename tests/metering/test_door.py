@@ -41,8 +41,9 @@ def key(db: None) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _calls_leave_the_connection_open() -> Iterator[None]:
+def _calls_leave_the_connection_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As Django's own client has it: the test's transaction is on it."""
+    monkeypatch.setattr(door, "close_old_connections", lambda: None)
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     yield
