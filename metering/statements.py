@@ -7,9 +7,9 @@ prepared once per connection, and its parameters and results are in binary; see 
 from __future__ import annotations
 
 import select
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count, islice
+from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,11 +24,8 @@ Value = bytes | str | None
 Rows = list[list[Any]]
 """The rows of a statement; each field in binary, or None."""
 
-_DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.COPY_IN)
+_DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 _BINARY = 1
-_ROWS_AT_ONCE = 200  # so that the server stores the first while the last are being written
-_BEFORE_ROWS = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_AFTER_ROWS = b"\xff\xff"
 
 _numbers = count(1)
 _prepared: WeakKeyDictionary[psycopg.Connection[Any], set[bytes]] = WeakKeyDictionary()
@@ -46,18 +43,25 @@ class Statement:
 
         :raises DatabaseError: as Django's cursors do, also where the connection was lost.
         """
-        [rows] = run_together((self, values))
-        return rows
+        with _libpq() as (database, libpq, begins):
+            if begins or self.name not in _prepared.setdefault(database, set()):
+                [rows] = run_together((self, values))
+                return rows
+            sent: Sequence[Any] = _sent(values)  # which may be None, for NULL
+            result = libpq.exec_prepared(self.name, sent, _formats(values), _BINARY)
+            _check(libpq, result)
+            return _rows(result)
 
 
 Asked = tuple[Statement, Sequence[Value]]
 """A statement with its values."""
 
 
-def run_together(*asked: Asked) -> list[Rows]:
+def run_together(*asked: Asked, commit: bool = False) -> list[Rows]:
     """Return the rows of each of some statements, run one after the other in one round trip.
 
-    Where one fails, those after it do not run.
+    Where one fails, those after it do not run. With `commit` the transaction ends with them, and
+    whoever opened it finds nothing left to end.
 
     :raises DatabaseError: as Django's cursors do, also where the connection was lost.
     """
@@ -70,14 +74,11 @@ def run_together(*asked: Asked) -> list[Rows]:
         for statement in new:
             libpq.send_prepare(statement.name, statement.text)
         for statement, values in asked:
-            libpq.send_query_prepared(
-                statement.name,
-                [value.encode() if isinstance(value, str) else value for value in values],
-                [not isinstance(value, str) for value in values],
-                _BINARY,
-            )
+            libpq.send_query_prepared(statement.name, _sent(values), _formats(values), _BINARY)
+        if commit:
+            libpq.send_query_params(b"COMMIT", None)
         libpq.pipeline_sync()
-        results = _until(libpq, ExecStatus.PIPELINE_SYNC)
+        results = _until_synced(libpq)
         libpq.exit_pipeline_mode()
         prepared.update(
             statement.name
@@ -86,34 +87,8 @@ def run_together(*asked: Asked) -> list[Rows]:
         )
         for result in results:
             _check(libpq, result)
-        return [_rows(result) for result in results[-len(asked) :]]
-
-
-@contextmanager
-def copying(table: str, columns: str, rows: Iterable[bytes]) -> Iterator[None]:
-    """Write rows by COPY, in binary: how many fields it has, then each behind its length.
-
-    What stands in the block is done while the server stores them, and sends it nothing.
-
-    :raises DatabaseError: as Django's cursors do, also where the connection was lost.
-    """
-    with _libpq() as (_, libpq, begins):
-        if begins:
-            _check(libpq, libpq.exec_(b"BEGIN"))
-        command = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
-        _check(libpq, libpq.exec_(command.encode()))
-        libpq.put_copy_data(_BEFORE_ROWS)
-        left = iter(rows)
-        while part := b"".join(islice(left, _ROWS_AT_ONCE)):
-            libpq.put_copy_data(part)
-        libpq.put_copy_data(_AFTER_ROWS)
-        libpq.put_copy_end()
-    try:
-        yield
-    finally:
-        with connections[DEFAULT_DB_ALIAS].wrap_database_errors:
-            for result in _until(libpq, None):
-                _check(libpq, result)
+        first = begins + len(new)
+        return [_rows(result) for result in results[first : first + len(asked)]]
 
 
 @contextmanager
@@ -129,24 +104,34 @@ def _libpq() -> Iterator[tuple[psycopg.Connection[Any], pq.abc.PGconn, bool]]:
         yield database, libpq, is_idle and not database.autocommit
 
 
-def _until(libpq: pq.abc.PGconn, last: ExecStatus | None) -> list[pq.abc.PGresult]:
-    """Return the results before the one that says that all is done, or before the end.
+def _until_synced(libpq: pq.abc.PGconn) -> list[pq.abc.PGresult]:
+    """Return the results before the one that says that all is done.
 
     Waits outside of Python's lock, which libpq's own waiting would keep.
     """
-    results, ready = [], select.poll()
+    results: list[pq.abc.PGresult] = []
+    ready = select.poll()
     ready.register(libpq.socket, select.POLLIN)
     while True:
         while libpq.is_busy():
             ready.poll()
             libpq.consume_input()
         result = libpq.get_result()
-        if result is not None and result.status != last:
-            results.append(result)
-        elif result is not None or last is None:
+        if result is not None and result.status == ExecStatus.PIPELINE_SYNC:
             return results
+        if result is not None:
+            results.append(result)
         elif libpq.status == pq.ConnStatus.BAD:
             raise psycopg.OperationalError(libpq.get_error_message())
+
+
+def _sent(values: Sequence[Value]) -> list[bytes | None]:
+    return [value.encode() if isinstance(value, str) else value for value in values]
+
+
+def _formats(values: Sequence[Value]) -> list[int]:
+    """Return which values are in binary."""
+    return [0 if isinstance(value, str) else _BINARY for value in values]
 
 
 def _rows(result: pq.abc.PGresult) -> Rows:

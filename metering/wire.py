@@ -1,4 +1,4 @@
-"""Values, arrays and rows in binary, as PostgreSQL keeps them; for the path of many events.
+"""Values and arrays in binary, as PostgreSQL keeps them; for the path of many events.
 
 There, reading values from texts cost the database as much as storing the rows.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import chain
 from struct import Struct, pack
 from typing import Any
 
@@ -17,7 +18,7 @@ _BYTEA, _BIGINT, _TEXT, _TIMESTAMPTZ, _UUID, _JSONB = 17, 20, 25, 1184, 2950, 38
 """The types' numbers, in every server."""
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # from which the server counts
 _MICROSECOND = timedelta(microseconds=1)
-NULL = b"\xff\xff\xff\xff"
+_NULL = b"\xff\xff\xff\xff"
 _INTEGER = Struct(">q")
 
 
@@ -64,12 +65,21 @@ def instants(times: Sequence[datetime]) -> bytes:
 
 def words(found: Sequence[str]) -> bytes:
     """Return texts as text[]."""
-    return _array(_TEXT, len(found), b"".join(map(field, (word.encode() for word in found))))
+    return _array(_TEXT, len(found), _lengthy(_length, [word.encode() for word in found]))
 
 
-def jsonbs(found: Sequence[str]) -> bytes:
-    """Return texts of JSON as jsonb[]."""
-    return _array(_JSONB, len(found), b"".join(field(jsonb(text.encode())) for text in found))
+def words_or_nulls(found: Sequence[str | None]) -> bytes | None:
+    """Return texts as text[], None for NULL; None if all are None."""
+    if found.count(None) == len(found):
+        return None
+    encoded = [None if word is None else word.encode() for word in found]
+    elements = [_NULL if word is None else _length(len(word)) + word for word in encoded]
+    return pack(">iiIii", 1, 1, _TEXT, len(found), 1) + b"".join(elements)
+
+
+def jsonbs(found: Sequence[bytes]) -> bytes:
+    """Return texts of JSON, in UTF-8, as jsonb[]."""
+    return _array(_JSONB, len(found), _lengthy(_length_of_jsonb, found))
 
 
 @lru_cache(maxsize=5_000)
@@ -85,9 +95,20 @@ def texts(values: Sequence[Any]) -> str | None:
     return f"{{{','.join(['NULL' if value is None else str(value) for value in values])}}}"
 
 
-def field(binary: bytes) -> bytes:
-    """Return a value behind its length, as it stands in an array or a row."""
-    return pack(">i", len(binary)) + binary
+def _lengthy(length: Callable[[int], bytes], elements: Sequence[bytes]) -> bytes:
+    """Return elements, each behind its length."""
+    lengths = map(length, map(len, elements))
+    return b"".join(chain.from_iterable(zip(lengths, elements, strict=True)))
+
+
+@lru_cache(maxsize=2000)
+def _length(size: int) -> bytes:
+    return pack(">i", size)
+
+
+@lru_cache(maxsize=2000)
+def _length_of_jsonb(size: int) -> bytes:
+    return pack(">i", size + 1) + b"\x01"
 
 
 def _array(kind: int, count: int, elements: bytes) -> bytes:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from catalog.models import Aggregation, ValueMetric
@@ -18,7 +20,7 @@ from metering import properties
 from metering.envelopes import LAGO_SOURCE
 from metering.events import Event
 from metering.models import QuarantineCode
-from metering.services.memory import Memory, Verdict, current_stamp
+from metering.services.memory import Holder, Memory, Verdict, current_stamp
 from metering.services.months import month_of
 
 TOLERATED_AHEAD = timedelta(hours=1)
@@ -38,47 +40,45 @@ class Surroundings:
     """The customers, metrics and subscriptions that a batch of events speaks of."""
 
     def __init__(self, events: Sequence[Event], *, memory: Memory | None = None) -> None:
-        """Ask, within a transaction, for what is not known yet.
+        """Ask, within a transaction, for what is not known yet, once one has to be looked at closely.
 
         With `memory`, go by that: its stamp is good, or whoever stores the events will see.
         """
-        types = {event.type for event in events}
-        subjects = {event.subject for event in events}
-        named = {event.subscription for event in events}
-        if has_lago := any(source.startswith(LAGO_SOURCE) for source in {e.source for e in events}):
-            named |= {event.subject for event in events if _is_lago(event)}
-        self.memory = found = memory or Memory(current_stamp())
-        self._metrics, self._archived = found.metrics, found.archived
-        self._values = {type_: _values(self._metrics.get(type_, ())) for type_ in types}
-        self._customers = found.customers({key for key in subjects if key is not None})
-        self._subscriptions = found.subscriptions({key for key in named if key is not None})
-        several = found.several.intersection(subjects)
-        self._stretches = _stretches(
-            customers=[self._customers[key].customer_id for key in several],
-            metrics=[metric.pk for type_ in types for metric in self._metrics.get(type_, ())],
+        self.memory = memory or Memory(current_stamp())
+        self._events = events
+
+    @cached_property
+    def _subscriptions(self) -> dict[str, tuple[Holder, int]]:
+        named = {event.subscription for event in self._events}
+        named |= {event.subject for event in self._events if _is_lago(event)}
+        return self.memory.subscriptions({key for key in named if key is not None})
+
+    @cached_property
+    def _customers(self) -> dict[str, Holder]:
+        subjects = {event.subject for event in self._events}
+        return self.memory.customers({key for key in subjects if key is not None})
+
+    @cached_property
+    def _stretches(self) -> dict[int, list[_Stretch]]:
+        customers, metrics = self._customers, self.memory.metrics
+        several = self.memory.several.intersection({event.subject for event in self._events})
+        return _stretches(
+            customers=[customers[key].customer_id for key in several],
+            metrics=[
+                metric.pk
+                for type_ in {event.type for event in self._events}
+                for metric in metrics.get(type_, ())
+            ],
         )
-        self._usual = {} if has_lago or self._archived else found.usual
 
     def check_all(
         self, events: Sequence[Event], times: Sequence[datetime], at: datetime
     ) -> list[Verdict]:
         """Do as `check` with each event and its time; all at a glance if nothing is unusual."""
-        verdicts = [self._usual.get(event.subject or "") for event in events]
-        if None in verdicts or max(times) > at or not self._are_plain(events):
+        verdicts = at_a_glance(events, times, at, self.memory)
+        if verdicts is None:
             return [self.check(event, time, at) for event, time in zip(events, times, strict=True)]
-        return verdicts  # type: ignore[return-value]
-
-    def _are_plain(self, events: Sequence[Event]) -> bool:
-        """Say whether events name no subscription, and have whole numbers where metrics need values."""
-        if any(event.subscription is not None or event.flaw for event in events):
-            return False
-        for type_, names in self._values.items():
-            if not names:
-                return False
-            found = [event.data for event in events if event.type == type_]
-            if not all(properties.are_whole([data.get(name) for data in found]) for name in names):
-                return False
-        return True
+        return verdicts
 
     def check(self, event: Event, time: datetime, at: datetime) -> Verdict:
         """Say whose the event is, or name the first reason that keeps it from being counted.
@@ -93,7 +93,7 @@ class Surroundings:
         if holder is None:
             detail = f"There is no customer “{event.subject}”."
             return _refused(QuarantineCode.UNKNOWN_CUSTOMER, detail)
-        metrics = self._metrics.get(event.type)
+        metrics = self.memory.metrics.get(event.type)
         if not metrics:
             return _refused(QuarantineCode.UNKNOWN_TYPE, f"No metric counts “{event.type}” events.")
         if event.subscription is not None:
@@ -103,7 +103,8 @@ class Surroundings:
                 return _refused(QuarantineCode.UNKNOWN_SUBSCRIPTION, detail)
         if event.flaw:
             return _refused(QuarantineCode.BAD_VALUE, event.flaw)
-        names, stretches = self._values[event.type], self._stretches.get(holder.customer_id)
+        names = self.memory.values[event.type]
+        stretches = self._stretches.get(holder.customer_id)
         if (
             stretches
             or names is None
@@ -115,7 +116,8 @@ class Surroundings:
         if time > at and time > at + TOLERATED_AHEAD:
             detail = f"Its time, {time.isoformat()}, is more than an hour ahead."
             return _refused(QuarantineCode.FUTURE_TIME, detail)
-        if self._archived and (month := month_of(time)) in self._archived:
+        archived = self.memory.archived
+        if archived and (month := month_of(time)) in archived:
             detail = f"The events of {month:%Y-%m} are archived; restore them to count it."
             return _refused(QuarantineCode.ARCHIVED_MONTH, detail)
         return Verdict(holder, subscription_id)
@@ -139,16 +141,39 @@ class Surroundings:
         return None
 
 
+def at_a_glance(
+    events: Sequence[Event], times: Sequence[datetime], at: datetime, memory: Memory
+) -> list[Verdict] | None:
+    """Return the verdicts on events of which none is unusual; None if one has to be looked at closely.
+
+    They name no subscription, are of customers that are remembered and have one at most, have
+    happened by now, and hold whole numbers where metrics need values.
+    """
+    if memory.archived or max(times) > at:
+        return None
+    usual = memory.usual
+    verdicts = [usual.get(event.subject) for event in events]  # type: ignore[arg-type]
+    if None in verdicts or any(map(_subscription, events)) or any(map(_flaw, events)):
+        return None
+    if any(source.startswith(LAGO_SOURCE) for source in {event.source for event in events}):
+        return None
+    types = {event.type for event in events}
+    for type_ in types:
+        names = memory.values.get(type_)
+        if names is None:
+            return None
+        found = [event.data for event in events if len(types) == 1 or event.type == type_]
+        if not all(properties.are_whole([data.get(name) for data in found]) for name in names):
+            return None
+    return verdicts  # type: ignore[return-value]
+
+
+_subscription, _flaw = attrgetter("subscription"), attrgetter("flaw")
+
+
 def _is_lago(event: Event) -> bool:
     source = event.source
     return source.startswith(LAGO_SOURCE) and source == f"{LAGO_SOURCE}{event.subject}"
-
-
-def _values(metrics: Sequence[ValueMetric]) -> frozenset[str] | None:
-    """Return which properties these metrics need; None if that depends on the event."""
-    if any(metric.filters for metric in metrics):
-        return None
-    return frozenset(metric.value_property for metric in metrics if metric.value_property)
 
 
 def _value_refusal(metric: ValueMetric, data: properties.Data) -> Verdict | None:

@@ -16,7 +16,7 @@ from metering.events import Event, NotAnEvent, written
 from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
 from metering.services.alone import take_alone
 from metering.services.checking import Surroundings
-from metering.services.memory import Verdict
+from metering.services.memory import Memory, Verdict
 from metering.services.opening import open_batch
 from metering.services.storage import (
     Known,
@@ -158,11 +158,15 @@ def _take_events(
     surroundings = Surroundings(events, memory=memory)
     fresh = [arrival for key, arrival in first.items() if key not in known]
     again = [first[key] for key in known]
-    refused = _take_fresh(fresh, first_id, surroundings, report, at) if fresh else set()
-    for key in {event.key for _, event, _ in repeated}.difference(known):
-        _, event, time = first[key]
-        known[key] = Known(event.payload_hash, None if key in refused else time)
+    verdicts = _checked(fresh, surroundings, at)
+    if repeated:
+        known |= {
+            event.key: Known(event.payload_hash, None if verdict.code else time)
+            for (_, event, time), verdict in zip(fresh, verdicts, strict=True)
+        }
     again = _without_duplicates(again + repeated, known, report)
+    if fresh:
+        _take_fresh(fresh, verdicts, first_id, memory, report, at, is_all=remember and not again)
     if again:
         held = _held({event.key for _, event, _ in again})
         retried, repeats = _split(again, held, report)
@@ -170,27 +174,41 @@ def _take_events(
         _take_repeats(repeats, held, report, at)
 
 
+def _checked(
+    arrivals: Sequence[_Arrival], surroundings: Surroundings, at: datetime
+) -> list[Verdict]:
+    if not arrivals:
+        return []
+    _, events, times = zip(*arrivals, strict=True)
+    return surroundings.check_all(events, times, at)
+
+
 def _take_fresh(
     arrivals: Sequence[_Arrival],
+    verdicts: Sequence[Verdict],
     first_id: int,
-    surroundings: Surroundings,
+    memory: Memory,
     report: Report,
     at: datetime,
-) -> set[bytes]:
-    """Store what can be counted, and put the rest in quarantine; return the keys of the rest."""
+    *,
+    is_all: bool,
+) -> None:
+    """Store what can be counted, and put the rest in quarantine.
+
+    If that `is_all` that is to be done, and there is no rest, the transaction has ended then.
+    """
     _, events, times = zip(*arrivals, strict=True)
-    verdicts = surroundings.check_all(events, times, at)
-    ids = range(first_id, first_id + len(events))
-    store_new(ids, events, verdicts, times, received_at=at, memory=surroundings.memory)
     refused = []
     for arrival, verdict in zip(arrivals, verdicts, strict=True):
         if verdict.code:
             _, event, _ = arrival
             refused.append(_quarantined(event, verdict.code, verdict.detail, at))
             _quarantine_noted(report, arrival, verdict)
+    ids = range(first_id, first_id + len(events))
+    commit = is_all and not refused
+    store_new(ids, events, verdicts, times, received_at=at, memory=memory, commit=commit)
     report.accepted += len(events) - len(refused)
     QuarantinedEvent.objects.bulk_create(refused, batch_size=1000)
-    return {row.key.bytes for row in refused}
 
 
 def _without_duplicates(

@@ -46,7 +46,8 @@ class Verdict(NamedTuple):
 
 class Memory:
     """The customers and subscriptions asked for so far; by type, all metrics that count and the
-    rollups that sum them up; and the first days of archived months.
+    rollups that sum them up; and the first days of archived months. `values` are the properties, by
+    type, that its metrics need; None if that depends on the event.
 
     `several` are the customers with several subscriptions, and `usual` is the verdict on most events
     of each of the others.
@@ -59,6 +60,7 @@ class Memory:
         self.metrics: dict[str, list[ValueMetric]] = {}
         for metric in ValueMetric.objects.exclude(status=MetricStatus.RETIRED):
             self.metrics.setdefault(metric.event_type, []).append(metric)
+        self.values = {type_: _needed(metrics) for type_, metrics in self.metrics.items()}
         self.archived = frozenset(ArchivedMonth.objects.values_list("month", flat=True))
         self.rollups: dict[str, list[tuple[int, Definition]]] = {}
         for pk, type_, text in Rollup.objects.order_by("pk").values_list(
@@ -100,6 +102,13 @@ class Memory:
             customers = self.customers({customer for _, customer, _ in found})
             known.update({key: (customers[customer], pk) for key, customer, pk in found})
         return known
+
+
+def _needed(metrics: Collection[ValueMetric]) -> frozenset[str] | None:
+    """Return which properties these metrics need; None if that depends on the event."""
+    if any(metric.filters for metric in metrics):
+        return None
+    return frozenset(metric.value_property for metric in metrics if metric.value_property)
 
 
 _HOLDERS = (

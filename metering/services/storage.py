@@ -1,17 +1,15 @@
 """Writing events in bulk: the keys that let each count once, and the rows.
 
-PostgreSQL takes the rows by COPY, SQLite by executemany.
+PostgreSQL takes them column by column, an array each, SQLite row by row.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from itertools import compress
-from struct import Struct
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -26,7 +24,7 @@ from metering.pieces import Occurrence
 from metering.querysets import read_instant, sqlite_instant
 from metering.services.memory import Memory, Verdict
 from metering.services.rollups import append_pieces, sum_up
-from metering.statements import Asked, Rows, Statement, copying
+from metering.statements import Asked, Rows, Statement, run_together
 
 IDS_PER_BLOCK = 10_000
 """How many ids one value of the sequence stands for, on PostgreSQL; so many a batch may have."""
@@ -34,7 +32,7 @@ IDS_PER_BLOCK = 10_000
 _COLUMNS = (
     "id, key, customer_id, time, event_id, data, source, type, received_at, subscription_id, "
     "extensions"
-)
+)  # on SQLite
 
 
 class Known(NamedTuple):
@@ -103,6 +101,7 @@ def store_new(
     *,
     received_at: datetime,
     memory: Memory,
+    commit: bool = False,
 ) -> None:
     """Store events that are new, all different, with their keys (R7); only the keys of those refused.
 
@@ -110,6 +109,9 @@ def store_new(
     can't be counted, and when they happened. `memory` is that of the surroundings they were checked
     in, in this transaction. Of two transactions that store the same key, the second waits for the
     first. Keys are stored in sorted order, so that no two wait for each other.
+
+    On PostgreSQL all is done in one round trip; with `commit`, which is for what is the last thing
+    in a transaction, that ends it too.
 
     :raises Overtaken: if one of them is not new any more; nothing else can be done in the
         transaction then.
@@ -125,7 +127,8 @@ def store_new(
             *rows,
             received_at=received_at,
             memory=memory,
-            also=[(_insert_keys, _keys(ids, events, verdicts, times))],
+            also=[_claim(ids, events, verdicts, times)],
+            commit=commit,
         )
     except IntegrityError as refused:
         if isinstance(refused.__cause__, UniqueViolation):
@@ -156,20 +159,20 @@ def _store_keys(
         )
 
 
-def _keys(
+def _claim(
     ids: Sequence[int],
     events: Sequence[Event],
     verdicts: Sequence[Verdict],
     times: Sequence[datetime],
-) -> tuple[bytes, ...]:
-    """Return the columns of keys to store, in their order: 0 is the id of those without an event."""
-    keys = [event.key for event in events]
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    return (
-        wire.uuids([keys[n] for n in order]),
-        wire.hashes([events[n].payload_hash for n in order]),
-        wire.bigints([0 if verdicts[n].code else ids[n] for n in order]),
-        wire.instants([times[n] for n in order]),
+) -> Asked:
+    """Return what stores keys: 0 is the id of those without an event."""
+    return _insert_keys, (
+        wire.uuids([event.key for event in events]),
+        wire.hashes([event.payload_hash for event in events]),
+        wire.bigints(
+            [0 if verdict.code else id_ for id_, verdict in zip(ids, verdicts, strict=True)]
+        ),
+        wire.instants(times),
     )
 
 
@@ -178,7 +181,7 @@ _insert_keys = Statement(
     "INSERT INTO metering_eventkey (key, payload_hash, stored_as, time) "
     "SELECT key, hash, NULLIF(id, 0), CASE WHEN id <> 0 THEN time END "
     "FROM unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::timestamptz[]) "
-    "AS claim (key, hash, id, time)"
+    "AS claim (key, hash, id, time) ORDER BY key"
 )
 
 
@@ -191,26 +194,21 @@ def _store_events(
     received_at: datetime,
     memory: Memory,
     also: Sequence[Asked] = (),
+    commit: bool = False,
 ) -> None:
     """Append events and add them to rollups: every event that counts passes here.
 
-    On PostgreSQL `also` runs in the same round trip as what is added to rollups.
+    On PostgreSQL what is `also` to be done is done before, in the same round trip.
     """
-    with _storing(ids, events, verdicts, times, received_at) if events else nullcontext():
-        summed_up = sum_up(
-            _occurrences(ids, events, verdicts, times),
-            rollups=memory.rollups,
-            received_at=received_at,
-        )
-    append_pieces(summed_up, also=also)
-
-
-def _storing(*columns: Any) -> AbstractContextManager[None]:
-    """Write the rows of events; PostgreSQL does so while something else is done."""
+    summed_up = sum_up(
+        _occurrences(ids, events, verdicts, times), rollups=memory.rollups, received_at=received_at
+    )
     if connection.vendor == "postgresql":
-        return copying("metering_usageevent", _COLUMNS, _event_rows(*columns))
-    _store(*columns)
-    return nullcontext()
+        if events:
+            also = [*also, _rows_of(ids, events, verdicts, times, received_at)]
+    else:
+        _store(ids, events, verdicts, times, received_at)
+    append_pieces(summed_up, also=also, commit=commit)
 
 
 def _occurrences(
@@ -233,7 +231,7 @@ def _occurrences(
     return found
 
 
-def copy_apart(
+def store_apart(
     ids: Sequence[int],
     events: Sequence[Event],
     verdicts: Sequence[Verdict],
@@ -242,50 +240,54 @@ def copy_apart(
     received_at: datetime,
 ) -> None:
     """Write events on PostgreSQL that are all new, with their keys, but sum nothing up."""
-    _insert_keys.run(*_keys(ids, events, verdicts, times))
-    with _storing(ids, events, verdicts, times, received_at):
-        pass
+    columns = ids, events, verdicts, times
+    run_together(_claim(*columns), _rows_of(*columns, received_at))
 
 
-def _event_rows(
+def _rows_of(
     ids: Sequence[int],
     events: Sequence[Event],
     verdicts: Sequence[Verdict],
     times: Sequence[datetime],
     received_at: datetime,
-) -> Iterator[bytes]:
-    """Yield rows as COPY reads them: each field behind its length, those last that are often alike."""
-    alike: dict[tuple[str, str, int | None], bytes] = {}
-    for id_, event, ((customer_id, _, _), subscription_id, _, _), time in zip(
-        ids, events, verdicts, times, strict=True
-    ):
-        whence = event.source, event.type, subscription_id
-        rest = alike.get(whence)
-        if rest is None:
-            rest = alike[whence] = b"".join(
-                (
-                    wire.field(event.source.encode()),
-                    wire.field(event.type.encode()),
-                    wire.field(wire.instant(received_at)),
-                    wire.NULL
-                    if subscription_id is None
-                    else wire.field(wire.bigint(subscription_id)),
-                    wire.NULL,
-                )
-            )
-        if event.extensions is not None:
-            written = wire.jsonb(properties.canonical_bytes(event.extensions))
-            rest = rest.removesuffix(wire.NULL) + wire.field(written)
-        name, data = event.id.encode(), event.data_json
-        yield _packed(len(name), len(data))(
-            11, 8, id_, 16, event.key, 8, customer_id, 8, wire.microseconds(time),
-            len(name), name, len(data) + 1, 1, data,
-        ) + rest  # fmt: skip
+) -> Asked:
+    """Return what stores the rows of events; source and type once where all have the same."""
+    sources, types = [event.source for event in events], [event.type for event in events]
+    alike = sources.count(sources[0]) == len(sources) and types.count(types[0]) == len(types)
+    return _insert_events(alike), (
+        wire.bigints(ids),
+        wire.uuids([event.key for event in events]),
+        wire.bigints([holder.customer_id for holder, _, _, _ in verdicts]),
+        wire.instants(times),
+        wire.words([event.id for event in events]),
+        wire.jsonbs([event.data_json for event in events]),
+        wire.texts([subscription_id for _, subscription_id, _, _ in verdicts]),
+        wire.words_or_nulls(
+            [
+                None if event.extensions is None else properties.canonical(event.extensions)
+                for event in events
+            ]
+        ),
+        wire.instant(received_at),
+        sources[0] if alike else wire.words(sources),
+        types[0] if alike else wire.words(types),
+    )
 
 
-@lru_cache(maxsize=2000)
-def _packed(name: int, data: int) -> Callable[..., bytes]:
-    return Struct(f">hiqi16siqiqi{name}sib{data}s").pack
+@lru_cache
+def _insert_events(alike: bool) -> Statement:  # noqa: FBT001
+    """Return the statement that stores events, with a source and type for each unless `alike`."""
+    own = "" if alike else ", $10::text[], $11::text[]"
+    names = "" if alike else ", source, type"
+    shared = "$10::text, $11::text" if alike else "source, type"
+    return Statement(
+        "INSERT INTO metering_usageevent (id, key, customer_id, time, event_id, data, "
+        "subscription_id, extensions, received_at, source, type) "
+        "SELECT id, key, customer_id, time, event_id, data, subscription_id, extensions::jsonb, "
+        f"$9::timestamptz, {shared} FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], "
+        f"$4::timestamptz[], $5::text[], $6::jsonb[], $7::bigint[], $8::text[]{own}) AS event "
+        f"(id, key, customer_id, time, event_id, data, subscription_id, extensions{names})"
+    )
 
 
 def _store(

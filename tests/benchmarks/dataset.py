@@ -4,7 +4,7 @@
 
 Into an empty migrated PostgreSQL database, or one that this script has filled before: it migrates
 it and makes what is missing of the customers and of two metrics. The events, spread over the last
-90 days, go straight in by COPY, with the keys that ingestion would give them, so that one of them
+90 days, go straight in, with the keys that ingestion would give them, so that one of them
 sent over HTTP is a duplicate. Prints an API key at the end.
 """
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 CUSTOMERS = 10_000
 EVENT_TYPE = "llm.request"
 DAYS = 90
-ROWS_PER_COPY = 10_000
+ROWS_AT_ONCE = 10_000
 SOURCE = "dataset"
 
 
@@ -110,15 +110,15 @@ def store(count: int, *, until: datetime, days: int = DAYS, only: str = "") -> N
     from django.db import connection, transaction  # noqa: PLC0415
 
     from metering.services.months import make_months  # noqa: PLC0415
-    from metering.services.storage import IDS_PER_BLOCK, copy_apart  # noqa: PLC0415
+    from metering.services.storage import IDS_PER_BLOCK, store_apart  # noqa: PLC0415
 
     assert connection.vendor == "postgresql", "the large data set is for PostgreSQL"
-    assert ROWS_PER_COPY <= IDS_PER_BLOCK
+    assert ROWS_AT_ONCE <= IDS_PER_BLOCK
     make_months(at=until - timedelta(days=days))
     rows: Iterator[Any] = _events(count, until=until, days=days, only=only)
-    while batch := list(islice(rows, ROWS_PER_COPY)):
+    while batch := list(islice(rows, ROWS_AT_ONCE)):
         with transaction.atomic():
-            copy_apart(*zip(*batch, strict=True), received_at=until)
+            store_apart(*zip(*batch, strict=True), received_at=until)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE metering_eventkey, metering_usageevent")
 
@@ -132,7 +132,7 @@ def build(at: datetime) -> None:
 
 
 def rebuild() -> None:
-    """Sum up anew what COPY has put past ingestion, customer by customer."""
+    """Sum up anew what was put past ingestion, customer by customer."""
     from customers.models import Customer  # noqa: PLC0415
     from metering.models import Rollup  # noqa: PLC0415
     from metering.querysets import Target  # noqa: PLC0415
@@ -159,8 +159,8 @@ def _events(count: int, *, until: datetime, days: int, only: str) -> Iterator[An
     }
     block: Iterator[int] = iter(())
     for n in range(count):
-        if n % ROWS_PER_COPY == 0:
-            block = iter(reserve_ids(ROWS_PER_COPY))
+        if n % ROWS_AT_ONCE == 0:
+            block = iter(reserve_ids(ROWS_AT_ONCE))
         key = only or customer_key(chance.randrange(CUSTOMERS))
         event = make_event(
             source=f"{SOURCE}-{only}" if only else SOURCE,

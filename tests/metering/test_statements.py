@@ -12,10 +12,11 @@ import pytest
 from django.db import IntegrityError, OperationalError, ProgrammingError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from metering import wire
+from metering import statements, wire
 from metering.models import CatalogueStamp, EventKey, UsageEvent
 from metering.services import storage
-from metering.statements import Statement, copying, run_together
+from metering.services.rollups import appending
+from metering.statements import Statement, run_together
 from tests import factories as make
 from tests.metering.usage import body, send
 
@@ -61,7 +62,11 @@ def lose(other: BaseDatabaseWrapper) -> None:
         pytest.param("bigint[]", wire.bigints([]), "{}", id="no numbers"),
         pytest.param("uuid[]", wire.uuids([ANY_KEY]), f"{{{UUID(bytes=ANY_KEY)}}}", id="keys"),
         pytest.param("text[]", wire.words(["ü", 'a"b,', ""]), '{ü,"a\\"b,",""}', id="words"),
-        pytest.param("jsonb[]", wire.jsonbs(['"ü"', "1"]), '{"\\"ü\\"",1}', id="JSON texts"),
+        pytest.param(
+            "text[]", wire.words_or_nulls(["ü", None, ""]), '{ü,NULL,""}', id="texts or nothing"
+        ),
+        pytest.param("text[]", wire.words_or_nulls([None]), None, id="nothing at all"),
+        pytest.param("jsonb[]", wire.jsonbs(['"ü"'.encode(), b"1"]), '{"\\"ü\\"",1}', id="JSON texts"),
         pytest.param("numeric[]", wire.texts([1, None]), "{1,NULL}", id="numbers and none"),
         pytest.param(
             "timestamptz[]", wire.instants([BEGINNING, BEGINNING]),
@@ -101,20 +106,6 @@ def _add_both(*keys: bytes) -> None:
         add_key.run(key, bytes(16))
 
 
-def test_a_row_that_is_refused_leaves_none_of_its_copy() -> None:
-    key = b"\x00\x04" + wire.field(ANY_KEY) + wire.field(bytes(16)) + wire.NULL * 2
-    columns = "key, payload_hash, stored_as, time"
-    with (
-        pytest.raises(IntegrityError, match="metering_eventkey_pkey"),
-        copying("metering_eventkey", columns, [key, key]),
-    ):
-        pass
-    assert EventKey.objects.count() == 0
-    with copying("metering_eventkey", columns, [key]):
-        pass
-    assert EventKey.objects.get().key.bytes == ANY_KEY
-
-
 def test_what_is_no_statement_is_refused_each_time() -> None:
     for _ in range(2):
         with pytest.raises(ProgrammingError, match="no_such_table"):
@@ -134,16 +125,19 @@ def test_in_one_round_trip_nothing_runs_after_what_failed() -> None:
     assert run_together((never, ()), key) == [[[wire.bigint(2)]], []]
 
 
-def test_what_stands_in_the_block_of_a_copy_fails_as_it_would_elsewhere() -> None:
-    """And nothing of the copy stays."""
-    key = b"\x00\x02" + wire.field(ANY_KEY) + wire.field(bytes(16))
-    with (
-        pytest.raises(ZeroDivisionError),
-        transaction.atomic(),
-        copying("metering_eventkey", "key, payload_hash", [key]),
-    ):
-        raise ZeroDivisionError
-    assert EventKey.objects.count() == 0
+def test_with_commit_nothing_is_left_for_the_end_of_the_transaction() -> None:
+    """And where a statement failed, nothing is committed."""
+    with transaction.atomic():
+        run_together((add_key, (ANY_KEY, bytes(16))), commit=True)
+        transaction.set_rollback(True)  # too late
+    assert EventKey.objects.count() == 1
+    other = bytes(15) + b"\1"
+    with pytest.raises(IntegrityError), transaction.atomic():
+        run_together((add_key, (other, bytes(16))), (add_key, (ANY_KEY, bytes(16))), commit=True)
+    assert EventKey.objects.count() == 1
+    with transaction.atomic():
+        add_key.run(other, bytes(16))
+    assert EventKey.objects.count() == 2
 
 
 def test_a_connection_that_was_lost_is_told_as_such(other: BaseDatabaseWrapper) -> None:
@@ -155,8 +149,8 @@ def test_a_connection_that_was_lost_is_told_as_such(other: BaseDatabaseWrapper) 
         for _ in range(2):
             with pytest.raises(OperationalError):
                 one.run()
-        with pytest.raises(OperationalError), copying("metering_eventkey", "key", []):
-            pass
+        with pytest.raises(OperationalError):
+            run_together((one, ()), (one, ()))
         connection.close()
 
 
@@ -168,17 +162,37 @@ def test_nothing_is_left_of_a_batch_whose_connection_was_lost_halfway(
     make.metric("calls")
     batch = [body(id=str(n)) for n in range(30)]
 
-    def lost(*rows: Any) -> Any:
+    def lost(*asked: Any, **options: Any) -> Any:
         lose(other)
-        return copying(*rows)
+        return run_together(*asked, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "copying", lost)
+        patch.setattr(appending, "run_together", lost)
         with pytest.raises(OperationalError):
             send(*batch)
     connection.close()
     assert (EventKey.objects.count(), UsageEvent.objects.count()) == (0, 0)
     assert send(*batch).accepted == 30
+
+
+def test_a_batch_takes_two_round_trips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One to ask what is known, one to store the rest and to commit."""
+    make.customer("acme")
+    make.metric("calls")
+    batch = [body(id=str(n), source=f"source {n % 3}") for n in range(30)]
+    send(*batch[:10])
+    trips: list[Any] = []
+    wait = statements._until_synced
+
+    def waited(libpq: Any) -> Any:
+        trips.append(libpq)
+        return wait(libpq)
+
+    monkeypatch.setattr(statements, "_until_synced", waited)
+    report = send(*batch, batch[0])
+    assert (report.accepted, report.duplicates, len(trips)) == (20, 11, 2)
+    assert connection.connection.info.transaction_status == 0  # idle
+    assert UsageEvent.objects.count() == 30
 
 
 def test_who_is_overtaken_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,8 +55,10 @@ def sum_up(
     return SummedUp(few, many, received_at)
 
 
-def append_pieces(found: SummedUp, *, also: Sequence[Asked] = ()) -> None:
+def append_pieces(found: SummedUp, *, also: Sequence[Asked] = (), commit: bool = False) -> None:
     """Add what was summed up to the rollups; on PostgreSQL after what is `also` to be done.
+
+    With `commit`, which is for PostgreSQL, that ends the transaction.
 
     Call it in the transaction that stores the events, with the rollups it read after its first
     write: a rollup made by somebody else is known to whoever writes later, and waits for whoever
@@ -74,7 +76,7 @@ def append_pieces(found: SummedUp, *, also: Sequence[Asked] = ()) -> None:
     if many:
         asked.append((_insert_batches(len(many) // _PER_BATCH), many))
     if asked:
-        run_together(*asked)
+        run_together(*asked, commit=commit)
 
 
 _Arrays = dict[int, tuple[Sequence[Any], Value]]
@@ -132,7 +134,9 @@ _insert_few = Statement(
 
 
 def _keys(column: Sequence[str]) -> bytes | None:
-    return None if column.count(NO_KEY) == len(column) else wire.jsonbs(column)
+    if column.count(NO_KEY) == len(column):
+        return None
+    return wire.jsonbs([key.encode() for key in column])
 
 
 _MADE: Sequence[Callable[[Sequence[Any]], Value]] = (
