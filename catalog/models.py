@@ -787,7 +787,9 @@ class PriceTier(models.Model):
 
 
 class Coupon(models.Model):
-    """A reduction before tax, in percent or of an amount, that subscriptions can be given (R22a).
+    """A reduction, in percent or of an amount, that subscriptions can be given (R22a).
+
+    Before tax, or with it where the subscription's prices include it (R29).
 
     Its terms never change, since customers hold it: retire it and make another.
     """
@@ -805,7 +807,10 @@ class Coupon(models.Model):
         help_text="How much it takes off, in percent. Empty: an amount.",
     )
     amount = amount_field(
-        null=True, blank=True, help_text="What it takes off, before tax. Empty: a percentage."
+        null=True,
+        blank=True,
+        help_text="What it takes off: before tax, or with it where the subscription’s prices include "
+        "it. Empty: a percentage.",
     )
     currency = models.CharField(max_length=3, blank=True, help_text="Of the amount, such as EUR.")
     duration = models.CharField(max_length=15, choices=CouponDuration, default=CouponDuration.ONCE)
@@ -875,7 +880,10 @@ class AddOn(models.Model):
     key = KeyField(unique=True, help_text="Your own name for it; it never changes.")
     name = models.CharField(max_length=200, help_text="What customers read on their invoice.")
     description = models.TextField(blank=True, help_text="What it comprises, for whoever sells it.")
-    unit_amount = amount_field(help_text="What one of it costs, before tax.")
+    unit_amount = amount_field(
+        help_text="What one of it costs: before tax, or with it where the subscription’s prices "
+        "include it."
+    )
     currency = models.CharField(max_length=3, help_text="Of the amount, such as EUR.")
     unit = models.CharField(
         max_length=50, blank=True, help_text="One of it, such as “day”. Empty: just a number."

@@ -64,7 +64,10 @@ class SoldAddOn(models.Model):
     name = models.CharField(max_length=200, help_text="What the customer reads.")
     unit = models.CharField(max_length=50, blank=True)
     unit_plural = models.CharField(max_length=50, blank=True)
-    unit_amount = amount_field(help_text="What one of it costs, before tax.")
+    unit_amount = amount_field(
+        help_text="What one of it costs: before tax, or with it where the subscription’s prices "
+        "include it."
+    )
     currency = models.CharField(max_length=3)
     quantity = quantity_field()
     recognition = models.CharField(max_length=10, choices=Earned)

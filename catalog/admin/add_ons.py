@@ -36,9 +36,6 @@ class AddOnForm(forms.ModelForm[AddOn]):
             "recognition": "Earned",
             "tax_category": "Taxed at",
         }
-        help_texts = {
-            "unit_amount": "What one of it costs: before tax, or with it where the subscription’s prices include it.",
-        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,7 +70,7 @@ class AddOnAdmin(AuditedAdmin[AddOn]):
             "What it costs",
             {
                 "fields": (("unit_amount", "currency"), ("unit", "unit_plural")),
-                "description": "Before tax. Another amount can be agreed each time that it is sold.",
+                "description": "Another amount can be agreed each time that it is sold.",
             },
         ),
         ("In your books", {"fields": ("recognition", "tax_category")}),

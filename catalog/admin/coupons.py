@@ -38,9 +38,6 @@ class CouponForm(forms.ModelForm[Coupon]):
             "duration": "How long it lasts",
             "redeemable_until": "Can be given until",
         }
-        help_texts = {
-            "amount": "What it takes off: before tax, or with it where the subscription’s prices include it. Empty: a percentage.",
-        }
 
 
 @admin.register(Coupon)
@@ -51,7 +48,7 @@ class CouponAdmin(AuditedAdmin[Coupon]):
     search_fields = ("name", "key")
     search_help_text = "Search by name or key"
     empty_hint = (
-        "A coupon reduces what a subscription is billed, before tax: by a percentage or an amount, "
+        "A coupon reduces what a subscription is billed: by a percentage or an amount, "
         "once, for some periods or for good. Add one, then give it to a subscription on its page."
     )
     actions_detail = ("retire",)
@@ -62,8 +59,8 @@ class CouponAdmin(AuditedAdmin[Coupon]):
             "What it takes off",
             {
                 "fields": ("percent", ("amount", "currency")),
-                "description": "A percentage, or an amount in one currency. Before tax; of fees, "
-                "usage and minimum charges, never below zero.",
+                "description": "A percentage, or an amount in one currency: of fees, usage and "
+                "minimum charges, never below zero.",
             },
         ),
         (

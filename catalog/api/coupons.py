@@ -31,7 +31,7 @@ from config.base.errors import Fault
 
 
 class CouponSerializer(CheckedSerializer):
-    """A reduction before tax: a percentage, or an amount in a currency."""
+    """A reduction of what is billed: a percentage, or an amount in a currency."""
 
     stand_ins = {
         "percent": Decimal(10),
@@ -91,7 +91,7 @@ class CouponFilters(Filters):
 
 
 class CouponViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSet[Coupon]):
-    """Coupons: reductions before tax that subscriptions can be given."""
+    """Coupons: reductions that subscriptions can be given."""
 
     scope = "catalog"
     queryset = Coupon.objects.order_by("pk")

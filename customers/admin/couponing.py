@@ -97,7 +97,8 @@ class CouponPages(AuditedAdmin[Subscription]):
             subscription,
             title=f"Give {subscription.customer} a coupon",
             sentences=[
-                "It takes off fees, usage and minimum charges, before tax. A draft that is there "
+                "It takes off fees, usage and minimum charges, as they are priced: before tax, or "
+                "with it where the prices include it. A draft that is there "
                 "already takes it when it is recalculated; issued invoices stay as they are.",
                 *form.non_field_errors(),
             ],
