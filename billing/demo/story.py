@@ -15,12 +15,13 @@ from typing import NamedTuple
 
 from django.db import transaction
 
-from billing.demo import company, crediting, paying, usage
+from billing.demo import company, crediting, exchanging, paying, usage
 from billing.demo.company import BUYERS, OFFERS, Buyer, Deal, Sale
 from billing.models import (
     BillingRun,
     BillWhen,
     Dispute,
+    ExchangeRate,
     Invoice,
     InvoiceStatus,
     OpenItem,
@@ -34,6 +35,7 @@ from billing.services.add_ons import sell_add_on
 from billing.services.closing import to_close
 from billing.services.disputing import open_dispute
 from billing.services.estimating import month_to_close, start_estimate, take_step
+from billing.services.exchange_rates import import_exchange_rates
 from billing.services.issuing import hold_for_review, issue_invoices
 from billing.services.lateness import settle_late_usage
 from billing.services.reminders import remind
@@ -120,6 +122,8 @@ def _found(*, now: datetime, among_others: bool, tell: Tell) -> Told:
     issuer = _issuer()
     import_tax_rates(text=packaged(), actor=PERSON)
     told = Told(now, issuer.pk)
+    if not (among_others or ExchangeRate.objects.exists()):  # real books convert by real rates
+        import_exchange_rates(text=exchanging.table(until=told.day), actor=PERSON)
     changes = {"reference": [None, now.isoformat()]}
     audit.record(actor=SYSTEM, action=BEGUN, subject=issuer, changes=changes)
     versions = _offer(told)

@@ -26,6 +26,7 @@ from billing.demo.company import BUYERS
 from billing.documents import store_document
 from billing.models import BillingPeriod, BillingRun, CreditNote, Invoice, InvoiceLine
 from billing.services import runs
+from billing.tax_listing import summed, tax_entries
 from billing.typesetting import PdfEngineMissing
 from config.base.models import ApiKey, AuditEntry, Outbox
 from customers.models import Contact, Customer, Subscription, SubscriptionQuantity
@@ -142,6 +143,10 @@ class TestTheStory:
         assert Subscription.objects.filter(customer__key="sundby").count() == 2
         [note] = CreditNote.objects.all()
         assert (note.invoice.customer.key, note.total < note.invoice.total) == ("harborline", True)
+        assert set(note.deliveries.values_list("kind", flat=True)) == {"credit_note"}
+        sums = summed(tax_entries(since=date(2026, 1, 1), until=DAY))
+        assert {one.alike.currency for one in sums} == {"EUR", "USD", "GBP", "JPY"}
+        assert all(one.tax_in_books is not None for one in sums)
         shared = Contact.objects.filter(email=company.ADVISER[1])
         assert {contact.customer.key for contact in shared} == {"fernwood", "brenner"}
 
