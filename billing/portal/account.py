@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from billing.parties import buyer_of
 from billing.portal import words
+from billing.portal.invoices import today
+from billing.portal.plan import SHOWN, zone_name, zone_told
 from billing.presentation.invoice import party_view
 from billing.presentation.reader import Reader, clean
+from customers.models import Subscription
 from customers.portal import Visitor, page, signed_in
+from customers.terms import in_force
 
 
 @require_safe
@@ -53,7 +58,24 @@ def _facts(visitor: Visitor, reader: Reader) -> Iterator[tuple[str, str]]:
     yield say["purchase_order"], clean(customer.purchase_order)
     yield say["buyer_reference"], clean(customer.buyer_reference)
     yield say["terms"], say["terms_days"].format(days=days) if days else say["on_receipt"]
-    yield say["time_zone"], customer.time_zone.replace("_", " ")
+    named = zone_name(customer.time_zone)
+    yield say["time_zone"], named
+    yield from _other_zones(visitor, reader, named)
+
+
+def _other_zones(visitor: Visitor, reader: Reader, named: str) -> Iterator[tuple[str, str]]:
+    """Yield the time zone of each subscription that is not over and is, or will be, on another one."""
+    day, say = today(visitor), words.of(reader.tag)
+    mine = Subscription.objects.concerning(visitor.customer).not_over(on=day)
+    found: dict[tuple[str, str], None] = {}
+    for one in mine.with_terms().order_by("pk")[:SHOWN]:
+        told = zone_told(one, reader, day=day)
+        if told != named:
+            plan = clean(in_force(one, at=timezone.now()).plan_version.plan.name)
+            is_theirs = one.customer_id == visitor.customer.pk
+            whose = plan if is_theirs else f"{plan}, {clean(one.customer.name)}"
+            found[say["zone_of"].format(plan=whose), told] = None
+    yield from found
 
 
 def _address(email: str) -> SafeString:

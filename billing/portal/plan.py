@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -22,7 +23,7 @@ from catalog.models import PlanVersion, Price, Timing
 from customers.models import Subscription
 from customers.portal import Visitor, page, signed_in
 from customers.quantities import quantity_on
-from customers.terms import in_force, with_own_terms
+from customers.terms import in_force, with_own_terms, zones_of
 
 SHOWN = 100
 
@@ -115,6 +116,22 @@ def _changes(
         before, was_paused = phase.plan_version_id, phase.is_paused
 
 
+def zone_told(subscription: Subscription, reader: Reader, *, day: date) -> str:
+    """Name the time zone in which its days begin, and the one that takes over later, if one does."""
+    zones, say = zones_of(subscription), words.of(reader.tag)
+    later = [
+        say["zone_then"].format(date=reader.long_date(since), zone=zone_name(name))
+        for since, name in zones.changes
+        if since > day
+    ]
+    return ", ".join([zone_name(zones.on(day)), *later])
+
+
+def zone_name(name: str) -> str:
+    """Write a time zone as people read it: "America/New York"."""
+    return name.replace("_", " ")
+
+
 def _facts(
     subscription: Subscription, version: PlanVersion, reader: Reader, *, today_: Any
 ) -> Iterator[str]:
@@ -127,6 +144,7 @@ def _facts(
     begins = "plan_from" if subscription.starts_on > today_ else "plan_since"
     yield say[begins].format(date=reader.long_date(subscription.starts_on))
     yield from _changes(subscription, version, reader, today_=today_)
+    yield say["zone_now"].format(zone=zone_told(subscription, reader, day=today_))
     if subscription.ends_on:
         yield say["plan_until"].format(date=reader.last_day(subscription.ends_on))
     if version.minimum_commitment:

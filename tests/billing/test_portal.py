@@ -22,12 +22,14 @@ from billing.models import CreditNote, Invoice
 from billing.portal import french, spanish, words
 from billing.presentation.colours import NIGHT, _contrast, on_dark
 from billing.services import issuing
+from catalog.models import Plan
 from config import portal
 from config.base.audit import SYSTEM
 from customers import french as door_french
 from customers import spanish as door_spanish
 from customers import words as door_words
 from customers.models import Contact, Customer, Issuer, Subscription
+from customers.services import zoning
 from metering.models import UsageEvent
 from metering.services import adjustments
 from metering.services.behind import Page
@@ -626,7 +628,37 @@ class TestPlanAndAccount:
         page = said(ada.get("/portal/plan/"))
         assert "A flat fee of 499.00." in page
         assert "100,000 calls included, then 2.00 per 1,000 for the first 50,000" in page
-        assert "Billed every month · since 1 November 2026" in page
+        assert "Billed every month · since 1 November 2026 · time zone UTC" in page
+
+    @pytest.mark.parametrize(
+        ("locale", "said_as"),
+        [
+            ("en-GB", "Time zone of Scale UTC, from 1 December 2026 America/New York"),
+            ("de-DE", "Zeitzone von Scale UTC, ab 1. Dezember 2026 America/New York"),
+            (
+                "fr-FR",
+                "Fuseau horaire de Scale UTC, à partir du 1er décembre 2026 America/New York",
+            ),
+            (
+                "es-ES",
+                "Zona horaria de Scale UTC, desde el 1 de diciembre de 2026 America/New York",
+            ),
+        ],
+    )
+    def test_the_account_says_which_time_zone_a_subscription_is_still_on(
+        self, ada: Client, fernwood: Subscription, locale: str, said_as: str
+    ) -> None:
+        assert "Time zone of" not in said(ada.get("/portal/account/"))
+        Plan.objects.update(name="Scale")
+        zone = "America/New_York"
+        customer = Customer.objects.filter(pk=fernwood.customer_id)
+        customer.update(time_zone=zone, locale=locale)
+        assert "Scale UTC" in said(ada.get("/portal/account/"))
+        zoning.change_time_zone(
+            subscription_id=fernwood.pk, time_zone=zone, today=date(2026, 11, 12), actor=SYSTEM
+        )
+        assert said_as in said(ada.get("/portal/account/"))
+        assert said_as.partition(" UTC")[2] in said(ada.get("/portal/plan/"))
 
     def test_the_account_says_who_gets_invoices(self, ada: Client, fernwood: Subscription) -> None:
         door.contact(fernwood.customer, "ed@fernwood.example", receives_invoices=False)
