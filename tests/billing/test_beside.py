@@ -224,6 +224,26 @@ class TestWhatCanNotBeCredited:
         last = cancelled(ada)
         assert left(last) == []
 
+    @pytest.mark.parametrize(
+        ("by_hand", "left_of_it"),
+        [("0.01", "39.66"), ("0.02", "39.65"), ("11.90", "27.77"), ("39.66", "0.01")],
+    )
+    def test_where_prices_include_tax_what_a_person_credited_counts_with_it(
+        self, by_hand: str, left_of_it: str
+    ) -> None:
+        """10 of 30 days of 119.00 are unused: 39.67, whose net alone would leave more to credit."""
+        Issuer.objects.update(tax_status="standard", standard_tax_rate=D(19))
+        version = make.published(make.flat("base", "119"), prices_include_tax=True)
+        eve = make.subscription(version=version, starts_on=date(2026, 4, 1))
+        close(at(4, 1))
+        [opening] = issue(at(4, 1))
+        credit(opening, f"base {by_hand}", at=at(4, 10))
+        cancelled(eve)
+        assert InvoiceLine.every.get(leaves=True).gross == -D(left_of_it)
+        issue(at(4, 22))
+        assert sum(note.total for note in CreditNote.objects.all()) == D("39.67")
+        assert contradictions(at(4, 22)) == []
+
     def test_what_a_draft_credits_nobody_credits_beside_it(self, ada: Subscription) -> None:
         cancelled(ada)
         assert credit(Invoice.objects.earliest("pk"), at=at(4, 21)).net_total == D("66.67")
