@@ -75,7 +75,7 @@ def reminder_message(delivery: Delivery, *, at: datetime) -> EmailMultiAlternati
         if (one.issuer.pk, one.currency) == (reminder.issuer_id, reminder.currency)
     ]
     meant = set(reminder.rows.values_list("item", flat=True))
-    if not any(row.item.pk in meant for one in found for row in one.asking):
+    if not any(row.item.pk in meant for one in found if one.to_pay for row in one.asking):
         raise CalledOff
     letter = found[0]
     view = _reminder_view(letter, level=reminder.level)

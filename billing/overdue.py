@@ -7,14 +7,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db.models import Prefetch
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 
-from billing.models import Dispute, OpenItem, ReminderRow, ReminderStop
+from billing.models import Dispute, OpenItem, Payment, ReminderRow, ReminderStop
 from billing.money import add
 from billing.reminding import Next, Reminded, next_level
 from catalog.money import EXACT, ZERO
+from config.base.fields import ExactSum
 from customers.models import Customer, Issuer
 from customers.periods import local_date, zone
 
@@ -46,13 +47,19 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """All that is overdue of one account."""
+    """All that is overdue of one account, and what lies on it that no invoice has taken."""
 
     issuer: Issuer
     customer: Customer
     currency: str
     today: date
     rows: list[Asked]
+    not_set_off: Decimal
+    """What is left of the customer's payments, deposits and credits in this currency.
+
+    It comes off in full, whoever of several issuers was meant: so no letter asks for more than its
+    account owes, disputed or not yet due as the rest of it may be.
+    """
 
     @property
     def due(self) -> list[Asked]:
@@ -62,6 +69,8 @@ class Letter:
     @property
     def level(self) -> int | None:
         """How firm it is: the highest level that one reaches; None: nothing is to be sent."""
+        if not self.to_pay:
+            return None
         return max((row.coming.level for row in self.due if row.coming), default=None)
 
     @property
@@ -70,8 +79,10 @@ class Letter:
         return [row for row in self.rows if row.asked and not row.stopped]
 
     @property
-    def total(self) -> Decimal:
-        return add(row.asked for row in self.asking)
+    def to_pay(self) -> Decimal:
+        """What it asks for in all; 0 where as much lies on the account."""
+        open_now = add(row.asked for row in self.asking)
+        return max(ZERO, EXACT.subtract(open_now, self.not_set_off))
 
 
 def days_of(issuer: Issuer) -> tuple[int | None, int | None, int | None]:
@@ -89,13 +100,16 @@ def letters(*, at: datetime, customer_ids: Collection[int] | None = None) -> lis
     )
     if customer_ids is not None:
         items = items.filter(invoice__customer__in=customer_ids)
-    loaded = items.select_related("invoice__issuer").prefetch_related(
+    # in one statement: nobody is to set a payment off between reading the one and the other
+    told = items.annotate(not_set_off=Subquery(_not_set_off()))
+    loaded = told.select_related("invoice__issuer").prefetch_related(
         Prefetch("invoice__customer", Customer.objects.prefetch_related("contacts")),
         Prefetch("disputes", Dispute.objects.filter(closed_on=None)),
         Prefetch("reminder_rows", ReminderRow.objects.select_related("reminder")),
     )
     stops = _stops()
     found: dict[Whose, list[Asked]] = defaultdict(list)
+    on_account: dict[Whose, Decimal] = {}
     todays: dict[str, date] = {}
     for item in loaded.order_by("invoice__due_date", "pk"):
         invoice = item.invoice
@@ -105,13 +119,24 @@ def letters(*, at: datetime, customer_ids: Collection[int] | None = None) -> lis
         if invoice.due_date < today:
             whose = Whose(invoice.issuer_id, invoice.customer_id, invoice.currency)
             found[whose].append(_asked(item, today=today, stops=stops))
-    return [_letter(rows, todays) for rows in found.values()]
+            on_account[whose] = getattr(item, "not_set_off", None) or ZERO
+    return [_letter(rows, todays, on_account[whose]) for whose, rows in found.items()]
 
 
-def _letter(rows: list[Asked], todays: Mapping[str, date]) -> Letter:
+def _letter(rows: list[Asked], todays: Mapping[str, date], not_set_off: Decimal) -> Letter:
     invoice = rows[0].item.invoice
-    issuer = invoice.issuer
-    return Letter(issuer, invoice.customer, invoice.currency, todays[issuer.time_zone], rows)
+    issuer, today = invoice.issuer, todays[invoice.issuer.time_zone]
+    return Letter(issuer, invoice.customer, invoice.currency, today, rows, not_set_off)
+
+
+def _not_set_off() -> QuerySet[Payment, Any]:
+    """Return what is left of all that the customer of an open item gave in its currency."""
+    left = Payment.objects.with_a_rest().filter(
+        customer=OuterRef("invoice__customer"), currency=OuterRef("invoice__currency")
+    )
+    of_account = left.order_by().values("customer", "currency")
+    summed: QuerySet[Payment, Any] = of_account.annotate(sum=ExactSum("available")).values("sum")
+    return summed
 
 
 def _asked(item: OpenItem, *, today: date, stops: Mapping[tuple[str, int], str]) -> Asked:

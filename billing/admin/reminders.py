@@ -23,6 +23,7 @@ from billing.models import Invoice, Reminder, ReminderStop
 from billing.overdue import Asked, Letter, letters
 from billing.services.reminders import remind, resume_reminders, sendable, stop_reminders
 from billing.services.sending import addresses_of
+from catalog.money import EXACT
 from config.base.admin.audited import Panel, ReadOnlyAdmin
 from config.base.admin.theme import action, display, short
 from config.base.audit import Actor
@@ -53,6 +54,12 @@ def rows_panel(request: HttpRequest, reminder: Reminder) -> Panel:
                 }
                 for row in rows
             ],
+            "not_set_off": words.money(EXACT.minus(reminder.not_set_off), reminder.currency)
+            if reminder.not_set_off
+            else "",
+            "to_pay": words.money(reminder.to_pay, reminder.currency)
+            if reminder.to_pay is not None
+            else "",
             "mails": [mail_row(one) for one in reminder.deliveries.order_by("pk")],
         },
     )
@@ -151,7 +158,10 @@ def _letter_row(letter: Letter) -> dict[str, Any]:
         "url": words.page("customers_customer", letter.customer.pk),
         "customer": letter.customer.name,
         "level": KINDS[letter.level or 1],
-        "total": words.money(letter.total, letter.currency),
+        "to_pay": words.money(letter.to_pay, letter.currency),
+        "not_set_off": words.money(EXACT.minus(letter.not_set_off), letter.currency)
+        if letter.not_set_off
+        else "",
         "to": addresses_of(letter.customer),
         "invoices": [_said(row, letter.currency) for row in letter.asking],
     }
@@ -186,6 +196,9 @@ def _why(letter: Letter, row: Asked) -> str:
         return "The last reminder was sent."
     if row.coming.on > letter.today:
         return f"{KINDS[row.coming.level]} reminder on {words.day(row.coming.on)}."
+    if not letter.to_pay:
+        paid = words.money(letter.not_set_off, letter.currency)
+        return f"Nothing remains to be paid: {paid} lies on the account, not yet set off."
     if not letter.customer.invoices_by_email:
         return "The customer gets no mail."
     return "The customer has no address."

@@ -447,6 +447,10 @@ def _reminders(invoice: Invoice) -> Iterator[dict[str, Any]]:
             "on": row.reminder.made_on,
             "asked": _amount(row.asked, invoice),
             "disputed": _amount(row.disputed, invoice),
+            "not_set_off": _amount(row.reminder.not_set_off, invoice),
+            "to_pay": None
+            if row.reminder.to_pay is None
+            else _amount(row.reminder.to_pay, invoice),
         }
 
 

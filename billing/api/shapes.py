@@ -429,6 +429,13 @@ class SentReminderSerializer(serializers.Serializer[Any]):
     on = serializers.DateField()
     asked = QuantityString(help_text="What was open then, less what was disputed.")
     disputed = QuantityString()
+    not_set_off = QuantityString(
+        help_text="What lay on the account that no invoice had taken: it came off all that was overdue."
+    )
+    to_pay = QuantityString(
+        allow_null=True,
+        help_text="What the reminder asked for in all, of other overdue invoices too; null: not noted.",
+    )
 
 
 class InvoiceDetailSerializer(InvoiceSerializer):

@@ -69,6 +69,14 @@ class Reminder(models.Model):
     issuer = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="reminders")
     currency = models.CharField(max_length=3)
     level = models.PositiveSmallIntegerField()
+    not_set_off = amount_field(
+        default=0, help_text="What lay on the account that no invoice had taken; it came off."
+    )
+    to_pay = amount_field(
+        null=True,
+        blank=True,
+        help_text="What it asked for in all, of invoices too that reached no level; empty: not noted.",
+    )
     made_on = models.DateField()
     made_at = models.DateTimeField()
     made_by = models.CharField(max_length=255)
@@ -80,6 +88,10 @@ class Reminder(models.Model):
         constraints = (
             models.CheckConstraint(
                 name="reminder_level_is_known", condition=Q(level__gte=1, level__lte=3)
+            ),
+            never_negative("not_set_off", name="reminder_takes_off_what_is_there"),
+            models.CheckConstraint(
+                name="reminder_leaves_something_to_pay", condition=Q(to_pay=None) | Q(to_pay__gt=0)
             ),
         )
 

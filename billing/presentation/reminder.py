@@ -23,7 +23,7 @@ def reminder_mail(
     reader = Reader(letter.customer.locale, letter.currency)
     say = MAIL_WORDS[reader.language[:2]]
     seller = clean(letter.issuer.name)
-    amount = reader.money(letter.total)
+    amount = reader.money(letter.to_pay)
     values = {"seller": seller, "amount": amount.replace(NO_BREAK_SPACE, " ")}
     return MailView(
         language=reader.language,
@@ -56,6 +56,10 @@ def _rows(letter: Letter, reader: Reader) -> Iterator[str]:
             yield say["without_disputed"].format(
                 number=row.item.invoice.number, amount=reader.money(row.disputed)
             )
+    if letter.not_set_off:
+        colon = reader.say("colon")
+        yield f"{say['not_set_off']}{colon} {reader.money(-letter.not_set_off)}"
+        yield f"{say['to_pay_now']}{colon} {reader.money(letter.to_pay)}"
 
 
 def _row(row: Asked, reader: Reader) -> str:

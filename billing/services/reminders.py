@@ -95,6 +95,8 @@ def _reminder(letter: Letter, *, at: datetime, actor: Actor) -> Reminder:
         issuer=letter.issuer,
         currency=letter.currency,
         level=letter.level,
+        not_set_off=letter.not_set_off,
+        to_pay=letter.to_pay,
         made_on=letter.today,
         made_at=at,
         made_by=actor.name,

@@ -149,6 +149,8 @@ MAIL_RULES: dict[str, Callable[[], Any]] = {
     "dispute_changes_only_by_being_closed": change(closed, closed_because="y"),
     "dispute_is_never_deleted": delete(dispute),
     "reminder_level_is_known": lambda: reminder(level=4),
+    "reminder_takes_off_what_is_there": lambda: reminder(not_set_off=-1),
+    "reminder_leaves_something_to_pay": lambda: reminder(to_pay=0),
     "reminder_never_changes": change(reminder, level=2),
     "reminder_is_never_deleted": delete(reminder),
     "reminder_row_level_is_known": lambda: row(level=0),

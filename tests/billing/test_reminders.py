@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as D
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.core.mail import EmailMultiAlternatives
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -18,13 +20,14 @@ from hypothesis import strategies as st
 from pypdf import PdfReader
 from rest_framework.test import APIClient
 
+from billing.accounts import positions
 from billing.models import Delivery, Dispute, Invoice, Reminder, ReminderRow
 from billing.overdue import letters
 from billing.reminding import Next, Reminded, next_level
 from billing.services import disputing, reminders
 from billing.services.disputing import close_dispute, open_dispute
 from billing.services.issuing import void_invoice
-from billing.services.payments import MoreThanOpen, NotPayable
+from billing.services.payments import MoreThanOpen, NotPayable, reverse_payment
 from billing.services.reminders import remind, resume_reminders, stop_reminders
 from billing.services.write_offs import write_off
 from config.base.audit import SYSTEM, Actor
@@ -173,6 +176,101 @@ class TestARun:
         make.payment(ada, "40", portions={invoice: "40"})
         [letter] = run(7)
         assert letter.rows.get().asked == 60
+
+    @pytest.mark.parametrize("kind", ["payment", "deposit"])
+    def test_never_asks_for_more_than_the_account_owes(self, kind: str) -> None:
+        ada = buyer()
+        make.issued(ada, "39.98")
+        make.issued(ada, "30", on=date(2026, 11, 5))
+        make.payment(ada, "30", kind=kind, at=day(2))
+        [letter] = run(7)
+        assert (letter.not_set_off, letter.to_pay) == (30, D("39.98"))
+        assert letter.rows.get().asked == D("39.98")
+        account = positions(as_of=day(7).date())[ada.pk, "EUR"]
+        assert account.total == D("39.98")
+        [message] = mail.outbox
+        assert isinstance(message, EmailMultiAlternatives)
+        text, html = str(message.body), str(message.alternatives[0][0])
+        assert message.subject.endswith("€39.98")
+        assert "we have not seen your payment of €39.98 yet" in text
+        assert "69.98" not in text + html
+        for told in (
+            "INV-2026-000001 of Nov 1, 2026, due Dec 1, 2026, 7 days ago: €39.98",
+            "INV-2026-000002 of Nov 5, 2026, due Dec 5, 2026, 3 days ago: €30.00",
+            "Paid, not yet set off: −€30.00",
+            "To pay now: €39.98",
+        ):
+            assert f"- {told}" in text
+            assert f"<li>{told}</li>" in html
+
+    @pytest.mark.parametrize(
+        ("locale", "told", "to_pay"),
+        [
+            ("de", "Gezahlt, noch nicht verrechnet: −30,00 €", "Jetzt zu zahlen: 70,00 €"),
+            ("fr", "Déjà payé, pas encore imputé : −30,00 €", "À payer maintenant : 70,00 €"),
+            ("es", "Pagado, aún sin aplicar: −30,00 €", "A pagar ahora: 70,00 €"),
+        ],
+    )
+    def test_says_what_is_not_set_off_in_the_customers_language(
+        self, locale: str, told: str, to_pay: str
+    ) -> None:
+        ada = buyer(locale=locale)
+        make.issued(ada)
+        make.payment(ada, "30", at=day(2))
+        run(7)
+        body = re.sub(
+            "[\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}]", " ", str(mail.outbox[0].body)
+        )
+        assert f"- {told}\n- {to_pay}\n" in body
+
+    @pytest.mark.parametrize(
+        ("amount", "fields"),
+        [
+            pytest.param("100", {}, id="as much"),
+            pytest.param("100.01", {}, id="more"),
+            pytest.param("100", {"kind": "deposit"}, id="a deposit"),
+        ],
+    )
+    def test_holds_where_nothing_remains_to_be_paid(self, amount: str, fields: Any) -> None:
+        ada = buyer()
+        make.issued(ada)
+        payment = make.payment(ada, amount, at=day(2), **fields)
+        assert run(7) == []
+        assert levels() == []
+        reverse_payment(payment_id=payment.pk, reason="Bounced.", at=day(8), actor=SYSTEM)
+        assert [(one.not_set_off, one.to_pay) for one in run(8)] == [(0, 100)]
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            pytest.param({"currency": "USD"}, id="in another currency"),
+            pytest.param({"whose": "bob"}, id="of another customer"),
+        ],
+    )
+    def test_takes_off_only_what_lies_on_that_account(self, fields: dict[str, Any]) -> None:
+        ada, bob = buyer(), buyer()
+        make.issued(ada)
+        payer = bob if fields.pop("whose", "") else ada
+        make.payment(payer, "100", at=day(2), **fields)
+        [letter] = run(7)
+        assert (letter.not_set_off, letter.to_pay) == (0, 100)
+
+    def test_takes_off_what_is_not_set_off_beside_what_is_in_dispute(self) -> None:
+        ada = buyer()
+        dispute(make.issued(ada), "40")
+        make.payment(ada, "35.50", at=day(2))
+        [letter] = run(7)
+        assert letter.to_pay == D("24.50")
+        assert "To pay now: €24.50" in str(mail.outbox[0].body)
+
+    def test_is_called_off_by_a_payment_that_nobody_set_off_yet(self) -> None:
+        ada = buyer()
+        make.issued(ada)
+        assert remind(at=day(7), actor=SYSTEM)
+        make.payment(ada, "100", at=day(7))
+        outbox.deliver_due(at=day(7))
+        assert mail.outbox == []
+        assert Delivery.objects.values_list("status", "why").get() == ("unsent", "settled")
 
     @pytest.mark.parametrize("how", ["paid", "written off", "void"])
     def test_stops_when_nothing_is_open(self, how: str) -> None:

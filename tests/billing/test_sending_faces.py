@@ -371,6 +371,27 @@ class TestTheReminderPage:
             assert told in html
         assert not Reminder.objects.exists()
 
+    def test_shows_what_is_not_set_off_and_who_is_held_by_it(self) -> None:
+        reminds()
+        ada, bob = buyer(name="Ada"), buyer(name="Bob")
+        make.issued(ada)
+        make.payment(ada, "30", at=LATER)
+        make.issued(bob)
+        make.payment(bob, "100", at=LATER)
+        with time_machine.travel(LATER, tick=False):
+            client = anna()
+            html = page(client, "/admin/billing/reminder/next/")
+            client.post("/admin/billing/reminder/next/", {"customer": [ada.pk, bob.pk]})
+        assert "Paid, not yet set off: −30.00 EUR" in html
+        assert '<td class="pb-number" data-label="Asked">70.00 EUR</td>' in html
+        held = "Nothing remains to be paid: 100.00 EUR lies on the account, not yet set off."
+        assert held in html
+        made = Reminder.objects.get()
+        assert made.customer == ada
+        html = page(leo(), f"/admin/billing/reminder/{made.pk}/change/")
+        assert "Paid, not yet set off: −30.00 EUR." in html
+        assert "The mail asks for 70.00 EUR" in html
+
     def test_sends_to_those_who_are_chosen(self) -> None:
         reminds()
         ada, bob = buyer(), buyer()
@@ -451,10 +472,14 @@ def test_the_api_notes_a_dispute_and_tells_of_reminders(caller: Caller) -> None:
     }  # fmt: skip
     again = client.post(f"{address}/dispute", {"reason": "x"}, "json")
     assert (again.status_code, again.json()["code"]) == (409, "already_disputed")
+    make.payment(invoice.customer, "15", at=LATER)
     remind(at=LATER, actor=SYSTEM)
     assert client.get(address).json()["reminders"] == [
-        {"level": 1, "on": "2026-12-08", "asked": "60.00", "disputed": "40.00"}
-    ]
+        {
+            "level": 1, "on": "2026-12-08", "asked": "60.00", "disputed": "40.00",
+            "not_set_off": "15.00", "to_pay": "45.00",
+        }
+    ]  # fmt: skip
     answer = client.post(f"{address}/close-dispute", {"reason": "Credited."}, "json")
     assert answer.json()["dispute"] is None
     answer = client.post(f"{address}/dispute", {"amount": "1000", "reason": "x"}, "json")
