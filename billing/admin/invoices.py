@@ -88,7 +88,6 @@ class InvoiceAdmin(ReviewPages, SendPages[Invoice]):
         ("customer", AutocompleteSelectFilter),
     )
     list_filter_submit = True
-    list_select_related = ("customer",)
     search_fields = (
         "number",
         "customer__key",
@@ -108,7 +107,7 @@ class InvoiceAdmin(ReviewPages, SendPages[Invoice]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
         found = super().get_queryset(request)
-        return found.select_related("open_item").prefetch_related("charges__period")
+        return found.select_related("open_item", "customer").prefetch_related("charges__period")
 
     # The list
 

@@ -145,8 +145,11 @@ def name_of(document: Invoice | CreditNote) -> str:
 
 
 def buyer_of(document: Invoice | CreditNote) -> str:
-    customer = document.customer if isinstance(document, Invoice) else document.invoice.customer
-    return str(document.buyer.get("name") or customer.name)
+    """Return the name a document was issued to, which a list need not look up, or else is to be."""
+    if name := document.buyer.get("name"):
+        return str(name)
+    invoice = document if isinstance(document, Invoice) else document.invoice
+    return invoice.customer.name
 
 
 def tag_of(invoice: Invoice) -> str:
