@@ -53,7 +53,10 @@ def told_change(invoice: Invoice) -> dict[str, Any] | None:
     if compared is None:
         return None
     told = _change(*compared, exponent=exponent(invoice.currency))
-    return {**told, "include_tax": True} if invoice.prices_include_tax else told
+    if not invoice.prices_include_tax:
+        return told
+    is_taxed = any(tax.rate for tax in invoice.taxes.all())
+    return {**told, "include_tax" if is_taxed else "no_tax_due": True}
 
 
 def _kept(invoice: Invoice) -> InvoiceAnnex | None:

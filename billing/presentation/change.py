@@ -24,7 +24,7 @@ def change_view(told: Told, reader: Reader, *, this: str) -> ChangeView:
     drivers = sorted(told["drivers"], key=lambda one: -abs(Decimal(one["amount"])))
     last, now = _last(told, reader), this or reader.say("this_invoice")
     net, last_net = Decimal(told["net"]), Decimal(told["last_net"])
-    charged = "gross_of" if told.get("include_tax") else "net_of"
+    charged = {"": "net_of", "_gross": "gross_of", "_untaxed": "charges_of"}[_priced(told)]
     return ChangeView(
         sentences=tuple(_sentences(net, last_net, drivers, told, reader)),
         last=Fact(sentence(reader.say(charged, what=last)), reader.rounded(last_net)),
@@ -38,8 +38,7 @@ def _sentences(
 ) -> Iterator[str]:
     difference = EXACT.subtract(net, last_net)
     key = "change_rose" if difference > 0 else "change_fell" if difference else "change_same"
-    if told.get("include_tax"):
-        key = f"{key}_gross"
+    key = f"{key}{_priced(told)}"
     yield reader.say(key, difference=reader.money(abs(difference)), net=reader.money(net))
     if not drivers:
         yield reader.say("change_nothing")
@@ -49,6 +48,13 @@ def _sentences(
         same_way = [one for one in drivers if Decimal(one["amount"]) * difference > 0]
         main = same_way[0]
         yield reader.say(_share(main, drivers, difference), reason=_reason(main, told, reader))
+
+
+def _priced(told: Told) -> str:
+    """Say what the amounts are: net, with tax, or as priced where none is due, be it that the last had some."""
+    if told.get("no_tax_due"):
+        return "_untaxed"
+    return "_gross" if told.get("include_tax") else ""
 
 
 def _share(main: Told, drivers: Sequence[Told], difference: Decimal) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal as D
 from io import BytesIO
@@ -123,6 +124,27 @@ class TestPaper:
         assert change
         assert change.sentences[0] == "Charges with VAT rose by €0.65 to €29.99."
         assert change.now.label.endswith("with VAT")
+
+    @pytest.mark.parametrize(
+        ("locale", "said"),
+        [
+            ("en-GB", "Charges rose by €0.65 to €29.99."),
+            ("de-DE", "Der Betrag ist um 0,65 € auf 29,99 € gestiegen."),
+            ("fr-FR", "Le montant a augmenté de 0,65 € et passe à 29,99 €."),
+            ("es-ES", "El importe subió 0,65 € hasta 29,99 €."),
+        ],
+    )
+    def test_why_it_changed_names_no_tax_where_none_is_due(self, locale: str, said: str) -> None:
+        subscription = subscribed(make.customer(country="FR", vat_id="FR40303265045"))
+        used(subscription, 287)
+        issue(close(at(12, 1))[-1], at(12, 1))
+        use(subscription, at(12, 5), calls=300)
+        invoice = issue(close(at(1, 1, year=2027))[-1], at(1, 1, year=2027))
+        change = present(invoice, change=told_change(invoice), locale=locale).change
+        assert change
+        assert _plain(change.sentences[0]) == said
+        for label in (change.last.label, change.now.label):
+            assert not re.search("VAT|USt|TTC|IVA|net|HT", label)
 
     def test_the_pdf_says_the_same(self) -> None:
         text = " ".join(
