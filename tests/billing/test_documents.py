@@ -409,6 +409,7 @@ def test_totals_are_never_orphaned(lines: int) -> None:
     for page in pages(render(present(invoice(*charges)))):
         if "Net total" in page:
             assert f"Licence {lines + 7:02}" in page
+        assert ("Standard rate" in page) == ("Net total" in page)  # nor does VAT stand alone
 
 
 @pytest.mark.django_db
