@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import gc
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
@@ -24,14 +23,15 @@ from PIL import ImageFile
 
 from billing.electronic.carrying import Carried, carry, name_each_file_once
 from billing.glyphs import FONTS
+from billing.packing import packed
 from billing.presentation.invoice import LOGO
 from config.base.errors import Refusal
+from config.base.room import with_room
 from customers.models import Logo
 
 # What XML 1.0 has no place for (section 2.2).
 _NO_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _DOCTYPE = "<!DOCTYPE html>"
-_DEFLATE_LEVEL = 6  # WeasyPrint's 9 takes three times as long for one byte in a hundred
 
 # One font configuration serves the whole process, and Pango's is not made for two threads at once.
 _one_at_a_time = Lock()
@@ -57,7 +57,6 @@ class Engine(NamedTuple):
     fetcher: Any
     fonts: Any
     stylesheet: Any
-    deflate: Any
 
 
 def typeset(html: str, identifier: bytes, carried: Carried | None = None) -> bytes:
@@ -67,23 +66,32 @@ def typeset(html: str, identifier: bytes, carried: Carried | None = None) -> byt
     :raises PdfEngineMissing: if Pango or HarfBuzz is not installed.
     :raises FetchRefused: if the page asks for anything that is not packaged or kept.
     """
+    with _one_at_a_time, _undisturbed():
+        return with_room(lambda: _laid_out(html, identifier, carried))
+
+
+def _laid_out(html: str, identifier: bytes, carried: Carried | None) -> bytes:
     machine = engine()
     variant = {"pdf_variant": "pdf/a-3b" if carried else "pdf/ua-1", "pdf_tags": True}
 
     def finish(document: Any, pdf: Any) -> None:
         name_each_file_once(document, pdf)
-        machine.deflate(pdf)
 
-    with _one_at_a_time, _undisturbed():
-        try:
-            document = machine.page(_tree(html)).render(
-                font_config=machine.fonts, stylesheets=[machine.stylesheet], **variant
-            )
-            if carried:
-                carry(document.metadata, carried, attachment=machine.attachment)
-            pdf: bytes = document.write_pdf(finisher=finish, pdf_identifier=identifier, **variant)
-        except machine.fatal as error:  # a BaseException, which nobody above would catch
-            raise FetchRefused(str(error)) from error
+        def write(file: Any, *_: Any) -> None:
+            del pdf.write  # or all would stay in memory, as it refers to itself
+            file.write(packed(pdf, identifier))
+
+        pdf.write = write
+
+    try:
+        document = machine.page(_tree(html)).render(
+            font_config=machine.fonts, stylesheets=[machine.stylesheet], **variant
+        )
+        if carried:
+            carry(document.metadata, carried, attachment=machine.attachment)
+        pdf: bytes = document.write_pdf(finisher=finish, **variant)
+    except machine.fatal as error:  # a BaseException, which nobody above would catch
+        raise FetchRefused(str(error)) from error
     return pdf
 
 
@@ -112,7 +120,6 @@ def engine() -> Engine:
     """
     # Imported here, for a machine without Pango must still start, and say what it lacks.
     try:
-        import pydyf  # noqa: PLC0415
         import weasyprint  # noqa: PLC0415
         from cssselect2 import ElementWrapper  # noqa: PLC0415
         from weasyprint.text.fonts import FontConfiguration  # noqa: PLC0415
@@ -159,16 +166,6 @@ def engine() -> Engine:
         def _ua_stylesheets(self, forms: bool = False) -> list[Any]:
             return [defaults]
 
-    def deflate(pdf: Any) -> None:
-        for stream in pdf.objects:
-            if isinstance(stream, pydyf.Stream) and stream.compress:
-                packed = zlib.compress(
-                    b"\n".join(map(pydyf._to_bytes, stream.stream)), _DEFLATE_LEVEL
-                )
-                stream.stream = [packed]
-                stream.extra = {**stream.extra, "Filter": "/FlateDecode"}
-                stream.compress = False
-
     fonts = FontConfiguration()
     stylesheet = weasyprint.CSS(
         string=render_to_string("invoice/invoice.css"),
@@ -177,9 +174,7 @@ def engine() -> Engine:
     )
     # lets the fonts' temporary folder go while that still works
     atexit.register(engine.cache_clear)
-    return Engine(
-        Page, weasyprint.Attachment, FatalURLFetchingError, fetcher, fonts, stylesheet, deflate
-    )
+    return Engine(Page, weasyprint.Attachment, FatalURLFetchingError, fetcher, fonts, stylesheet)
 
 
 @lru_cache(maxsize=32)

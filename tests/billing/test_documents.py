@@ -23,6 +23,7 @@ import tinyhtml5
 from django.conf import LazySettings
 from django.db import connections
 from pypdf import PdfReader
+from pypdf.generic import StreamObject
 
 from billing import documents, typesetting
 from billing.documents import (
@@ -578,6 +579,28 @@ def test_two_at_once_keep_one_document(data_dir: Path) -> None:
 
 
 @pytest.mark.django_db
+def test_a_file_has_each_object_that_weasyprint_itself_would_write() -> None:
+    view, ours = two_pages(), typesetting.engine()
+    plain = (
+        ours.page(typesetting._tree(documents.html_of(view)))
+        .render(font_config=ours.fonts, stylesheets=[ours.stylesheet], pdf_variant="pdf/ua-1")
+        .write_pdf(pdf_variant="pdf/ua-1")
+    )
+    packed = render(view)
+    assert objects(packed) == objects(plain)
+    assert len(packed) < 1.1 * len(plain)
+
+
+@pytest.mark.django_db
+def test_a_file_is_named_by_its_document_and_by_its_content() -> None:
+    view = two_pages()
+    document, content = identifiers(render(view))
+    assert document.hex() == view.identifier
+    assert identifiers(render(unlike(view)))[0] == document
+    assert identifiers(render(unlike(view)))[1] != content
+
+
+@pytest.mark.django_db
 def test_our_few_defaults_are_those_of_all_html() -> None:
     """WeasyPrint with its own parser and its own style sheet paints the very same pages."""
     import weasyprint  # noqa: PLC0415 # it needs Pango
@@ -593,3 +616,27 @@ def painted(pdf: bytes) -> list[bytes]:
     """Return what each page paints."""
     pages = [page.get_contents() for page in PdfReader(BytesIO(pdf)).pages]
     return [content.get_data() for content in pages if content]
+
+
+def objects(pdf: bytes) -> list[str | bytes]:
+    """Return each object of a PDF but those that say where the others are."""
+    reader = PdfReader(BytesIO(pdf), strict=True)
+    found: list[str | bytes] = []
+    size: Any = reader.trailer["/Size"]
+    for number in range(1, size):
+        one = reader.get_object(number)
+        if isinstance(one, StreamObject):
+            if one.get("/Type") not in ("/ObjStm", "/XRef"):
+                found.append(one.get_data())
+        else:
+            found.append(re.sub(r"(IndirectObject\(\d+, \d+), \d+", r"\1", str(one)))
+    return found
+
+
+def identifiers(pdf: bytes) -> list[bytes]:
+    told: Any = PdfReader(BytesIO(pdf)).trailer["/ID"]
+    return [one.original_bytes for one in told]
+
+
+def unlike(view: InvoiceView) -> InvoiceView:
+    return replace(view, footer=("Something else.",))
