@@ -66,7 +66,8 @@ def _take(
         wire.bigint(customer_id), None if subscription_id is None else wire.bigint(subscription_id),
         wire.instant(time), wire.instant(received_at), wire.jsonb(event.data_json),
         None if extensions is None else wire.jsonb(properties.canonical_bytes(extensions)),
-        wire.instant(start), wire.instant(end), wire.bigints(rollups), wire.jsonbs([key.encode() for key in keys]),
+        wire.instant(start), wire.instant(end), wire.bigints(rollups),
+        wire.jsonbs([key.encode() for key in keys]),
         *map(wire.texts, amounts),
     )  # fmt: skip
     if is_new == _YES:

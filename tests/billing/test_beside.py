@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from billing.beside import beside
 from billing.credit_documents import view_of
@@ -32,6 +32,7 @@ from metering.services.adjustments import void_events
 from tests import factories as make
 from tests.billing.crediting import credit
 from tests.billing.months import close, contradictions, left, lines, use
+from tests.killing import killed_before
 from tests.staff import leo, said
 
 pytestmark = pytest.mark.django_db
@@ -320,24 +321,9 @@ def voids(id: str, moment: datetime) -> None:
     void_events(keys=[UUID(bytes=event_key("test", id))], reason="A test.", at=moment, actor=SYSTEM)
 
 
-class _Killed(BaseException):
-    """What a killed process is to what it ran: nothing catches it."""
-
-
 def issued_until(statement: int, moment: datetime) -> bool:
     """Issue all drafts, and be killed before a statement; say whether all was done before."""
-    count = 0
-
-    def kill(execute: Any, *arguments: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count == statement:
-            raise _Killed
-        return execute(*arguments)
-
-    try:
-        with transaction.atomic(), connection.execute_wrapper(kill):
-            issue(moment)
-    except _Killed:
-        return False
-    return True
+    with transaction.atomic():
+        is_killed = killed_before(statement, lambda: issue(moment))
+        transaction.set_rollback(is_killed)
+    return not is_killed

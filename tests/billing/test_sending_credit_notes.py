@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.core import mail
-from django.db import connection, transaction
+from django.db import transaction
 
 from billing.credit_documents import store_credit_note
 from billing.mail_books import MAIL_BOOKS
@@ -30,6 +30,7 @@ from tests.billing.test_books import change, unguarded
 from tests.billing.test_sending import parts
 from tests.conftest import Caller
 from tests.customers import door
+from tests.killing import killed_before
 from tests.mail_server import MailServer, mail_server
 from tests.staff import anna, leo, page, queries, said, sam
 
@@ -272,29 +273,6 @@ def test_a_credit_note_issued_with_an_invoice_goes_in_a_mail_of_its_own() -> Non
 
 
 # At least once
-
-
-class _Killed(BaseException):
-    """What a killed process is to what it ran: nothing catches it."""
-
-
-def killed_before(statement: int, what: Any) -> bool:
-    """Run it, and be killed before a statement; say whether that came."""
-    count = 0
-
-    def kill(execute: Any, *arguments: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count == statement:
-            raise _Killed
-        return execute(*arguments)
-
-    try:
-        with connection.execute_wrapper(kill):
-            what()
-    except _Killed:
-        return True
-    return False
 
 
 def test_killed_at_any_step_of_the_issue_there_is_a_mail_exactly_with_a_credit_note() -> None:
