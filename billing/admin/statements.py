@@ -28,7 +28,8 @@ from config.base.audit import Actor
 SHOWN = 500  # lines of one page
 LABELS = {
     "date": "Booked on",
-    "amount": "Amount",
+    "amount": "Amount, or what came in",
+    "out": "What went out, or which way (S/H, D/C), where another column says it",
     "currency": "Currency",
     "reference": "What the payer wrote",
     "payer": "Payer",

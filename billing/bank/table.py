@@ -13,8 +13,9 @@ from io import StringIO
 from typing import NamedTuple
 
 from billing.bank.lines import BankLine, Reading, StatementUnreadable, Unread, named, one_line
+from catalog.money import ZERO
 
-COLUMNS = ("date", "amount", "currency", "reference", "payer", "key")
+COLUMNS = ("date", "amount", "out", "currency", "reference", "payer", "key")
 NEEDED = ("date", "amount")
 DATE_FORMATS = {
     "%Y-%m-%d": "2026-12-31",
@@ -27,9 +28,16 @@ MOST = 20_000  # lines
 WIDEST = 200  # columns
 _THOUSANDS = re.compile(r"^[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}(?![0-9,])", re.ASCII)  # 1,23,456 too
 _NUMBER = r"[0-9]{1,11}(\.[0-9]{1,4})?"
+_IS_OUT = {
+    **dict.fromkeys(("s", "soll", "d", "dr", "debit", "dbit", "-"), True),
+    **dict.fromkeys(("h", "haben", "c", "cr", "credit", "crdt", "+"), False),
+}
+"""How a column says which way money went, where it has no amounts of its own."""
 _GUESSES = {
-    "date": r"buchungs?tag|booking|valuta|^date|datum|booked",
-    "amount": r"betrag|amount|umsatz|credit",
+    "date": r"buchungs?tag|booking|valuta|\bdate\b|datum|booked",
+    "out": r"\bsoll\b|d[ée]bit(?!or|eur)|\bdebe\b|cargo|belastung|(paid|money) out|withdraw",
+    "amount": r"(?<!ursprungs)betrag|amount|umsatz|\bhaben\b|cr[ée]dit(?!or|eur)|\bhaber\b|abono|"
+    r"gutschrift|(paid|money) in|deposit",
     "currency": r"w(ä|ae)hrung|currency|^ccy",
     "reference": r"verwendung|reference|purpose|remittance|description|zweck",
     "payer": r"auftraggeber|beg(ü|ue)nstigte|payer|^name|debtor|counterpart",
@@ -115,7 +123,9 @@ def guess(table: Table) -> Mapped:
             if place not in columns.values() and re.search(pattern, head, re.IGNORECASE):
                 columns[what] = place
                 break
-    dates, amounts = _cells(table, columns.get("date")), _cells(table, columns.get("amount"))
+    dates = _cells(table, columns.get("date"))
+    amounts = _cells(table, columns.get("amount")) + _cells(table, columns.get("out"))
+    amounts = [one for one in amounts if re.search(r"\d", one)]
     fits = {one: sum(_day(text, one) is not None for text in dates) for one in DATE_FORMATS}
     comma = sum(bool(re.search(r",\d{1,3}$", one)) for one in amounts) * 2 > len(amounts)
     return Mapped(columns, max(fits, key=lambda one: fits[one]), comma, "")
@@ -128,13 +138,11 @@ def read_lines(table: Table, mapped: Mapped) -> Reading:
     for number, row in enumerate(table.rows, start=1):
         cells = {what: _cell(row, place) for what, place in mapped.columns.items()}
         on = _day(cells.get("date", ""), mapped.date_format)
-        amount = _amount(cells.get("amount", ""), comma=mapped.decimal_comma)
+        amount = _came_in(cells, comma=mapped.decimal_comma)
         if on is None:
             unread.append(Unread(number, f"“{cells.get('date', '')[:40]}” is no such date"))
-        elif amount is None:
-            unread.append(Unread(number, f"“{cells.get('amount', '')[:40]}” is no amount"))
-        elif amount <= 0:
-            unread.append(Unread(number, "no money that came in"))
+        elif isinstance(amount, str):
+            unread.append(Unread(number, amount))
         else:
             lines.append(
                 BankLine(
@@ -148,6 +156,23 @@ def read_lines(table: Table, mapped: Mapped) -> Reading:
                 )
             )
     return Reading(named(lines), unread)
+
+
+def _came_in(cells: Mapping[str, str], *, comma: bool) -> Decimal | str:
+    """Return how much came in by a row, or why it can't be taken."""
+    said, said_out = cells.get("amount", ""), cells.get("out", "")
+    is_out = _IS_OUT.get(said_out.casefold())
+    out = _amount(said_out, comma=comma) if said_out and is_out is None else ZERO
+    if out is None:
+        return f"“{said_out[:40]}” is no amount"
+    amount = _amount(said, comma=comma) if said or not out else ZERO
+    if amount is None:
+        return f"“{said[:40]}” is no amount"
+    if is_out or amount <= 0:
+        return "no money that came in"
+    if out:
+        return "money in and money out in one line: record it by hand"
+    return amount
 
 
 def _decoded(content: bytes) -> str:

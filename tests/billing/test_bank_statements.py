@@ -95,6 +95,61 @@ def test_a_german_csv_is_read_by_what_its_columns_are_called() -> None:
     assert [one.key for one in again.lines] == [one.key for one in reading.lines]
 
 
+WENT_OUT, BOTH = "no money that came in", "money in and money out in one line: record it by hand"
+
+
+@pytest.mark.parametrize(
+    ("heads", "taken", "left_out"),
+    [
+        pytest.param("Datum;Soll;Haben", "3.11.2026;;12,50", "3.11.2026;80,00;", id="German"),
+        pytest.param("Date;Paid out;Paid in", "3.11.2026;;12.50", "3.11.2026;80.00;", id="British"),
+        pytest.param(
+            "Transaction Date;Debit Amount;Credit Amount", "3.11.2026;0.00;12.50",
+            "3.11.2026;80.00;0.00", id="naughts in the other column",
+        ),
+        pytest.param("Date;Débit;Crédit", "3.11.2026;;12,50", "3.11.2026;-80,00;", id="with a sign"),
+        pytest.param("Fecha date;Haber;Debe", "3.11.2026;12,50;", "3.11.2026;;80,00", id="Spanish"),
+        pytest.param("Datum;Betrag;Soll/Haben", "3.11.2026;12,50;H", "3.11.2026;80,00;S", id="S, H"),
+        pytest.param(
+            "Date;Debit/Credit;Amount", "3.11.2026;CRDT;12.50", "3.11.2026;DBIT;80.00", id="a word",
+        ),
+    ],
+)  # fmt: skip
+def test_money_out_has_a_column_of_its_own(heads: str, taken: str, left_out: str) -> None:
+    table = read_table(f"{heads}\n{left_out}\n{taken}\n".encode())
+    reading = read_lines(table, guess(table))
+    assert [(one.number, one.amount) for one in reading.lines] == [(2, D("12.50"))]
+    assert [(one.number, one.because) for one in reading.unread] == [(1, WENT_OUT)]
+
+
+@pytest.mark.parametrize(
+    ("amount", "out", "because"),
+    [
+        pytest.param("5", "7", BOTH, id="both ways"),
+        pytest.param("-5", "7", WENT_OUT, id="out, said twice"),
+        pytest.param("-5", "C", WENT_OUT, id="a credit taken back"),
+        pytest.param("", "", "“” is no amount", id="neither"),
+        pytest.param("5", "fee", "“fee” is no amount", id="no amount and no way"),
+        pytest.param("x", "0", "“x” is no amount", id="an amount that is none"),
+    ],
+)
+def test_a_row_of_two_amounts_is_taken_or_says_why_not(amount: str, out: str, because: str) -> None:
+    table = Table(["date", "in", "out"], [["2026-11-03", amount, out]])
+    columns = {"date": 0, "amount": 1, "out": 2}
+    reading = read_lines(table, Mapped(columns, "%Y-%m-%d", False, "EUR"))
+    assert (reading.lines, [one.because for one in reading.unread]) == ([], [because])
+
+
+def test_of_a_savings_banks_columns_the_amount_is_not_that_of_a_returned_debit() -> None:
+    heads = (
+        '"Buchungstag";"Lastschrift Ursprungsbetrag";"Beguenstigter/Zahlungspflichtiger";"Betrag"'
+    )
+    table = read_table(f"{heads}\n03.11.26;;Ada GmbH;5,00\n".encode())
+    assert [(one.amount, one.payer) for one in read_lines(table, guess(table)).lines] == [
+        (D(5), "Ada GmbH")
+    ]
+
+
 def test_a_camt_statement_gives_each_booked_credit() -> None:
     reading = read_camt(CAMT.encode())
     assert [(one.number, one.amount, one.reference, one.payer) for one in reading.lines] == [
@@ -408,6 +463,19 @@ class TestThePages:
         page = client.post(page.request["PATH_INFO"], body, follow=True)
         assert "Recorded 1 payment." in said(page)
         assert Invoice.objects.in_payment_status("paid").get() == invoice
+
+    def test_of_two_columns_what_went_out_is_left_out_with_why(self, invoice: Invoice) -> None:
+        client = anna()
+        page = self.send(
+            client, "Datum;Soll;Haben;Zweck\n3.11.2026;80,00;;Strom\n3.11.2026;;100,00;\n"
+        )
+        entered = {
+            "date": "0", "amount": "2", "out": "1", "reference": "3", "date_format": "%d.%m.%Y",
+            "decimal_comma": "1", "only_currency": "EUR",
+        }  # fmt: skip
+        page = client.post(page.request["PATH_INFO"], entered, follow=True)
+        assert "INV-2026-000001: 100.00" in said(page)
+        assert "Line 1: no money that came in" in said(page)
 
     def test_a_hostile_file_is_refused_by_name(self) -> None:
         page = self.send(anna(), '<!DOCTYPE a SYSTEM "http://127.0.0.1/x"><Document/>')
