@@ -164,10 +164,12 @@ def payment(payer: Customer, amount: str, **fields: Any) -> Payment:
     """Money from a customer, in its currency, for these `portions`: invoices with amounts."""
     portions = fields.pop("portions", {})
     at = fields.pop("at", AT)
+    in_other_currency = fields.pop("in_other_currency", False)
     defaults = {"currency": payer.currency, "received_on": at.date()}
     return record_payment(
         payment=Payment(customer=payer, amount=Decimal(amount), **{**defaults, **fields}),
         portions=[Portion(one.pk, Decimal(part)) for one, part in portions.items()],
+        in_other_currency=in_other_currency,
         at=at,
         actor=SYSTEM,
     )

@@ -6,7 +6,7 @@ from django import forms
 
 from billing.models import Payment, PaymentMethod
 from catalog.money import CURRENCIES
-from config.base.admin.theme import date_input, number_input, select, text_input, textarea
+from config.base.admin.theme import date_input, number_input, select, switch, text_input, textarea
 from config.base.fields import PlainDecimalInput, PlainTextInput, validate_line
 
 
@@ -23,6 +23,9 @@ class PaymentForm(forms.ModelForm[Payment]):
         choices=[one for one in PaymentMethod.choices if one[0] != PaymentMethod.CREDIT],
         initial=PaymentMethod.BANK_TRANSFER,
         widget=select(),
+    )
+    in_other_currency = forms.BooleanField(
+        required=False, widget=switch(), label="It did come in this currency"
     )
 
     class Meta:

@@ -122,6 +122,9 @@ class PaymentAdmin(AuditedAdmin[Payment]):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
+            asked, found = "in_other_currency", getattr(request, "_complaints", [])
+            if asked in request.POST or any(asked in path for path, _ in found):
+                return ((None, {"fields": (asked,)}), *super().get_fieldsets(request, obj))
             return super().get_fieldsets(request, obj)
         empty = {name for name in ("reference", "reversed_because") if not getattr(obj, name)}
         if obj.max_per_invoice is None:
@@ -175,10 +178,15 @@ class PaymentAdmin(AuditedAdmin[Payment]):
 
     # Recording
 
-    def create(self, row: Payment, *, actor: Actor) -> None:
-        row.currency = row.currency or row.customer.currency
-        made = payments.record_payment(payment=row, at=timezone.now(), actor=actor)
-        row.pk = made.pk
+    def save_model(self, request: HttpRequest, obj: Payment, form: Any, change: bool) -> None:
+        obj.currency = obj.currency or obj.customer.currency
+        made = payments.record_payment(
+            payment=obj,
+            in_other_currency=form.cleaned_data["in_other_currency"],
+            at=timezone.now(),
+            actor=Actor.user(request.user),
+        )
+        obj.pk = made.pk
 
     def response_add(
         self, request: HttpRequest, obj: Payment, post_url_continue: str | None = None

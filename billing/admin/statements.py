@@ -202,6 +202,7 @@ class BankImportAdmin(ReadOnlyAdmin[BankImport]):
                 import_id=pk,
                 numbers=numbers,
                 chosen=chosen,
+                in_other_currency=[n for n in numbers if f"o{n}" in request.POST],
                 at=timezone.now(),
                 actor=Actor.user(request.user),
             )
@@ -258,7 +259,8 @@ def _rows(matched: list[Line]) -> Iterator[dict[str, Any]]:
             "because": one.proposal.because,
             "is_known": one.is_known,
             "is_doubtful": one.is_doubtful,
+            "other_currency": line.currency if one.in_other_currency and known_currency else "",
             "is_ready": one.customer is not None
             and known_currency
-            and not (one.is_known or one.is_doubtful),
+            and not (one.is_known or one.is_doubtful or one.in_other_currency),
         }

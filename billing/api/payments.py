@@ -21,7 +21,7 @@ from billing.services import payments, refunds
 from billing.services.payments import Portion
 from catalog.api.fields import Choice, CurrencyCode, KeyOf
 from catalog.money import exponent, round_half_up
-from config.base.api.fields import AmountString, CalendarDate, Text
+from config.base.api.fields import AmountString, CalendarDate, Text, YesNo
 from config.base.api.paging import Filters
 from config.base.api.serializers import StrictSerializer
 from config.base.api.views import ApiViewSet
@@ -52,6 +52,11 @@ class NewPaymentSerializer(StrictSerializer):
     amount = AmountString(positive=True)
     currency = CurrencyCode(
         default=None, allow_null=True, help_text="null: the one the customer is billed in."
+    )
+    in_other_currency = YesNo(
+        default=False,
+        help_text="Say `true` where the money did come in a currency in which the customer has no "
+        "invoice and is not billed: nothing takes it. Else that is refused as `other_currency`.",
     )
     received_on = CalendarDate(help_text="The day it was on your account; today at the latest.")
     reference = Text(max_length=200, default="", allow_blank=True, help_text="What they wrote.")
@@ -231,9 +236,11 @@ class PaymentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSe
         body = self.read_body(NewPaymentSerializer)
         portions = _portions(body.pop("allocations"))
         currency = body.pop("currency") or body["customer"].currency
+        in_other_currency = body.pop("in_other_currency")
         made = payments.record_payment(
             payment=Payment(**body, currency=currency),
             portions=portions,
+            in_other_currency=in_other_currency,
             at=timezone.now(),
             actor=self.actor,
         )

@@ -6,7 +6,7 @@ Every line is taken once, whoever takes it and however often a file comes.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -41,7 +41,8 @@ _BEFORE_XML = b"\xef\xbb\xbf\xff\xfe\0 \r\n\t"  # marks of UTF-8 and UTF-16, and
 class Line(NamedTuple):
     """A line with whom it is thought to be from and what it pays; `is_known`: recorded before.
 
-    `is_doubtful`: its payer has the name of another customer.
+    `is_doubtful`: its payer has the name of another customer. `in_other_currency`: nothing of that
+    customer is billed in its currency.
     """
 
     line: BankLine
@@ -49,6 +50,7 @@ class Line(NamedTuple):
     proposal: Proposal
     is_known: bool
     is_doubtful: bool
+    in_other_currency: bool
 
 
 class Outcome(NamedTuple):
@@ -126,6 +128,9 @@ def match(lines: Sequence[BankLine], *, chosen: Mapping[int, str] | None = None)
     )
     left = all_candidates({one.currency for one in lines})
     customers = {customer.pk: customer for customer in Customer.objects.all()}
+    billed = {(customer.pk, customer.currency) for customer in customers.values()}
+    before = Invoice.objects.exclude(open_item=None).exclude(currency=F("customer__currency"))
+    billed |= {*before.order_by().values_list("customer", "currency").distinct()}
     by_key = {customer.key: customer for customer in customers.values()}
     by_name: dict[str, set[int]] = defaultdict(set)
     for customer in customers.values():
@@ -144,14 +149,24 @@ def match(lines: Sequence[BankLine], *, chosen: Mapping[int, str] | None = None)
             _use(proposal, mine, payer.pk)
         named = by_name.get(_folded(one.payer), set())
         doubtful = bool(payer and named and payer.pk not in named)
-        found.append(Line(one, payer, proposal, one.key in known, doubtful))
+        strange = bool(payer and (payer.pk, one.currency) not in billed)
+        found.append(Line(one, payer, proposal, one.key in known, doubtful, strange))
     return found
 
 
 def take_lines(
-    *, import_id: int, numbers: Iterable[int], chosen: Mapping[int, str], at: datetime, actor: Actor
+    *,
+    import_id: int,
+    numbers: Iterable[int],
+    chosen: Mapping[int, str],
+    in_other_currency: Container[int] = (),
+    at: datetime,
+    actor: Actor,
 ) -> Outcome:
-    """Record these lines as payments that pay what is proposed; one that is refused stops no other."""
+    """Record these lines as payments that pay what is proposed; one that is refused stops no other.
+
+    Of those `in_other_currency`, it is said that they did come in one that nothing of them can pay.
+    """
     statement = BankImport.objects.get(pk=import_id)
     wanted, taken = set(numbers), 0
     refused: list[tuple[int, str]] = []
@@ -177,7 +192,13 @@ def take_lines(
         )
         portions = [Portion(pk, amount) for pk, amount in one.proposal.portions.items()]
         try:
-            record_payment(payment=payment, portions=portions, at=at, actor=actor)
+            record_payment(
+                payment=payment,
+                portions=portions,
+                in_other_currency=line.number in in_other_currency,
+                at=at,
+                actor=actor,
+            )
         except (Refusal, Invalid) as refusal:
             refused.append((line.number, str(refusal)))
         else:

@@ -68,6 +68,12 @@ class AlreadyReleased(Refusal):
     code = "already_released"
 
 
+class OtherCurrency(Refusal):
+    """No invoice of the customer is in the payment's currency, nor will its next one be."""
+
+    code = "other_currency"
+
+
 class StatementKnown(Refusal):
     """A payment of that name on the bank's statement was recorded before."""
 
@@ -90,13 +96,20 @@ def book_date(customer: Customer, *, at: datetime) -> date:
 
 @transaction.atomic
 def record_payment(
-    *, payment: Payment, portions: Sequence[Portion] = (), at: datetime, actor: Actor
+    *,
+    payment: Payment,
+    portions: Sequence[Portion] = (),
+    in_other_currency: bool = False,
+    at: datetime,
+    actor: Actor,
 ) -> Payment:
     """Record money that came, and what it pays; what it does not pay is the customer's balance.
 
     Each portion counts from the day the money was there, or its invoice was issued if later.
+    `in_other_currency` says that the money did come in a currency that nothing of it can pay.
 
     :raises Invalid: for an amount that its currency can't be paid in, or a day still to come.
+    :raises OtherCurrency: for such a currency, where that is not said.
     :raises StatementKnown: if its `bank_key` is known.
     :raises NotPayable, MoreThanOpen, NotEnoughLeft, DepositLimited: for what it is to pay.
     """
@@ -117,6 +130,8 @@ def record_payment(
         faults += amount_faults(limit, payment.currency, path=("max_per_invoice",))
     if faults:
         raise Invalid(faults)
+    if not portions and not in_other_currency:
+        _check_currency(payment)
     payment.bank_key = payment.bank_key or None
     payment.recorded_at, payment.recorded_by = at, actor.name
     try:
@@ -303,6 +318,20 @@ def _record(
     told = {str(one.item.invoice): plain(one.amount) for one in allocations}
     sides = [{}, told] if action == "allocated" else [told, {}]
     audit.record(actor=actor, action=action, subject=payment, changes=audit.changes(*sides))
+
+
+def _check_currency(payment: Payment) -> None:
+    customer, currency = payment.customer, payment.currency
+    is_billed = Invoice.objects.filter(
+        customer=customer, currency=currency, open_item__isnull=False
+    ).exists()
+    if currency != customer.currency and not is_billed:
+        raise OtherCurrency(
+            f"{customer} is billed in {customer.currency} and has no invoice in {currency}: nothing "
+            f"would take this money, and it would lie on an account in {currency} until it is "
+            f"refunded. Look whether the currency is right; if it did come in {currency}, say so.",
+            path=("in_other_currency",),
+        )
 
 
 def _check_payable(item: OpenItem | None, payment: Payment, *, path: Path) -> None:

@@ -113,7 +113,7 @@ class TestAsOfADay:
 
     def test_accounts_are_kept_by_currency(self) -> None:
         ada = make.customer("ada")
-        make.payment(ada, "7", currency="USD")
+        make.payment(ada, "7", currency="USD", in_other_currency=True)
         assert currencies_of(ada) == ["EUR", "USD"]
         assert positions(as_of=DUE)[ada.pk, "USD"].total == D(-7)
 

@@ -94,6 +94,26 @@ class TestRecording:
             "received_on": ["Money can't have come after today."],
         }
 
+    def test_a_currency_that_nothing_is_billed_in_is_asked_about(self, ada: Customer) -> None:
+        make.issued(ada, "100")
+        client = anna()
+        answer = record(client, ada, currency="JPY")
+        [told] = form_errors(answer)["in_other_currency"]
+        assert "Ada is billed in EUR and has no invoice in JPY: nothing would take" in told
+        assert "It did come in this currency" in said(answer)
+        assert not Payment.objects.exists()
+        answer = record(client, ada, currency="JPY", amount="1.5", in_other_currency="on")
+        assert "It did come in this currency" in said(answer), "asked until it is recorded"
+        record(client, ada, currency="JPY", in_other_currency="on")
+        assert Payment.objects.get().currency == "JPY"
+
+    def test_the_currency_is_not_asked_about_where_it_is_the_customers(self, ada: Customer) -> None:
+        client = anna()
+        shown = client.get(page("billing_payment", "add"))
+        assert "It did come in this currency" not in said(shown)
+        record(client, ada, currency="EUR")
+        assert Payment.objects.get().currency == "EUR"
+
     def test_another_customers_invoice_is_not_offered(self, ada: Customer) -> None:
         bobs = make.issued(make.customer("bob"), "100")
         payment = make.payment(ada, "100", at=NOW)

@@ -115,15 +115,22 @@ class TestRecording:
             ({"amount": "600"}, "more_than_open"),
             ({"amount": "300"}, "not_enough_left"),
             ({"amount": "600", "currency": "USD"}, "not_payable"),
+            ({"amount": "600", "currency": "USD", "allocations": []}, "other_currency"),
         ],
     )
     def test_what_cannot_be_is_refused_whole(
         self, finance: APIClient, invoice: Invoice, fields: Any, code: str
     ) -> None:
         portion = "500.01" if code == "more_than_open" else "500.00"
-        response = record(finance, allocations=pays(invoice, portion), **fields)
+        response = record(finance, **{"allocations": pays(invoice, portion), **fields})
         assert (response.status_code, response.json()["code"]) == (409, code)
         assert not Payment.objects.exists()
+
+    def test_money_in_a_currency_that_nothing_is_billed_in_is_kept_if_it_did_come(
+        self, finance: APIClient, invoice: Invoice
+    ) -> None:
+        response = record(finance, currency="USD", allocations=[], in_other_currency=True)
+        assert (response.status_code, response.json()["available"]) == (201, "500.00")
 
     def test_who_may_only_read_may_not_record(self, caller: Caller, invoice: Invoice) -> None:
         assert record(caller("billing:read")).status_code == 403

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal as D
 from typing import Any
@@ -476,6 +477,20 @@ class TestThePages:
         page = client.post(page.request["PATH_INFO"], entered, follow=True)
         assert "INV-2026-000001: 100.00" in said(page)
         assert "Line 1: no money that came in" in said(page)
+
+    def test_money_in_a_currency_that_nothing_is_billed_in_is_asked_about(
+        self, invoice: Invoice
+    ) -> None:
+        client = anna()
+        page = self.send(client, CAMT.replace('Ccy="EUR">100', 'Ccy="USD">100'))
+        text = page.content.decode()
+        assert "has no invoice in USD" in text
+        assert not re.search(r'name="t1"[^>]*checked', text)
+        body = {"take": "1", "t1": "on", "c1": "ada"}
+        page = client.post(page.request["PATH_INFO"], body, follow=True)
+        assert "Line 1: Ada is billed in EUR and has no invoice in USD" in said(page)
+        client.post(page.request["PATH_INFO"], {**body, "o1": "on"})
+        assert Payment.objects.get().currency == "USD"
 
     def test_a_hostile_file_is_refused_by_name(self) -> None:
         page = self.send(anna(), '<!DOCTYPE a SYSTEM "http://127.0.0.1/x"><Document/>')

@@ -159,6 +159,10 @@ def another_currency(ada: Customer, invoice: Invoice) -> None:
     make.payment(ada, "50", currency="USD", portions={invoice: "50"})
 
 
+def no_invoice_in_its_currency(ada: Customer, invoice: Invoice) -> None:
+    make.payment(ada, "50", currency="USD")
+
+
 def of_a_void(ada: Customer, invoice: Invoice) -> None:
     void_invoice(invoice_id=invoice.pk, reason="x", reopen=False, at=NOV_10, actor=SYSTEM)
     make.payment(ada, "50", portions={invoice: "50"})
@@ -210,6 +214,7 @@ def void_though_paid(ada: Customer, invoice: Invoice) -> None:
         (twice_the_last, payments.MoreThanOpen),
         (anothers, payments.NotPayable),
         (another_currency, payments.NotPayable),
+        (no_invoice_in_its_currency, payments.OtherCurrency),
         (of_a_void, payments.NotPayable),
         (beyond_the_limit, payments.DepositLimited),
         (after_its_reversal, payments.PaymentReversed),
@@ -227,6 +232,23 @@ def test_it_is_refused_by_name(
     invoice = make.issued(ada, "100")
     with pytest.raises(refusal):
         act(ada, invoice)
+
+
+@pytest.mark.parametrize(
+    ("currency", "fields"),
+    [
+        pytest.param("USD", {}, id="as its next invoice will be"),
+        pytest.param("EUR", {}, id="as an invoice before was"),
+        pytest.param("JPY", {"in_other_currency": True}, id="neither, and somebody said so"),
+    ],
+)
+def test_a_payment_is_taken_in_a_currency_of_the_customers(
+    ada: Customer, currency: str, fields: Any
+) -> None:
+    make.issued(ada, "100")
+    ada.currency = "USD"  # as when another pays for its subscriptions now
+    ada.save()
+    assert left(make.payment(ada, "50", currency=currency, **fields)) == "50.00"
 
 
 def test_of_what_is_settled_it_is_said_that_nothing_is_open_or_left(ada: Customer) -> None:
@@ -332,7 +354,7 @@ class TestWhatAnInvoiceTakesWhenItIsIssued:
         self, ada: Customer
     ) -> None:
         make.payment(make.customer("bob"), "100")
-        make.payment(ada, "100", currency="USD")
+        make.payment(ada, "100", currency="USD", in_other_currency=True)
         make.payment(ada, "100", at=NOV_10)
         reverse(make.payment(ada, "100"))
         assert status(make.issued(ada, "100")) == ("unpaid", "100.00")
