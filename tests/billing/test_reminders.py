@@ -36,6 +36,7 @@ from config.base.models import ActorKind
 from config.base.services import outbox
 from customers.models import Customer, Issuer
 from tests import factories as make
+from tests.billing.crediting import credit
 from tests.billing.months import contradictions
 
 ISSUED = date(2026, 11, 1)
@@ -197,18 +198,28 @@ class TestARun:
         for told in (
             "INV-2026-000001 of Nov 1, 2026, due Dec 1, 2026, 7 days ago: €39.98",
             "INV-2026-000002 of Nov 5, 2026, due Dec 5, 2026, 3 days ago: €30.00",
-            "Paid, not yet set off: −€30.00",
+            "Credit balance, not yet set off: −€30.00",
             "To pay now: €39.98",
         ):
             assert f"- {told}" in text
             assert f"<li>{told}</li>" in html
 
+    def test_calls_a_credit_no_payment(self) -> None:
+        ada = buyer()
+        paid = make.issued(ada, "50")
+        make.payment(ada, "50", portions={paid: "50"}, at=day(2))
+        credit(paid, at=day(3))
+        make.issued(ada, on=date(2026, 11, 5))
+        run(12)
+        body = str(mail.outbox[-1].body)
+        assert "- Credit balance, not yet set off: −€50.00\n- To pay now: €50.00\n" in body
+
     @pytest.mark.parametrize(
         ("locale", "told", "to_pay"),
         [
-            ("de", "Gezahlt, noch nicht verrechnet: −30,00 €", "Jetzt zu zahlen: 70,00 €"),
-            ("fr", "Déjà payé, pas encore imputé : −30,00 €", "À payer maintenant : 70,00 €"),
-            ("es", "Pagado, aún sin aplicar: −30,00 €", "A pagar ahora: 70,00 €"),
+            ("de", "Guthaben, noch nicht verrechnet: −30,00 €", "Jetzt zu zahlen: 70,00 €"),
+            ("fr", "Solde créditeur, pas encore imputé : −30,00 €", "À payer maintenant : 70,00 €"),
+            ("es", "Saldo a favor, aún sin aplicar: −30,00 €", "A pagar ahora: 70,00 €"),
         ],
     )
     def test_says_what_is_not_set_off_in_the_customers_language(
@@ -243,7 +254,7 @@ class TestARun:
     @pytest.mark.parametrize(
         "fields",
         [
-            pytest.param({"currency": "USD"}, id="in another currency"),
+            pytest.param({"currency": "USD", "in_other_currency": True}, id="in another currency"),
             pytest.param({"whose": "bob"}, id="of another customer"),
         ],
     )

@@ -382,14 +382,14 @@ class TestTheReminderPage:
             client = anna()
             html = page(client, "/admin/billing/reminder/next/")
             client.post("/admin/billing/reminder/next/", {"customer": [ada.pk, bob.pk]})
-        assert "Paid, not yet set off: −30.00 EUR" in html
+        assert "Credit balance, not yet set off: −30.00 EUR" in html
         assert '<td class="pb-number" data-label="Asked">70.00 EUR</td>' in html
         held = "Nothing remains to be paid: 100.00 EUR lies on the account, not yet set off."
         assert held in html
         made = Reminder.objects.get()
         assert made.customer == ada
         html = page(leo(), f"/admin/billing/reminder/{made.pk}/change/")
-        assert "Paid, not yet set off: −30.00 EUR." in html
+        assert "Credit balance, not yet set off: −30.00 EUR." in html
         assert "The mail asks for 70.00 EUR" in html
 
     def test_sends_to_those_who_are_chosen(self) -> None:
