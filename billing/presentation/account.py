@@ -12,8 +12,8 @@ from billing.accounts import position_at_issue
 from billing.models import Allocation, Invoice, PaymentKind
 from billing.models.invoices import NUMBERED
 from billing.presentation.reader import Reader
-from billing.presentation.views import Fact, TotalView
-from catalog.money import EXACT
+from billing.presentation.views import Fact, GrantView, TotalView
+from catalog.money import EXACT, ZERO
 
 
 def taken_at_issue(invoice: Invoice) -> list[Allocation]:
@@ -49,6 +49,25 @@ def taken_rows(invoice: Invoice, reader: Reader) -> Iterator[TotalView]:
     if taken:
         due = reader.money(due_at_issue(invoice))
         yield TotalView(reader.say("amount_due"), due, is_final=True)
+
+
+def grant_rows(invoice: Invoice, reader: Reader) -> Iterator[GrantView]:
+    """Say of each deposit and balance that it took from what there was, what it took, what is left.
+
+    What nothing had taken from yet is added with this invoice; what else was left is the opening.
+    """
+    for one in taken_at_issue(invoice):
+        before, payment = one.available_before, one.payment
+        assert before is not None
+        kind = "grant_deposit" if payment.kind == PaymentKind.DEPOSIT else "grant_balance"
+        added = before if before == payment.amount else ZERO
+        yield GrantView(
+            label=reader.say(kind, date=reader.day(payment.received_on)),
+            opening=reader.rounded(EXACT.subtract(before, added)),
+            added=reader.rounded(added),
+            used=reader.rounded(-one.amount),
+            remaining=reader.rounded(EXACT.subtract(before, one.amount)),
+        )
 
 
 def account_rows(invoice: Invoice, reader: Reader) -> Iterator[Fact]:

@@ -22,7 +22,7 @@ from billing.models import (
     TaxSubtotal,
 )
 from billing.models.invoices import KEPT
-from billing.presentation.account import account_rows, due_at_issue, taken_rows
+from billing.presentation.account import account_rows, due_at_issue, grant_rows, taken_rows
 from billing.presentation.beside import beside_notes
 from billing.presentation.change import change_view
 from billing.presentation.colours import palette
@@ -131,6 +131,7 @@ def present(
         footer=tuple(footer_of(seller, reader)),
         identifier=invoice.uuid.hex,
         dated=(invoice.issued_at or invoice.created_at).astimezone(UTC),
+        grants=tuple(grant_rows(invoice, reader)),
     )
 
 

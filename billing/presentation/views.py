@@ -167,6 +167,17 @@ class LineView:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantView:
+    """A deposit or a balance that the invoice took from: opening + added − used = remaining."""
+
+    label: str
+    opening: str
+    added: str
+    used: str
+    remaining: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaxView:
     """One row of the VAT table (BG-23)."""
 
@@ -222,3 +233,5 @@ class InvoiceView:
     """The same for the same invoice, for the metadata of files."""
     dated: datetime
     """When it was issued; a draft, when it was made."""
+    grants: tuple[GrantView, ...] = ()
+    """The deposits and balances that it took from as it was issued."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as D
 from typing import Any
@@ -19,6 +20,7 @@ from billing.accounts import (
 )
 from billing.models import Allocation, Invoice, OpenItem, Payment, Refund, WriteOff
 from billing.money import BUCKETS, Entry, Moved, Owed, ageing, bucket, state_account
+from billing.presentation import present
 from billing.services import payments, refunds
 from billing.services.issuing import void_invoice
 from billing.services.payments import Portion
@@ -140,6 +142,35 @@ class TestAsOfADay:
         assert told == (D(100), D(40), D(50), D(20))
         assert told.outstanding == D(90) == sum(one.owed.open for one in open_invoices(as_of=DUE))
         assert position_at_issue(first) == (D(0), D(0), D(100), D(0))
+
+    @pytest.mark.parametrize(
+        ("locale", "balance", "deposit"),
+        [
+            ("en-GB", "Balance of 2 Oct 2026", "Deposit of 1 Oct 2026"),
+            ("de", "Guthaben vom 02.10.2026", "Anzahlung vom 01.10.2026"),
+            ("fr", "Solde créditeur du 2 oct. 2026", "Acompte du 1er oct. 2026"),
+            ("es", "Saldo a favor del 2 oct 2026", "Anticipo del 1 oct 2026"),
+        ],
+    )
+    def test_an_invoice_tells_what_it_took_of_which_deposit_and_balance(
+        self, locale: str, balance: str, deposit: str
+    ) -> None:
+        ada = make.customer("ada", locale=locale)
+        make.payment(ada, "80", at=at(date(2026, 10, 1)), kind="deposit", max_per_invoice=D(20))
+        make.payment(ada, "5", at=at(date(2026, 10, 2)))
+        first, second = (make.issued(ada, "50", on=date(2026, month, 3)) for month in (10, 11))
+        assert _grants(first) == [
+            (balance, "0.00", "5.00", "−5.00", "0.00"),
+            (deposit, "0.00", "80.00", "−20.00", "60.00"),
+        ]
+        assert _grants(second) == [(deposit, "60.00", "0.00", "−20.00", "40.00")]
+        assert _grants(make.issued(make.customer())) == []
+
+
+def _grants(invoice: Invoice) -> list[tuple[str, ...]]:
+    """Return what an invoice says of deposits and balances, with the decimal points of English."""
+    view = present(Invoice.objects.with_lines().get(pk=invoice.pk))
+    return [tuple(text.replace(",", ".") for text in astuple(one)) for one in view.grants]
 
 
 STEPS = st.lists(

@@ -120,6 +120,8 @@ def test_the_worked_example_with_promotion_and_deposit(
         *("Net total", "608.91", "VAT 19 % on 608.91", "115.69", "Invoice total", "€724.60"),
         *("Deposit applied (balance 800.00 → 600.00)", "−200.00", "Amount due", "€524.60"),
         *("Standard rate", "19 %", "608.91", "115.69", "724.60"),
+        *("Opening", "Added", "Used", "Remaining"),
+        *("Deposit of 2 Dec 2026", "0.00", "800.00", "−200.00", "600.00"),
     )
 
 

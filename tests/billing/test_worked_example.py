@@ -12,6 +12,7 @@ from pypdf import PdfReader
 from billing.documents import render
 from billing.models import Invoice, InvoiceStatus
 from billing.presentation import present
+from billing.presentation.views import GrantView
 from billing.services import runs
 from billing.services.issuing import issue_invoices
 from catalog.drafts import PriceDraft
@@ -170,5 +171,8 @@ def test_a_deposit_comes_off_after_the_total_and_leaves_tax_as_it_is(
         ("Paid from deposits", "\u2212200.00"),
         ("Total outstanding", "€1,118.41"),
     ]
+    [grant] = view.grants
+    assert grant == GrantView("Deposit of 1 Dec 2026", "0.00", "800.00", "\u2212200.00", "600.00")
+    assert "Your deposits and balance" in paper
     make.payment(fernwood.customer, "5", at=at)  # what comes later changes no document
     assert present(Invoice.objects.with_lines().get(pk=november.pk), locale="en-GB") == view
