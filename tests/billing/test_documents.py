@@ -225,6 +225,49 @@ def test_names_without_end_and_text_turned_around_do_no_harm() -> None:
     assert len(PdfReader(BytesIO(render(view))).pages) <= 3
 
 
+LONG = {"legal_name": 200, "attention": 200, "line1": 200, "line2": 200, "city": 100, "region": 100,
+        "purchase_order": 100, "buyer_reference": 100}  # fmt: skip
+ABOVE_THE_FOOTER = 56.7  # points: the 20 mm below which only the footer is
+
+
+def _heights(pdf: bytes, letter: str) -> list[float]:
+    """Return how high above the foot of the first page stands what is written in this letter alone."""
+    found: list[float] = []
+
+    def look(text: str, moved: Any, at: Any, *_: object) -> None:
+        if letter in text and not set(text) - {letter, "…", "\n"}:
+            found.append(moved[5] + moved[3] * at[5])
+
+    PdfReader(BytesIO(pdf)).pages[0].extract_text(visitor_text=look)
+    return found
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("letter", ["W", "漢", "﷽", "i"])
+def test_an_address_of_wide_letters_stays_above_the_footer(letter: str) -> None:
+    fields: dict[str, Any] = {name: letter * length for name, length in LONG.items()}
+    heights = _heights(render(present(invoice(**fields))), letter)
+    assert len(heights) > 10
+    assert min(heights) > ABOVE_THE_FOOTER
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("letter", ["W", "漢", "﷽"])
+def test_a_footer_without_end_stays_on_the_page(letter: str) -> None:
+    fields = {name: letter * LONG[name] for name in ("legal_name", "line1", "line2")}
+    seller = {**fields, "name": letter * 200, "footer_text": letter * 200}
+    heights = _heights(render(present(invoice(seller=seller))), letter)
+    assert 8 < min(heights) < ABOVE_THE_FOOTER
+    assert sum(height < ABOVE_THE_FOOTER for height in heights) == 4
+
+
+@pytest.mark.django_db
+def test_an_address_as_long_as_a_form_takes_is_printed_whole() -> None:
+    name = ("Gesellschaft für die Verwaltung von Wasserwegen " * 5)[:200].strip()
+    text = text_of(present(invoice(legal_name=name, line1=name)))
+    assert text.replace(" ", "").count(name.replace(" ", "")) == 2
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "name", ["株式会社サンプル", "한국 주식회사", "שלום בע״מ", "شركة المثال", "Ωμέγα", "Жук", "ไทย"]
