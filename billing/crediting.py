@@ -258,6 +258,9 @@ class Book:
         for one in asked:
             line = self.line(one.line_id)
             assert line is not None
+            if not line.left and line.worth:
+                told = f"Nothing of “{line.description}” is left to credit."
+                raise MoreThanCreditable(told, path=one.path)
             amount = one.amount if one.quantity is None else _worth(line, one, places)
             assert amount is not None
             if abs(amount) > abs(line.left):
@@ -353,7 +356,7 @@ def _worth(line: Creditable, one: Asked, places: int) -> Decimal:
     assert one.quantity is not None
     if one.quantity > line.units_left:
         raise MoreThanCreditable(
-            f"Of “{line.description}” {plain(line.units_left)} are left to credit by quantity: "
+            f"Of “{line.description}” {plain(line.units_left)} can still be credited by quantity: "
             "credit no more than that, or an amount.",
             path=(*one.path, "quantity"),
         )

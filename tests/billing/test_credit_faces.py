@@ -302,7 +302,7 @@ class TestAdmin:
             ({"reason": "x", "n": "0"}, "Enter more than 0."),
             ({"reason": "x", "n": "461"}, "460.91 EUR is left to credit"),
             ({"reason": "x", "n": "1", "q": "1"}, "enter either an amount or a quantity"),
-            ({"reason": "x", "q": "2"}, "1 are left to credit by quantity"),
+            ({"reason": "x", "q": "2"}, "1 can still be credited by quantity"),
         ],
     )
     def test_what_can_not_be_credited_is_said_and_shown_again(

@@ -293,6 +293,12 @@ def void_though_credited(ada: Customer) -> None:
     void_invoice(invoice_id=invoice.pk, reason="x", reopen=False, at=NOV_20, actor=SYSTEM)
 
 
+def one_more_of_a_line(ada: Customer) -> None:
+    invoice = make.issued(ada, "100")
+    credit(invoice, "base ×1")
+    credit(invoice, "base ×1")
+
+
 def an_invoice_over_nothing(ada: Customer) -> None:
     credit(make.issued(ada, "0"))
 
@@ -305,6 +311,7 @@ def an_invoice_over_nothing(ada: Customer) -> None:
         (of_a_discarded, NotCreditable, "was discarded"),
         (twice, NothingToCredit, "Nothing is left"),
         (more_than_the_rest, MoreThanCreditable, "40.00 EUR is left"),
+        (one_more_of_a_line, MoreThanCreditable, "Nothing of “Base” is left to credit"),
         (after_somebody_else, CreditedMeanwhile, "after you looked"),
         (void_though_credited, InvoiceCredited, "CN-2026-000001 credits some"),
         (an_invoice_over_nothing, NothingToCredit, "Nothing is left"),
