@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import TransactionTestCase
 from rest_framework.test import APIClient
 
-from config.base import guards
 from config.base.audit import SYSTEM
 from config.base.services.api_keys import SCOPES, create_api_key
 from metering import tasks
@@ -19,6 +19,7 @@ from tests.audited import (  # noqa: F401 # hooks
     pytest_runtest_call,
     pytest_runtest_teardown,
 )
+from tests.emptied import empty
 from tests.installation import Installation, demo_folder, served
 
 Caller = Callable[..., APIClient]
@@ -26,8 +27,10 @@ Caller = Callable[..., APIClient]
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Before the test database is dropped, end what a server or worker still holds open to it."""
-    yield
+    """Empty what tests commit; end what a server or worker still holds open before all is dropped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda test: empty())
+        yield
     with django_db_blocker.unblock():
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
@@ -35,26 +38,6 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
-
-
-@pytest.fixture
-def _django_db_helper(_django_db_helper: None) -> Iterator[None]:
-    """After a test that commits, let the flush delete what guards keep; it brings them back."""
-    yield
-    if not connection.in_atomic_block:
-        guards.drop_all(connection=connection)
-        _let_tables_be_emptied()
-
-
-def _let_tables_be_emptied() -> None:
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass) "
-                "FROM pg_trigger WHERE tgfoid = 'refuse_emptying'::regproc"
-            )
-            for (statement,) in cursor.fetchall():
-                cursor.execute(statement)
 
 
 @pytest.fixture(autouse=True)
