@@ -23,8 +23,7 @@ SHARED = "documents_are_as_issued"
 _IS_LAST, _HAS_BEGUN = pytest.StashKey[bool](), pytest.StashKey[bool]()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def note_the_last_of_each_group(items: list[pytest.Item]) -> None:
     """Note which test is the last of its group, whatever else is selected and on which process."""
     for _, group in groupby(items, key=lambda item: item.parent):
         *_, last = group
@@ -49,11 +48,14 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
 def _is_looked_at(item: pytest.Item) -> bool:
     if not (item.stash.get(_IS_LAST, False) and item.stash.get(_HAS_BEGUN, False)):
         return False
+    return asks_for_a_database(item) and not item.get_closest_marker("unaudited")
+
+
+def asks_for_a_database(item: pytest.Item) -> bool:
     fixtures = getattr(item, "fixturenames", ())
-    reads = (
+    return bool(
         item.get_closest_marker("django_db") or "db" in fixtures or "transactional_db" in fixtures
     )
-    return bool(reads) and not item.get_closest_marker("unaudited")
 
 
 def _contradictions() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +15,8 @@ from config.base.audit import SYSTEM
 from config.base.services.api_keys import SCOPES, create_api_key
 from metering import tasks
 from tests.audited import (  # noqa: F401 # hooks
-    pytest_collection_modifyitems,
+    asks_for_a_database,
+    note_the_last_of_each_group,
     pytest_runtest_call,
     pytest_runtest_teardown,
 )
@@ -23,6 +24,21 @@ from tests.emptied import empty
 from tests.installation import Installation, demo_folder, served
 
 Caller = Callable[..., APIClient]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Begin with what takes longest, so that at the end no process waits for another's."""
+    note_the_last_of_each_group(items)
+    yield
+    items.sort(key=lambda item: not _uses_an_installation(item))
+
+
+def _uses_an_installation(item: pytest.Item) -> bool:
+    """Say whether a test has a whole installation beside it, and needs no database of its own."""
+    marks = (item.get_closest_marker(name) for name in ("browser", "broker"))
+    uses = "demo" in getattr(item, "fixturenames", ()) or any(marks)
+    return uses and not asks_for_a_database(item)
 
 
 @pytest.fixture(scope="session")
