@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from billing.calculation import Coupon, Tax, Taxed, reduce, totals
 
+pytestmark = pytest.mark.once
+
 S19, S7 = Tax("S", D(19)), Tax("S", D(7))
 E, AE = Tax("E", D(0), "Exempt from tax"), Tax("AE", D(0), "Reverse charge")
 

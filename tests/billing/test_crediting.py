@@ -22,6 +22,8 @@ from billing.crediting import (
 from catalog.money import exponent
 from config.base.errors import Invalid, Refusal
 
+pytestmark = pytest.mark.once
+
 S19, S7, AE = ("S", D(19)), ("S", D(7)), ("AE", D(0))
 
 

@@ -26,6 +26,8 @@ from billing.calculation import (
     without_tax,
 )
 
+pytestmark = pytest.mark.once
+
 CATEGORIES: dict[str, TaxKey] = {
     "S19": ("S", D(19)),
     "S7": ("S", D(7)),

@@ -7,6 +7,8 @@ import pytest
 from billing.taxation import Buyer, Seller, Treatment, treat, vat_country
 from customers.parties import COUNTRIES
 
+pytestmark = pytest.mark.once
+
 OSS = "by the One-Stop-Shop"
 
 

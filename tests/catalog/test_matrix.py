@@ -11,6 +11,8 @@ from catalog.money import exact_sum
 from catalog.pricing import Cell, Cells, Matrix, Price, Rated, Row, explanation, faults, rate
 from catalog.pricing.explanation import step_from_json
 
+pytestmark = pytest.mark.once
+
 MATRIX = Matrix(
     ("region", "size"),
     (

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from catalog import money
 
+pytestmark = pytest.mark.once
+
 decimals = st.decimals(-(10**9), 10**9, places=6)
 fractions = st.fractions(-(10**6), 10**6, max_denominator=400)
 exact = decimals | fractions

@@ -21,6 +21,8 @@ from catalog.pricing import (
 )
 from catalog.pricing.explanation import step_from_json
 
+pytestmark = pytest.mark.once
+
 CARD = Percentage(D("2.9"), fixed_amount=D("0.30"))
 
 

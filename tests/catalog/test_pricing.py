@@ -20,6 +20,8 @@ from catalog.pricing import (
 )
 from tests.catalog.notation import price, tiers
 
+pytestmark = pytest.mark.once
+
 LADDER = "graduated | tiers 1000 @ 0.010, 10000 @ 0.008, rest @ 0.005"
 FEES = "graduated | tiers 1000 @ 0.01 + 1, 10000 @ 0 + 5, rest @ 0.005 + 20"
 VOLUME = "volume | tiers 1000 @ 0.010, 10000 @ 0.008 + 5, rest @ 0.005"

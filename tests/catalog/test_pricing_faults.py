@@ -8,6 +8,8 @@ import pytest
 from catalog.pricing import Graduated, Volume, faults
 from tests.catalog.notation import price
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize(
     "text",

@@ -13,6 +13,8 @@ from catalog import plan_terms_words, wording
 from catalog.typography import set_in_french
 from customers import words as door
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize(
     ("plain", "set_"),

@@ -19,6 +19,8 @@ from catalog.wording import (
 )
 from tests.catalog.notation import price
 
+pytestmark = pytest.mark.once
+
 INCLUDED = " | included 100"
 LADDER = "graduated | tiers 1000 @ 1, 2500.5 @ 1, rest @ 1"
 VOLUME = "volume | tiers 1000 @ 1, 10000 @ 1, rest @ 1"

@@ -41,6 +41,8 @@ from customers.periods import (
     zone,
 )
 
+pytestmark = pytest.mark.once
+
 D = date.fromisoformat
 DAY = timedelta(days=1)
 TICK = timedelta(microseconds=1)

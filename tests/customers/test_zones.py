@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from customers.periods import TIME_ZONES, Grid, Interval
 from customers.zones import ZoneChange, Zones, zones_from
 
+pytestmark = pytest.mark.once
+
 BERLIN_THEN_TOKYO = zones_from("Europe/Berlin", {"2026-12-01": "Asia/Tokyo"})
 
 DATE_LINE = (
