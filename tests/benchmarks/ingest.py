@@ -412,7 +412,7 @@ def _fill_bare(rows: int) -> None:
     with psycopg.connect(URL, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO bare SELECT 'gateway/' || gen_random_uuid(), "
-            "'customer-' || n % 10000, 'llm.request', now() - n % 2592000 * interval '1 second', "
+            "'customer-' || n %% 10000, 'llm.request', now() - n %% 2592000 * interval '1 second', "
             '\'{"model": "m-large", "input_tokens": 4808, "output_tokens": 17}\' '
             "FROM generate_series(1, %s) n",
             (rows,),
