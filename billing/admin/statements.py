@@ -218,7 +218,7 @@ class BankImportAdmin(ReadOnlyAdmin[BankImport]):
             "rows": list(_rows(matched)),
             "may_take": may_take,
             "left_out": max(0, len(reading.lines) - SHOWN),
-            "unread": [(one.number, one.because) for one in reading.unread[:50]],
+            "unread": [(one.number, one.because, one.about) for one in reading.unread[:50]],
             "unread_count": len(reading.unread),
             "columns_url": self.url("columns", pk)
             if may_take and found.format == StatementFormat.CSV

@@ -15,7 +15,7 @@ from typing import Any
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
-from billing.bank.lines import BankLine, Reading, StatementUnreadable, Unread, named, one_line
+from billing.bank.lines import BankLine, Reading, StatementUnreadable, Unread, named, one_line, told
 from catalog.money import EXACT
 
 _TOO_MUCH = Decimal(10) ** 11
@@ -23,6 +23,7 @@ _DECIMAL = re.compile(r"\+?[0-9]{1,30}(\.[0-9]{0,30})?", re.ASCII)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _WENT_OUT = "money that went out"
 _TAKEN_BACK = "a payment was taken back: reverse it"
+_CAME_BACK = "a reversal of money that went out"
 
 
 def read_camt(content: bytes) -> Reading:
@@ -48,16 +49,19 @@ def read_camt(content: bytes) -> Reading:
 def _read(first: int, entry: Any) -> Iterator[BankLine | Unread]:
     """Yield what an entry says, numbered on from `first`."""
     is_reversal = _text(entry, "RvslInd") in ("true", "1")
+    about = _about(entry, _money(entry, entry), _day(entry))
     if _text(entry, "CdtDbtInd") != "CRDT":
-        yield Unread(first, _TAKEN_BACK if is_reversal else _WENT_OUT)
+        is_back = is_reversal or _is_return(entry)
+        yield Unread(first, _TAKEN_BACK if is_back else _WENT_OUT, about)
     elif not _is_booked(entry):
-        yield Unread(first, "not booked yet")
+        yield Unread(first, "not booked yet", about)
     elif is_reversal:
-        yield Unread(first, "a reversal of money that went out")
+        yield Unread(first, _CAME_BACK, about)
     else:
         details = [one for one in entry.iter() if _name(one) == "TxDtls"]
         if len(details) > 1 and not _add_up(details, entry):
-            yield Unread(first, "its parts don't add up to what was booked: record it by hand")
+            told_parts = "its parts don't add up to what was booked: record it by hand"
+            yield Unread(first, told_parts, about)
         else:
             yield from _credits(first, entry, details or [entry])
 
@@ -69,12 +73,15 @@ def _credits(first: int, entry: Any, details: Sequence[Any]) -> Iterator[BankLin
     for number, one in enumerate(details, start=first):
         money = _money(one, entry if len(details) == 1 else None)
         amount = _number(money)
+        about = _about(one, money, on)
         if _text(one, "CdtDbtInd") == "DBIT":
-            yield Unread(number, _WENT_OUT)
+            yield Unread(number, _TAKEN_BACK if _is_return(one) else _WENT_OUT, about)
+        elif _is_return(one):
+            yield Unread(number, _CAME_BACK, about)
         elif on is None or amount is None:
-            yield Unread(number, "its date or amount can't be read")
+            yield Unread(number, "its date or amount can't be read", about)
         elif amount <= 0 or amount >= _TOO_MUCH:
-            yield Unread(number, "its amount is none that can be paid")
+            yield Unread(number, "its amount is none that can be paid", about)
         else:
             yield BankLine(
                 number=number,
@@ -85,6 +92,21 @@ def _credits(first: int, entry: Any, details: Sequence[Any]) -> Iterator[BankLin
                 payer=_payer(one),
                 key=_text(one, "Refs", "AcctSvcrRef") or (name and f"{name}/{number - first}"),
             )
+
+
+def _is_return(details: Any) -> bool:
+    """Say whether a bank tells why it sends money back, such as a direct debit's or a transfer's."""
+    return any(_name(one) == "RtrInf" for one in details.iter())
+
+
+def _about(details: Any, money: Any, on: date | None) -> str:
+    """Say what a line that is not taken says: the day, the amount, whose it is and what for."""
+    amount = f"{(money.text or '').strip()} {money.get('Ccy', '')}" if money is not None else ""
+    whose = next((one for one in details.iter() if _name(one) == "RltdPties"), None)
+    named = (
+        [one.text or "" for one in whose.iter() if _name(one) == "Nm"] if whose is not None else []
+    )
+    return told(on.isoformat() if on else "", amount, *named[:1], _reference(details))
 
 
 def _is_booked(entry: Any) -> bool:

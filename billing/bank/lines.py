@@ -30,10 +30,11 @@ class BankLine(NamedTuple):
 
 
 class Unread(NamedTuple):
-    """A line that is not taken, and why."""
+    """A line that is not taken, and why; `about` is what it says: day, amount, whose, what for."""
 
     number: int
     because: str
+    about: str = ""
 
 
 class Reading(NamedTuple):
@@ -44,6 +45,11 @@ class Reading(NamedTuple):
 def one_line(text: str) -> str:
     """Return what somebody wrote as one line of at most 200 characters that can all be seen."""
     return " ".join(NOT_IN_A_LINE.sub(" ", text).split())[:_LONGEST]
+
+
+def told(*texts: str) -> str:
+    """Return what a line that is not taken says, as far as it says something."""
+    return one_line(" · ".join(filter(None, map(str.strip, texts))))
 
 
 class StatementUnreadable(Exception):

@@ -12,7 +12,7 @@ from decimal import Decimal
 from io import StringIO
 from typing import NamedTuple
 
-from billing.bank.lines import BankLine, Reading, StatementUnreadable, Unread, named, one_line
+from billing.bank.lines import BankLine, Reading, StatementUnreadable, Unread, named, one_line, told
 from catalog.money import ZERO
 
 COLUMNS = ("date", "amount", "out", "currency", "reference", "payer", "key")
@@ -24,6 +24,7 @@ DATE_FORMATS = {
     "%d/%m/%Y": "31/12/2026",
     "%m/%d/%Y": "12/31/2026",
 }
+_ABOUT = ("date", "amount", "out", "currency", "payer", "reference")
 MOST = 20_000  # lines
 WIDEST = 200  # columns
 _THOUSANDS = re.compile(r"^[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}(?![0-9,])", re.ASCII)  # 1,23,456 too
@@ -139,10 +140,10 @@ def read_lines(table: Table, mapped: Mapped) -> Reading:
         cells = {what: _cell(row, place) for what, place in mapped.columns.items()}
         on = _day(cells.get("date", ""), mapped.date_format)
         amount = _came_in(cells, comma=mapped.decimal_comma)
-        if on is None:
-            unread.append(Unread(number, f"“{cells.get('date', '')[:40]}” is no such date"))
-        elif isinstance(amount, str):
-            unread.append(Unread(number, amount))
+        if on is None or isinstance(amount, str):
+            no_date = f"“{cells.get('date', '')[:40]}” is no such date"
+            about = told(*(cells.get(what, "") for what in _ABOUT))
+            unread.append(Unread(number, no_date if on is None else str(amount), about))
         else:
             lines.append(
                 BankLine(

@@ -172,6 +172,7 @@ def part(amount: str, currency: str = "EUR", about: str = "") -> str:
     return f'<TxDtls><Amt Ccy="{currency}">{amount}</Amt>{about}</TxDtls>'
 
 
+RETURNED = "<RtrInf><Rsn><Cd>AC04</Cd></Rsn></RtrInf>"
 OUT = "<CdtDbtInd>DBIT</CdtDbtInd>"
 NOT_IN_PARTS = "its parts don't add up to what was booked: record it by hand"
 
@@ -198,6 +199,18 @@ NOT_IN_PARTS = "its parts don't add up to what was booked: record it by hand"
         pytest.param(
             entry(about="<RvslInd>true</RvslInd>").replace("CRDT", "DBIT"), [],
             ["a payment was taken back: reverse it"], id="a debit that bounced",
+        ),
+        pytest.param(
+            entry(part("30", about=RETURNED)).replace("CRDT", "DBIT"), [],
+            ["a payment was taken back: reverse it"], id="a debit that bounced, with why",
+        ),
+        pytest.param(
+            entry(part("40") + part("10", about=OUT + RETURNED)), ["40"],
+            ["a payment was taken back: reverse it"], id="one of several that bounced",
+        ),
+        pytest.param(
+            entry(part("20") + part("10", about=RETURNED)), ["20"],
+            ["a reversal of money that went out"], id="a transfer of ours that came back",
         ),
         pytest.param(
             entry().replace("BOOK", "<Prtry>HOLD</Prtry>"), [], ["not booked yet"],
@@ -228,6 +241,18 @@ def test_of_an_entry_is_taken_what_came_in(
     reading = read_camt(written.encode())
     assert [one.amount for one in reading.lines] == [D(amount) for amount in taken]
     assert [one.because for one in reading.unread] == because
+
+
+def test_a_line_that_is_not_taken_says_what_it_is() -> None:
+    whose = "<RltdPties><Dbtr><Nm>Ada\u202e GmbH</Nm></Dbtr></RltdPties>"
+    text = "<RmtInf><Ustrd>Retoure INV-1</Ustrd></RmtInf>"
+    bounced = entry(part("30", about=RETURNED + whose + text)).replace("CRDT", "DBIT")
+    [one] = read_camt(bounced.encode()).unread
+    assert one.about == "2026-11-03 · 30.00 EUR · Ada GmbH · Retoure INV-1"
+    table = read_table(GERMAN.encode())
+    out, undated = read_lines(table, guess(table)).unread
+    assert out.about == "04.11.2026 · -80,00 · EUR · Strom AG · Abschlag"
+    assert undated.about == "morgen · 1,00 · EUR · Bob · danke"
 
 
 def test_what_can_not_be_seen_is_not_read() -> None:
@@ -476,7 +501,7 @@ class TestThePages:
         }  # fmt: skip
         page = client.post(page.request["PATH_INFO"], entered, follow=True)
         assert "INV-2026-000001: 100.00" in said(page)
-        assert "Line 1: no money that came in" in said(page)
+        assert "Line 1, 3.11.2026 · 80,00 · Strom : no money that came in" in said(page)
 
     def test_money_in_a_currency_that_nothing_is_billed_in_is_asked_about(
         self, invoice: Invoice
