@@ -69,12 +69,12 @@ def reminder_message(delivery: Delivery, *, at: datetime) -> EmailMultiAlternati
     """
     reminder = delivery.reminder
     assert reminder is not None
+    meant = set(reminder.rows.values_list("item", flat=True))
     found = [
-        one
+        one.written_at(reminder.level, meant)
         for one in letters(at=at, customer_ids=[reminder.customer_id])
         if (one.issuer.pk, one.currency) == (reminder.issuer_id, reminder.currency)
     ]
-    meant = set(reminder.rows.values_list("item", flat=True))
     if not any(row.item.pk in meant for one in found if one.to_pay for row in one.asking):
         raise CalledOff
     letter = found[0]

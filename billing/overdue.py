@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -18,6 +18,9 @@ from catalog.money import EXACT, ZERO
 from config.base.fields import ExactSum
 from customers.models import Customer, Issuer
 from customers.periods import local_date, zone
+
+LEVELS = 3
+"""Of reminders: friendly, firm, the last."""
 
 
 class Whose(NamedTuple):
@@ -38,6 +41,8 @@ class Asked:
     disputed: Decimal
     days: int
     """Past the due date, where the issuer is."""
+    reminded: int
+    """The highest level it was reminded at; 0: not yet."""
     coming: Next | None
     stopped: str
     """Why it is not reminded of; empty: it is."""
@@ -61,6 +66,9 @@ class Letter:
     account owes, disputed or not yet due as the rest of it may be.
     """
 
+    firmest: int
+    """The level it is written at, or above: what was reminded of more firmly is not named again."""
+
     @property
     def due(self) -> list[Asked]:
         """The invoices that reach a level now."""
@@ -69,14 +77,18 @@ class Letter:
     @property
     def level(self) -> int | None:
         """How firm it is: the highest level that one reaches; None: nothing is to be sent."""
-        if not self.to_pay:
-            return None
-        return max((row.coming.level for row in self.due if row.coming), default=None)
+        return _reached(self.rows) if self.to_pay else None
 
     @property
     def asking(self) -> list[Asked]:
-        """All that a letter names: overdue, not stopped, and not wholly disputed."""
-        return [row for row in self.rows if row.asked and not row.stopped]
+        """All that a letter names: overdue, not stopped, not wholly disputed, nor firmer before."""
+        named = [row for row in self.rows if row.asked and not row.stopped]
+        return [row for row in named if row.reminded <= self.firmest]
+
+    def written_at(self, level: int, meant: Collection[int]) -> Letter:
+        """Return it as a letter that was due at this level for these open items tells it now."""
+        rows = [row for row in self.rows if row.item.pk in meant or row.reminded <= level]
+        return replace(self, rows=rows, firmest=LEVELS)
 
     @property
     def to_pay(self) -> Decimal:
@@ -126,7 +138,13 @@ def letters(*, at: datetime, customer_ids: Collection[int] | None = None) -> lis
 def _letter(rows: list[Asked], todays: Mapping[str, date], not_set_off: Decimal) -> Letter:
     invoice = rows[0].item.invoice
     issuer, today = invoice.issuer, todays[invoice.issuer.time_zone]
-    return Letter(issuer, invoice.customer, invoice.currency, today, rows, not_set_off)
+    firmest = _reached(rows) or LEVELS
+    return Letter(issuer, invoice.customer, invoice.currency, today, rows, not_set_off, firmest)
+
+
+def _reached(rows: Iterable[Asked]) -> int | None:
+    """Return the highest level that one of these reaches now."""
+    return max((row.coming.level for row in rows if row.is_due and row.coming), default=None)
 
 
 def _not_set_off() -> QuerySet[Payment, Any]:
@@ -145,14 +163,14 @@ def _asked(item: OpenItem, *, today: date, stops: Mapping[tuple[str, int], str])
     disputed = min(item.open, disputed_of(item.disputes.all()))
     asked = EXACT.subtract(item.open, disputed)
     stopped = stops.get(("invoice", invoice.pk)) or stops.get(("customer", invoice.customer_id), "")
-    coming = next_level(
-        days_of(invoice.issuer), due_date=invoice.due_date, last=_last(item.reminder_rows.all())
-    )
+    last = _last(item.reminder_rows.all())
+    coming = next_level(days_of(invoice.issuer), due_date=invoice.due_date, last=last)
     return Asked(
         item,
         asked,
         disputed,
         (today - invoice.due_date).days,
+        last.level if last else 0,
         coming,
         stopped,
         bool(asked and not stopped and coming and coming.on <= today),

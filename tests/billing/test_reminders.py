@@ -161,6 +161,18 @@ class TestARun:
         assert "- INV-2026-000002 of Nov 5, 2026, due Dec 5, 2026, 3 days ago: €50.00" in body
         assert "Reference: INV-2026-000001, INV-2026-000002" in body
 
+    def test_is_never_kinder_about_an_invoice_than_before(self) -> None:
+        ada = buyer()
+        make.issued(ada)
+        assert [run(overdue)[0].to_pay for overdue in (7, 14, 28)] == [100] * 3
+        make.issued(ada, "50", on=date(2026, 11, 30))  # due on 30 December
+        told = [(one.level, one.to_pay) for overdue in (36, 43, 57) for one in run(overdue)]
+        assert told == [(1, 50), (2, 50), (3, 150)]
+        friendly, _, last = (str(message.body) for message in mail.outbox[-3:])
+        assert "INV-2026-000002" in friendly
+        assert "INV-2026-000001" not in friendly
+        assert "INV-2026-000001" in last
+
     def test_writes_a_letter_for_each_customer_and_a_mail_to_each_address(self) -> None:
         ada = buyer()
         ada.contacts.create(email="x@acme.test")
