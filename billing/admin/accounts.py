@@ -323,12 +323,12 @@ def _names_of(customer_ids: Iterable[int]) -> dict[int, str]:
 
 
 def _ageing_file(found: list[tuple[Account, Position]], day: date) -> StreamingHttpResponse:
-    names = _names_of(pk for (pk, _), _ in found)
-    heads = ["customer", "currency", *BUCKETS, "open", "balance", "deposits", "total"]
+    customers = Customer.objects.in_bulk({pk for (pk, _), _ in found})
+    heads = ["customer", "number", "currency", *BUCKETS, "open", "balance", "deposits", "total"]
     rows = []
     for (pk, currency), one in found:
         sums = (one.ageing.total, one.balance, one.deposits, one.total)
         places = exponent(currency)
         told = [f"{round_half_up(each, places):f}" for each in (*one.ageing.buckets, *sums)]
-        rows.append([cell(names[pk]), currency, *told])
+        rows.append([cell(customers[pk].name), cell(customers[pk].key), currency, *told])
     return download(f"ageing-{day}.csv", [heads, *rows])

@@ -195,7 +195,7 @@ class TestWhatIsOwed:
         assert "Ada 100.00 — — — — 100.00 — 100.00" in said(client.get(f"{url}?as_of=2026-12-01"))
         assert "Nothing was open by then" in said(client.get(f"{url}?as_of=2026-10-01"))
         rows = b"".join(client.get(f"{url}?csv=").streaming_content).decode().splitlines()  # type: ignore[attr-defined]
-        assert rows[1] == "Ada,EUR,0.00,100.00,0.00,0.00,0.00,100.00,0.00,0.00,100.00"
+        assert rows[1] == "Ada,ada,EUR,0.00,100.00,0.00,0.00,0.00,100.00,0.00,0.00,100.00"
 
     def test_the_ageing_begins_with_the_day_that_it_is_where_the_issuer_is(self) -> None:
         Issuer.objects.update(time_zone="Pacific/Auckland")
