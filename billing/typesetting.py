@@ -153,6 +153,13 @@ def engine() -> Engine:
     fetcher = PackagedOnly(allowed_protocols=("data",), allow_redirects=False)
     defaults = weasyprint.CSS(string=render_to_string("invoice/defaults.css"), url_fetcher=fetcher)
 
+    class Node(ElementWrapper):  # type: ignore[misc] # the library has no types
+        """An element of which only the head is searched, where all our metadata and styles are."""
+
+        def query_all(self, *selectors: str) -> Iterator[Any]:
+            found: Iterator[Any] = super(Node, next(self.iter_children())).query_all(*selectors)
+            return found
+
     class Page(weasyprint.HTML):  # type: ignore[misc] # the library has no types
         """A page that is read already, with the defaults of our own elements only."""
 
@@ -160,7 +167,7 @@ def engine() -> Engine:
             self.base_url = None
             self.url_fetcher = fetcher
             self.media_type = "print"
-            self.wrapper_element = ElementWrapper.from_html_root(tree, content_language=None)
+            self.wrapper_element = Node.from_html_root(tree, content_language=None)
             self.etree_element = self.wrapper_element.etree_element
 
         def _ua_stylesheets(self, forms: bool = False) -> list[Any]:
