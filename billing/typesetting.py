@@ -122,6 +122,7 @@ def engine() -> Engine:
     try:
         import weasyprint  # noqa: PLC0415
         from cssselect2 import ElementWrapper  # noqa: PLC0415
+        from weasyprint.text import line_break  # noqa: PLC0415
         from weasyprint.text.fonts import FontConfiguration  # noqa: PLC0415
         from weasyprint.urls import (  # noqa: PLC0415
             FatalURLFetchingError,
@@ -150,6 +151,25 @@ def engine() -> Engine:
                 return URLFetcherResponse(url, (FONTS / name).read_bytes())
             raise FetchRefused(f"A page fetches nothing: {url[:200]}")
 
+    class Kept(line_break.Layout):  # type: ignore[misc] # the library has no types
+        """A line of text that stays laid out until it is painted.
+
+        The library lets go of it in between, and does the same work once more to paint it.
+        """
+
+        def set_text(self, text: str, justify: bool = False) -> None:
+            super().set_text(text, justify)
+            if self.text.isprintable():  # one paragraph, as which it is painted
+                line_break.pango.pango_layout_set_single_paragraph_mode(self.layout, True)
+
+        def deactivate(self) -> None:
+            pass
+
+        def reactivate(self, style: Any) -> None:
+            if self.justification_spacing:
+                super().reactivate(style)
+
+    line_break.Layout = Kept
     fetcher = PackagedOnly(allowed_protocols=("data",), allow_redirects=False)
     defaults = weasyprint.CSS(string=render_to_string("invoice/defaults.css"), url_fetcher=fetcher)
 

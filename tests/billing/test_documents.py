@@ -36,7 +36,7 @@ from billing.documents import (
 )
 from billing.models import Invoice, InvoiceDocument, LineKind
 from billing.presentation import InvoiceView, present
-from billing.typesetting import FetchRefused
+from billing.typesetting import FetchRefused, typeset
 from tests.billing.paper import (
     API_CALLS,
     BASE_FEE,
@@ -632,6 +632,36 @@ def test_a_file_has_each_object_that_weasyprint_itself_would_write() -> None:
     packed = render(view)
     assert objects(packed) == objects(plain)
     assert len(packed) < 1.1 * len(plain)
+
+
+@pytest.mark.parametrize(
+    ("style", "text"),
+    [
+        ("width: 40mm", "Ein Satz, der über mehrere Zeilen läuft und dann endet."),
+        ("width: 22mm; hyphens: auto", "Nutzungsabrechnungsgesellschaft, Speicherplatzbedarf"),
+        ("width: 22mm", "Nutzungs\u00adabrechnungs\u00adgesellschaft"),
+        ("width: 9mm; overflow-wrap: anywhere", "0123456789012345678901234567890"),
+        ("width: 45mm; text-align: justify", "words that are spread over all of the line " * 3),
+        ("letter-spacing: 0.1em; font-variant-numeric: tabular-nums", "1,234.50 EUR"),
+        ("white-space: pre", "one\ntwo\n\tthree"),
+        (
+            "width: 30mm; overflow: hidden; white-space: nowrap; text-overflow: ellipsis",
+            "cut " * 20,
+        ),
+        ("width: 40mm; text-decoration: underline", "שלום עולם abc مرحبا é x" * 3),
+    ],
+)
+def test_a_line_is_painted_as_if_it_were_laid_out_for_that(
+    style: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from weasyprint.text import line_break  # noqa: PLC0415
+
+    page = f'<html lang="de"><head></head><body><p style="{style}">{text}</p></body></html>'
+    typesetting.engine()
+    kept = typeset(page, bytes(16))
+    [_, plain, *_] = line_break.Layout.__mro__
+    monkeypatch.setattr(line_break, "Layout", plain)
+    assert kept == typeset(page, bytes(16))
 
 
 @pytest.mark.django_db
