@@ -34,6 +34,8 @@ _ARRAYS = {
 
 _KEEPS_LAST = (Kind.LAST, Kind.HIGHEST, Kind.HELD)
 _KEEPS_TOTAL = (Kind.SUM, Kind.PEAK, Kind.FLOW)
+_KEEPS_HIGHEST = (Kind.HIGHEST, Kind.PEAK)
+_KEEPS_AREA = (Kind.FLOW, Kind.HELD)
 
 
 def joined(template: str, **parts: Sql) -> Sql:
@@ -153,15 +155,21 @@ def event_runs(dialect: Dialect, definition: Definition, events: str) -> str:
 
 def merged(dialect: Dialect, definition: Definition, runs: str) -> str:
     """Return a query for pieces, one for all runs of one key and day; columns: PIECE_COLUMNS."""
-    rank = "1"
-    if definition.kind in _KEEPS_LAST:
-        rank = """ROW_NUMBER() OVER (
+    kind = definition.kind
+    nothing = dialect.no_number
+    total = f"{dialect.sum}(total)" if kind in _KEEPS_TOTAL else nothing
+    highest = f"{dialect.max}(highest)" if kind in _KEEPS_HIGHEST else nothing
+    area = f"{dialect.sum}(area)" if kind in _KEEPS_AREA else nothing
+    last_value, last_id, ranked = nothing, "MAX(last_id)", runs
+    if kind in _KEEPS_LAST:
+        last_value = f"{dialect.max}(last_value) FILTER (WHERE newest = 1)"
+        last_id = "MAX(last_id) FILTER (WHERE newest = 1)"
+        ranked = f"""(SELECT runs.*, ROW_NUMBER() OVER (
                 PARTITION BY customer_id, subscription_id, key, starts_at, ends_at
-                ORDER BY last_time DESC, last_id DESC)"""
+                ORDER BY last_time DESC, last_id DESC) AS newest FROM {runs} AS runs)"""
     return f"""
         SELECT customer_id, subscription_id, key, starts_at, ends_at, SUM(events),
-            MAX(last_received_at), {dialect.sum}(total), {dialect.max}(highest),
-            {dialect.sum}(area), {dialect.max}(last_value) FILTER (WHERE newest = 1),
-            MIN(first_time), MAX(last_time), MAX(last_id) FILTER (WHERE newest = 1)
-        FROM (SELECT runs.*, {rank} AS newest FROM {runs} AS runs) AS ranked
+            MAX(last_received_at), {total}, {highest}, {area}, {last_value},
+            MIN(first_time), MAX(last_time), {last_id}
+        FROM {ranked} AS ranked
         GROUP BY customer_id, subscription_id, key, starts_at, ends_at"""

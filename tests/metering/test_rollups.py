@@ -34,7 +34,13 @@ from metering.models import (
 )
 from metering.querysets import Span, measure, measure_by
 from metering.services import replace_event, void_events
-from metering.services.rollups import appending, build_rollups, differences, fold_pieces
+from metering.services.rollups import (
+    appending,
+    build_rollups,
+    differences,
+    fold_pieces,
+    folding,
+)
 from metering.services.rollups.rebuilding import EVER, lock_rollups
 from tests import factories as make
 from tests.metering.oracle import Happening, oracle
@@ -204,6 +210,26 @@ def test_ingestion_appends_and_folding_merges() -> None:
     assert pieces() == [(3, True)] * 2
     assert fold_pieces() == 0
     assert used(metric, acme)[:2] == (D(6), 6)
+
+
+@pytest.mark.parametrize("in_a_row", [False, True])
+def test_what_arrives_while_folding_is_left_for_the_next_time(
+    in_a_row: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metric, acme = make.metric(), make.customer("acme")
+    build()
+
+    sent: list[Any] = []
+
+    def send_more() -> None:
+        assert len(sent) < 20, "it goes on for as long as anything arrives"
+        sent.append(send(body()))
+
+    with every_batch_in_one_row(in_a_row):
+        send(body())
+        monkeypatch.setattr(folding, "lock_rollups", send_more)
+        assert 1 <= fold_pieces() <= 3
+    assert used(metric, acme).events == 1 + len(sent)
 
 
 @pytest.mark.postgresql

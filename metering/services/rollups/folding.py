@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
 from metering.definitions import Definition, definition_from
 from metering.models import PieceBatch, Rollup, UsagePiece
@@ -21,33 +21,41 @@ from metering.services.rollups.rebuilding import (
 PIECES_PER_STEP = 10_000
 BATCHES_PER_STEP = 500
 
+_FRESH = UsagePiece.objects.filter(is_folded=False)
+
 
 def fold_pieces(*, patient: bool = True) -> int:
     """Merge what was appended since the last time; return how many pieces there were to fold.
 
     What order matters of is summed up from its events; where those are archived, it is left as it
     is. In steps of a transaction each. Right at any moment, beside ingestion and beside itself.
+    What arrives meanwhile is left for the next time: it would come as fast as it is folded.
     Unless `patient`, it leaves the rest to whoever else folds or rebuilds, and does not wait.
     """
     folded = 0
-    for fold_some in (_fold_batches, _fold_some):
-        while (step := _step(fold_some, patient=patient)) is not None:
+    for waiting, fold_some in ((PieceBatch.objects.all(), _fold_batches), (_FRESH, _fold_some)):
+        newest = waiting.aggregate(newest=Max("pk"))["newest"] or 0
+        while (step := _step(fold_some, newest, patient=patient)) is not None:
             folded += step
     return folded
 
 
 @transaction.atomic
-def _step(fold_some: Callable[[], int | None], *, patient: bool) -> int | None:
+def _step(fold_some: Callable[[int], int | None], newest: int, *, patient: bool) -> int | None:
     if patient:
         lock_rollups()
     elif not try_to_lock_rollups():
         return None
-    return fold_some()
+    return fold_some(newest)
 
 
-def _fold_batches() -> int | None:
-    """Take the oldest batches of a rollup in; return how many pieces they came to, None without any."""
-    oldest = PieceBatch.objects.order_by("pk").values_list("rollup_id", flat=True).first()
+def _fold_batches(newest: int) -> int | None:
+    """Take the oldest batches of a rollup in; return how many pieces they came to, None without any.
+
+    Up to the `newest`, included.
+    """
+    waiting = PieceBatch.objects.filter(pk__lte=newest).order_by("pk")
+    oldest = waiting.values_list("rollup_id", flat=True).first()
     if oldest is None:
         return None
     rollup = Rollup.objects.filter(pk=oldest).first()
@@ -58,9 +66,10 @@ def _fold_batches() -> int | None:
     batch = Sql(
         """
         DELETE FROM metering_piecebatch WHERE id IN (
-            SELECT id FROM metering_piecebatch WHERE rollup_id = %s ORDER BY id LIMIT %s)
+            SELECT id FROM metering_piecebatch WHERE rollup_id = %s AND id <= %s
+            ORDER BY id LIMIT %s)
         RETURNING *""",
-        (rollup.pk, BATCHES_PER_STEP),
+        (rollup.pk, newest, BATCHES_PER_STEP),
     )
     pieces = fragments.unfolded("batch b")
     if definition.kind.is_ordered:
@@ -89,9 +98,9 @@ def _unpack(rollup: Rollup, batch: Sql, pieces: str) -> None:
     _run(fragments.joined(statement, batch=batch, rollup=Sql("%s", (rollup.pk,))))
 
 
-def _fold_some() -> int | None:
-    """Fold the oldest pieces of a rollup; return how many, None without any."""
-    fresh = UsagePiece.objects.filter(is_folded=False)
+def _fold_some(newest: int) -> int | None:
+    """Fold the oldest pieces of a rollup, up to the `newest`; return how many, None without any."""
+    fresh = _FRESH.filter(pk__lte=newest)
     oldest = fresh.order_by("pk").values_list("rollup_id", flat=True).first()
     if oldest is None:
         return None
@@ -102,7 +111,7 @@ def _fold_some() -> int | None:
     definition = definition_from(rollup.definition)
     if definition.kind.is_ordered:
         return _sum_up_anew(rollup, fresh)
-    return _merge(rollup, definition)
+    return _merge(rollup, definition, newest)
 
 
 def _sum_up_anew(rollup: Rollup, fresh: QuerySet[UsagePiece]) -> int | None:
@@ -130,14 +139,14 @@ _GONE = f"""
             RETURNING {", ".join(f"p.{name}" for name in fragments.PIECE_COLUMNS.split(", "))}"""
 
 
-def _merge(rollup: Rollup, definition: Definition) -> int:
+def _merge(rollup: Rollup, definition: Definition, newest: int) -> int:
     """Replace all pieces of the days of the next pieces by one per key and day."""
     words = dialect()
     fresh = Sql(
         """
             SELECT customer_id, starts_at, ends_at FROM metering_usagepiece
-            WHERE NOT is_folded AND rollup_id = %s ORDER BY id LIMIT %s""",
-        (rollup.pk, PIECES_PER_STEP),
+            WHERE NOT is_folded AND rollup_id = %s AND id <= %s ORDER BY id LIMIT %s""",
+        (rollup.pk, newest, PIECES_PER_STEP),
     )
     days = f"fresh AS MATERIALIZED ({{fresh}}), {_DAY_OF_FRESH}"
     of_day, pk = Sql(_OF_DAY, (rollup.pk,)), Sql("%s", (rollup.pk,))
@@ -148,7 +157,7 @@ def _merge(rollup: Rollup, definition: Definition) -> int:
         made AS ({_made(words, definition, "gone")})
         SELECT COUNT(*) FROM fresh"""
         return _number(fragments.joined(statement, fresh=fresh, of_day=of_day, rollup=pk))
-    newest = _number(Sql("SELECT MAX(id) FROM metering_usagepiece"))
+    last = _number(Sql("SELECT MAX(id) FROM metering_usagepiece"))
     count = _number(Sql(f"SELECT COUNT(*) FROM ({fresh.text})", fresh.params))
     held = f"SELECT p.* FROM day d {words.each('metering_usagepiece', 'p', '{of_day}')}"
     made = f"WITH {days}, held AS ({held}) {_made(words, definition, 'held')}"
@@ -156,8 +165,8 @@ def _merge(rollup: Rollup, definition: Definition) -> int:
     dropped = f"""
         WITH {days}
         DELETE FROM metering_usagepiece WHERE id IN (
-            SELECT held.id FROM ({held}) AS held WHERE held.id <= {{newest}})"""
-    _run(fragments.joined(dropped, fresh=fresh, of_day=of_day, newest=Sql("%s", (newest,))))
+            SELECT held.id FROM ({held}) AS held WHERE held.id <= {{last}})"""
+    _run(fragments.joined(dropped, fresh=fresh, of_day=of_day, last=Sql("%s", (last,))))
     return count
 
 
