@@ -135,8 +135,9 @@ class WriteOffAdmin(ReadOnlyAdmin[WriteOff]):
         said = words.money(row.amount, row.item.invoice.currency)
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
-            return self.attempt(
+            answer = self.carry_out(
                 request,
+                form,
                 lambda: reverse_write_off(
                     write_off_id=row.pk,
                     reason=form.cleaned_data["reason"],
@@ -146,6 +147,8 @@ class WriteOffAdmin(ReadOnlyAdmin[WriteOff]):
                 done=f"{said} of {row.item.invoice} is open again.",
                 then=self.url("change", row.pk),
             )
+            if answer is not None:
+                return answer
         return self.confirm(
             request,
             row,
@@ -168,8 +171,9 @@ class WriteOffAdmin(ReadOnlyAdmin[WriteOff]):
         posted = request.POST if request.method == "POST" else None
         form = WriteOffForm(posted, initial={"amount": f"{is_open:f}"})
         if form.is_valid():
-            return self.attempt(
+            answer = self.carry_out(
                 request,
+                form,
                 lambda: write_off(
                     invoice_id=pk,
                     **form.cleaned_data,
@@ -180,6 +184,8 @@ class WriteOffAdmin(ReadOnlyAdmin[WriteOff]):
                 "is written off.",
                 then=words.page("billing_invoice", pk),
             )
+            if answer is not None:
+                return answer
         context = {
             **self.page_context(request, f"Write off what is open of {invoice}?", None),
             "sentences": [

@@ -234,8 +234,9 @@ class SoldAddOnAdmin(AuditedAdmin[SoldAddOn]):
             return self.missing(request, object_id)
         form = WithdrawForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
-            return self.attempt(
+            answer = self.carry_out(
                 request,
+                form,
                 lambda: withdraw_add_on(
                     sold_id=sold.pk,
                     reason=form.cleaned_data["reason"],
@@ -245,6 +246,8 @@ class SoldAddOnAdmin(AuditedAdmin[SoldAddOn]):
                 done=f"“{sold}” is withdrawn: nobody is charged it.",
                 then=self.url("change", sold.pk),
             )
+            if answer is not None:
+                return answer
         meaning = "No invoice will charge it. This can’t be taken back; it can be sold again."
         drafted = "Its draft is recalculated without it, or discarded if it charges nothing else."
         return self.confirm(

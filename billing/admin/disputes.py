@@ -91,8 +91,9 @@ class DisputeAdmin(ReadOnlyAdmin[Dispute]):
         form = DisputeForm(request.POST if request.method == "POST" else None, initial=asked)
         form.fields["amount"].label = f"How much, {invoice.currency}"
         if form.is_valid():
-            return self.attempt(
+            answer = self.carry_out(
                 request,
+                form,
                 lambda: open_dispute(
                     invoice_id=pk,
                     amount=form.cleaned_data["amount"],
@@ -103,6 +104,8 @@ class DisputeAdmin(ReadOnlyAdmin[Dispute]):
                 done=f"A dispute of {invoice} is open.",
                 then=back,
             )
+            if answer is not None:
+                return answer
         context = {
             **self.page_context(request, f"Note a dispute of {invoice}?", None),
             "sentences": [
@@ -123,8 +126,9 @@ class DisputeAdmin(ReadOnlyAdmin[Dispute]):
         form = ReasonForm(request.POST if request.method == "POST" else None)
         form.fields["reason"].label = "How did it end?"
         if form.is_valid():
-            return self.attempt(
+            answer = self.carry_out(
                 request,
+                form,
                 lambda: close_dispute(
                     invoice_id=row.item_id,
                     reason=form.cleaned_data["reason"],
@@ -134,6 +138,8 @@ class DisputeAdmin(ReadOnlyAdmin[Dispute]):
                 done="The dispute is closed.",
                 then=words.page("billing_invoice", row.item_id),
             )
+            if answer is not None:
+                return answer
         return self.confirm(
             request,
             row,

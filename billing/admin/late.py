@@ -159,8 +159,9 @@ class LateUsageAdmin(ReadOnlyAdmin[LateUsage]):
             return self.missing(request, object_id)
         form = WriteOffForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
-            return self.attempt(
+            answer = self.carry_out(
                 request,
+                form,
                 lambda: lateness.write_off_late_usage(
                     late_id=row.pk,
                     reason=form.cleaned_data["reason"],
@@ -170,6 +171,8 @@ class LateUsageAdmin(ReadOnlyAdmin[LateUsage]):
                 done=f"{row}: {_money(row)} is written off.",
                 then=self.url("change", row.pk),
             )
+            if answer is not None:
+                return answer
         return self.confirm(
             request,
             row,

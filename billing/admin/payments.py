@@ -290,8 +290,9 @@ class PaymentAdmin(AuditedAdmin[Payment]):
         form = RefundForm(posted, initial={"amount": left})
         if form.is_valid():
             amount = form.cleaned_data["amount"]
-            return self.attempt(
+            answer = self.carry_out(
                 request,
+                form,
                 lambda: refunds.refund_payment(
                     payment_id=payment.pk,
                     **form.cleaned_data,
@@ -301,6 +302,8 @@ class PaymentAdmin(AuditedAdmin[Payment]):
                 done=f"{words.money(amount, payment.currency)} is paid back.",
                 then=self.url("change", payment.pk),
             )
+            if answer is not None:
+                return answer
         return self.confirm(
             request,
             payment,
@@ -366,7 +369,9 @@ class PaymentAdmin(AuditedAdmin[Payment]):
         if form.is_valid():
             reason = form.cleaned_data["reason"]
             then = self.url("change", payment.pk)
-            return self.attempt(request, lambda: what(reason), done=done, then=then)
+            answer = self.carry_out(request, form, lambda: what(reason), done=done, then=then)
+            if answer is not None:
+                return answer
         return self.confirm(
             request,
             payment,

@@ -250,8 +250,9 @@ class ReminderStopAdmin(ReadOnlyAdmin[ReminderStop]):
             return self.missing(request, str(pk))
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
-            return self.attempt(
+            answer = self.carry_out(
                 request,
+                form,
                 lambda: stop_reminders(
                     of=of,
                     reason=form.cleaned_data["reason"],
@@ -261,6 +262,8 @@ class ReminderStopAdmin(ReadOnlyAdmin[ReminderStop]):
                 done=f"{of} is left out of reminders.",
                 then=words.page(model, pk),
             )
+            if answer is not None:
+                return answer
         context = {
             **self.page_context(request, f"Leave {of} out of reminders?", None),
             "sentences": [

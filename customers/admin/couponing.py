@@ -128,8 +128,9 @@ class CouponPages(AuditedAdmin[Subscription]):
         [applied] = found
         form = EndForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
-            return self.attempt(
+            answer = self.carry_out(
                 request,
+                form,
                 lambda: services.end_coupon(
                     applied_id=applied.pk,
                     ends_on=form.cleaned_data["ends_on"],
@@ -138,6 +139,8 @@ class CouponPages(AuditedAdmin[Subscription]):
                 done=f"“{applied.coupon}” ends.",
                 then=then,
             )
+            if answer is not None:
+                return answer
         return self.confirm(
             request,
             subscription,

@@ -260,8 +260,9 @@ class OverridePages(AuditedAdmin[Subscription]):
         [override] = found
         form = EndForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
-            return self.attempt(
+            answer = self.carry_out(
                 request,
+                form,
                 lambda: services.end_override(
                     override_id=override.pk,
                     ends_on=form.cleaned_data["ends_on"],
@@ -270,6 +271,8 @@ class OverridePages(AuditedAdmin[Subscription]):
                 done="The own price ends.",
                 then=then,
             )
+            if answer is not None:
+                return answer
         return self.confirm(
             request,
             subscription,

@@ -149,6 +149,18 @@ class TestUndoing:
         payment.refresh_from_db()
         assert payment.available == 100
 
+    def test_a_refund_that_is_refused_comes_back_as_it_was_typed(self, ada: Customer) -> None:
+        client = leo()
+        record(client, ada)
+        payment = Payment.objects.get()
+        typed = {"amount": "100.01", "refunded_on": "2026-12-09", "reference": "SEPA 17"}
+        answer = client.post(page("billing_payment", "refund", payment.pk), typed)
+        form = answer.context["form"]
+        assert {name: form[name].value() for name in typed} == typed
+        [complaint] = form.errors["amount"]
+        assert complaint in said(answer)
+        assert not payment.refunds.exists()
+
     def test_finance_alone_neither_reverses_nor_refunds(self, ada: Customer) -> None:
         payment = make.payment(ada, "100", at=NOW)
         client = anna()
@@ -173,6 +185,27 @@ class TestWhatIsOwed:
         assert "Record a payment…" not in said(
             sam().get(page("billing_invoice", "change", invoice.pk))
         )
+
+    @pytest.mark.parametrize(
+        ("typed", "field"),
+        [
+            pytest.param({"amount": "100.01"}, "amount", id="more than is open"),
+            pytest.param({"amount": "0"}, "amount", id="nothing"),
+            pytest.param({"amount": "0.001"}, "amount", id="less than a cent"),
+            pytest.param({"reason": ""}, "reason", id="without a reason"),
+        ],
+    )
+    def test_a_write_off_that_is_refused_comes_back_as_it_was_typed(
+        self, ada: Customer, typed: dict[str, str], field: str
+    ) -> None:
+        invoice = make.issued(ada, "100")
+        typed = {"amount": "40", "reason": "Bankrupt since 1 December.", **typed}
+        answer = leo().post(page("billing_writeoff", "of", invoice.pk), typed)
+        form = answer.context["form"]
+        assert {name: form[name].value() for name in typed} == typed
+        [complaint] = form.errors[field]
+        assert complaint in said(answer)
+        assert not WriteOff.objects.exists()
 
     def test_a_write_off_needs_a_lead_and_a_reason(self, ada: Customer) -> None:
         invoice = make.issued(ada, "100")

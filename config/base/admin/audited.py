@@ -20,7 +20,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from config.base import audit, records
-from config.base.admin.complaints import REFUSED, complaints, refused_form
+from config.base.admin.complaints import REFUSED, complain, complaints, refused_form
 from config.base.admin.theme import ModelAdmin
 from config.base.admin.trail import entry_rows
 from config.base.audit import Actor
@@ -232,13 +232,29 @@ class AuditedAdmin(ModelAdmin[Row]):
         self, request: HttpRequest, what: Callable[[], Any], *, done: str, then: str
     ) -> HttpResponse:
         """Call a service; say that it is done, or why it was refused; go on to `then`."""
-        try:
-            with transaction.atomic():
-                what()
-        except REFUSED as refusal:
+        if (refusal := _refusal(what)) is not None:
             self.tell(request, refusal)
         else:
             self.message_user(request, done, messages.SUCCESS)
+        return HttpResponseRedirect(then)
+
+    def carry_out(
+        self,
+        request: HttpRequest,
+        form: forms.Form,
+        what: Callable[[], Any],
+        *,
+        done: str,
+        then: str,
+    ) -> HttpResponse | None:
+        """Do as `attempt` what a valid form asked for.
+
+        None if it was refused: the form says why then, and is to be shown again with what was typed.
+        """
+        if (refusal := _refusal(what)) is not None:
+            complain(form, complaints(refusal))
+            return None
+        self.message_user(request, done, messages.SUCCESS)
         return HttpResponseRedirect(then)
 
     def tell(self, request: HttpRequest, refusal: Exception) -> None:
@@ -328,3 +344,13 @@ def _inline_changes(formsets: Iterable[Any]) -> dict[str, list[Any]]:
             for name in form.changed_data:
                 changed[f"{what} {row}: {name}"] = [form.initial.get(name), after.get(name)]
     return changed
+
+
+def _refusal(what: Callable[[], Any]) -> Exception | None:
+    """Call a service, all or nothing; return why it was refused."""
+    try:
+        with transaction.atomic():
+            what()
+    except REFUSED as refusal:
+        return refusal
+    return None

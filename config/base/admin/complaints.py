@@ -60,12 +60,19 @@ def refused_form(
         def full_clean(self) -> None:
             super().full_clean()
             if self.is_bound:
-                for path, message in found:
-                    names = [fields.get(str(part), str(part)) for part in path]
-                    name = next((name for name in names if name in self.fields), None)
-                    self.add_error(name, capfirst(message))
+                complain(self, found, fields)
 
     return RefusedForm
+
+
+def complain(
+    form: forms.BaseForm, found: list[Complaint], fields: Mapping[str, str] | None = None
+) -> None:
+    """Say each complaint at its field of a form that was sent; `fields` as for `refused_form`."""
+    for path, message in found:
+        names = [(fields or {}).get(str(part), str(part)) for part in path]
+        name = next((name for name in names if name in form.fields), None)
+        form.add_error(name, capfirst(message))
 
 
 def _constraint_name(error: IntegrityError) -> str | None:
