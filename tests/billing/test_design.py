@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -328,6 +329,22 @@ def test_golden_documents_figure_by_figure(name: str) -> None:
         found = text.find(figure, at)
         assert found >= 0, f"{figure!r} is not in {text[at:]!r}"
         at = found
+
+
+@pytest.mark.parametrize(
+    ("amount", "has_code"),
+    [
+        pytest.param("€999,999,999.99", True, id="as large as a code for payment takes"),
+        pytest.param("KWD\u00a0123,456,789,012.345", False, id="three decimals"),
+        pytest.param("−KWD\u00a0999,999,999,999,999.999", False, id="as large as the books take"),
+    ],
+)
+def test_what_is_due_is_never_broken(amount: str, *, has_code: bool) -> None:
+    view = present(paper.invoice(seller={"iban": "DE89370400440532013000" if has_code else ""}))
+    payment = replace(view.payment, amount=amount)
+    assert (payment.code is not None) == has_code
+    [first, *_] = PdfReader(BytesIO(render(replace(view, payment=payment)))).pages
+    assert amount.replace("\u00a0", " ") in first.extract_text().replace("\u00a0", " ")
 
 
 def test_a_month_within_the_allowance_is_a_statement_over_nothing() -> None:
