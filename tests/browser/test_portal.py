@@ -50,7 +50,8 @@ def test_ada_signs_in_with_a_mail_and_checks_a_line_on_a_phone_without_scripts(
     )
     settings.PUBLIC_URL = live_server.url
     today = timezone.now()
-    starts = (today.replace(day=1) - timedelta(days=1)).replace(day=1)
+    last_month = (today.replace(day=1, hour=0) - timedelta(days=1)).replace(day=1)
+    starts = (last_month - timedelta(days=1)).replace(day=1)
     calls = make.metric("api_calls", name="API calls")
     version = make.published(
         make.flat(),
@@ -60,7 +61,7 @@ def test_ada_signs_in_with_a_mail_and_checks_a_line_on_a_phone_without_scripts(
         make.customer("fernwood", locale="en-GB"), version, starts_on=starts.date()
     )
     use(subscription, datetime(starts.year, starts.month, 9, tzinfo=UTC), calls=120_000)
-    close(today.replace(day=1, hour=0) + timedelta(hours=30), now=today)
+    close(last_month + timedelta(hours=30), now=today)
     Contact.objects.create(customer=subscription.customer, email="ada@fernwood.example")
 
     page.goto(f"{live_server.url}/portal/")
