@@ -20,7 +20,7 @@ from customers.models import Issuer
 from tests import factories as make
 from tests.billing.months import close
 from tests.customers.test_api import faults
-from tests.staff import anna, said
+from tests.staff import anna, page, said
 
 pytestmark = pytest.mark.django_db
 Caller = Callable[..., APIClient]
@@ -115,6 +115,9 @@ class TestIssue:
         }
         [note] = present(issued, locale="en").tax_notes
         assert note == "VAT in EUR: €75.85, at 1 EUR = 1.25 USD (A bank, Oct 30, 2026)."
+        shown = said(anna().get(page("billing_invoice", "change", issued.pk)))
+        assert "VAT in EUR: " in shown
+        assert "at 1 EUR = 1.25 USD (A bank, " in shown
 
     def test_is_refused_without_a_rate(self, opening: Invoice) -> None:
         with pytest.raises(ExchangeRateMissing, match="enter it under “Exchange rates”"):
