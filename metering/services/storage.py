@@ -177,11 +177,12 @@ def _claim(
 
 
 # Whether a key is new was asked before. To leave that to ON CONFLICT takes twice as long per key.
+# Arrays are taken apart where they are selected: as a row source, they would be written down first.
 _insert_keys = Statement(
     "INSERT INTO metering_eventkey (key, payload_hash, stored_as, time) "
     "SELECT key, hash, NULLIF(id, 0), CASE WHEN id <> 0 THEN time END "
-    "FROM unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::timestamptz[]) "
-    "AS claim (key, hash, id, time) ORDER BY key"
+    "FROM (SELECT unnest($1::uuid[]) AS key, unnest($2::bytea[]) AS hash, "
+    "unnest($3::bigint[]) AS id, unnest($4::timestamptz[]) AS time) AS claim ORDER BY key"
 )
 
 
@@ -277,16 +278,13 @@ def _rows_of(
 @lru_cache
 def _insert_events(alike: bool) -> Statement:  # noqa: FBT001
     """Return the statement that stores events, with a source and type for each unless `alike`."""
-    own = "" if alike else ", $10::text[], $11::text[]"
-    names = "" if alike else ", source, type"
-    shared = "$10::text, $11::text" if alike else "source, type"
+    shared = "$10::text, $11::text" if alike else "unnest($10::text[]), unnest($11::text[])"
     return Statement(
         "INSERT INTO metering_usageevent (id, key, customer_id, time, event_id, data, "
         "subscription_id, extensions, received_at, source, type) "
-        "SELECT id, key, customer_id, time, event_id, data, subscription_id, extensions::jsonb, "
-        f"$9::timestamptz, {shared} FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], "
-        f"$4::timestamptz[], $5::text[], $6::jsonb[], $7::bigint[], $8::text[]{own}) AS event "
-        f"(id, key, customer_id, time, event_id, data, subscription_id, extensions{names})"
+        "SELECT unnest($1::bigint[]), unnest($2::uuid[]), unnest($3::bigint[]), "
+        "unnest($4::timestamptz[]), unnest($5::text[]), unnest($6::jsonb[]), "
+        f"unnest($7::bigint[]), unnest($8::text[])::jsonb, $9::timestamptz, {shared}"
     )
 
 
