@@ -173,3 +173,22 @@ def merged(dialect: Dialect, definition: Definition, runs: str) -> str:
             MIN(first_time), MAX(last_time), {last_id}
         FROM {ranked} AS ranked
         GROUP BY customer_id, subscription_id, key, starts_at, ends_at"""
+
+
+def grown(definition: Definition) -> str:
+    """Return how PostgreSQL adds a piece `f` to the `p` of its key and day, as `merged` does."""
+    kind = definition.kind
+    added = ["events = p.events + f.events"]
+    added += ["total = p.total + f.total"] * (kind in _KEEPS_TOTAL)
+    added += ["area = p.area + f.area"] * (kind in _KEEPS_AREA)
+    greatest = ["last_received_at", "last_time"] + ["highest"] * (kind in _KEEPS_HIGHEST)
+    if kind in _KEEPS_LAST:
+        is_newer = "(f.last_time, f.last_id) > (p.last_time, p.last_id)"
+        added += [
+            f"{name} = CASE WHEN {is_newer} THEN f.{name} ELSE p.{name} END"
+            for name in ("last_value", "last_id")
+        ]
+    else:
+        greatest.append("last_id")
+    added += [f"{name} = GREATEST(p.{name}, f.{name})" for name in greatest]
+    return ", ".join([*added, "first_time = LEAST(p.first_time, f.first_time)"])

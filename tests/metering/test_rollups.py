@@ -212,6 +212,38 @@ def test_ingestion_appends_and_folding_merges() -> None:
     assert used(metric, acme)[:2] == (D(6), 6)
 
 
+@pytest.mark.postgresql
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite makes them anew")
+@pytest.mark.parametrize("in_a_row", [False, True])
+@pytest.mark.parametrize(
+    ("aggregation", "later", "quantity"),
+    [
+        ("sum", (4, HOUR), 9),  # adds up
+        ("max", (4, HOUR), 5),  # what was is higher
+        ("max", (6, -HOUR), 6),  # what came is higher
+        ("latest", (4, HOUR), 4),  # what came happened later
+        ("latest", (4, -HOUR), 5),  # what came happened earlier
+    ],
+)
+def test_a_piece_of_a_day_that_is_folded_grows_in_its_place(
+    aggregation: str, later: tuple[int, Any], quantity: int, in_a_row: bool
+) -> None:
+    value_is = "" if aggregation == "sum" else "level"
+    metric = make.metric(aggregation=aggregation, value_property="v", value_is=value_is)
+    acme = make.customer("acme")
+    build()
+    noon = NOV + 12 * HOUR
+    value, after = later
+    places = []
+    with every_batch_in_one_row(in_a_row):
+        for data, time in ((5, noon), (value, noon + after)):
+            send(body(time=time.isoformat(), data={"v": data}))
+            fold_pieces()
+            places.append(UsagePiece.objects.values_list("pk", flat=True).get())
+    assert places[0] == places[1]
+    assert used(metric, acme)[:2] == (D(quantity), 2)
+
+
 @pytest.mark.parametrize("in_a_row", [False, True])
 def test_what_arrives_while_folding_is_left_for_the_next_time(
     in_a_row: bool, monkeypatch: pytest.MonkeyPatch

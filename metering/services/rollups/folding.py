@@ -10,7 +10,7 @@ from django.db.models import Max, QuerySet
 from metering.definitions import Definition, definition_from
 from metering.models import PieceBatch, Rollup, UsagePiece
 from metering.querysets import Target, fragments
-from metering.querysets.dialects import Dialect, Sql, dialect
+from metering.querysets.dialects import Sql, dialect
 from metering.services.rollups.rebuilding import (
     lock_rollups,
     rebuild,
@@ -71,28 +71,18 @@ def _fold_batches(newest: int) -> int | None:
         RETURNING *""",
         (rollup.pk, newest, BATCHES_PER_STEP),
     )
-    pieces = fragments.unfolded("batch b")
+    pieces = fragments.unfolded("taken b")
     if definition.kind.is_ordered:
         _unpack(rollup, batch, pieces)
         return 0
-    words = dialect()
-    statement = f"""
-        WITH batch AS ({{batch}}),
-        fresh ({fragments.PIECE_COLUMNS}) AS MATERIALIZED (
-            {fragments.merged(words, definition, f"({pieces})")}),
-        {_DAY_OF_FRESH},
-        gone AS ({_GONE}),
-        made AS ({_made(words, definition, "(SELECT * FROM fresh UNION ALL SELECT * FROM gone)")})
-        SELECT COUNT(*) FROM fresh"""
-    of_day, pk = Sql(_OF_DAY, (rollup.pk,)), Sql("%s", (rollup.pk,))
-    return _number(fragments.joined(statement, batch=batch, of_day=of_day, rollup=pk))
+    return _take_in(rollup, definition, batch, pieces)
 
 
 def _unpack(rollup: Rollup, batch: Sql, pieces: str) -> None:
     """Turn batches into pieces of their own, to be folded as such."""
     columns = fragments.PIECE_COLUMNS
     statement = f"""
-        WITH batch AS ({{batch}})
+        WITH taken AS ({{batch}})
         INSERT INTO metering_usagepiece (rollup_id, is_folded, {columns})
         SELECT {{rollup}}, FALSE, pieces.* FROM ({pieces}) AS pieces"""
     _run(fragments.joined(statement, batch=batch, rollup=Sql("%s", (rollup.pk,))))
@@ -128,39 +118,72 @@ def _sum_up_anew(rollup: Rollup, fresh: QuerySet[UsagePiece]) -> int | None:
     return len(chosen) or None
 
 
-_DAY_OF_FRESH = """day (customer_id, "start", "end") AS MATERIALIZED (
-            SELECT DISTINCT customer_id, starts_at, ends_at FROM fresh)"""
-_OF_DAY = (
-    "p.customer_id = d.customer_id AND p.rollup_id = %s "
-    'AND p.ends_at = d."end" AND p.starts_at = d."start"'
-)
-_GONE = f"""
-            DELETE FROM metering_usagepiece p USING day d WHERE {{of_day}}
-            RETURNING {", ".join(f"p.{name}" for name in fragments.PIECE_COLUMNS.split(", "))}"""
-
-
 def _merge(rollup: Rollup, definition: Definition, newest: int) -> int:
-    """Replace all pieces of the days of the next pieces by one per key and day."""
-    words = dialect()
+    """Take the next pieces in."""
     fresh = Sql(
         """
-            SELECT customer_id, starts_at, ends_at FROM metering_usagepiece
+            SELECT {columns} FROM metering_usagepiece
             WHERE NOT is_folded AND rollup_id = %s AND id <= %s ORDER BY id LIMIT %s""",
         (rollup.pk, newest, PIECES_PER_STEP),
     )
-    days = f"fresh AS MATERIALIZED ({{fresh}}), {_DAY_OF_FRESH}"
-    of_day, pk = Sql(_OF_DAY, (rollup.pk,)), Sql("%s", (rollup.pk,))
     if connection.vendor == "postgresql":
-        statement = f"""
-        WITH {days},
-        gone AS ({_GONE}),
-        made AS ({_made(words, definition, "gone")})
-        SELECT COUNT(*) FROM fresh"""
-        return _number(fragments.joined(statement, fresh=fresh, of_day=of_day, rollup=pk))
+        chosen = fresh.text.format(columns="id")
+        taken = f"""
+        DELETE FROM metering_usagepiece WHERE id IN ({chosen})
+        RETURNING {fragments.PIECE_COLUMNS}"""
+        return _take_in(rollup, definition, Sql(taken, fresh.params), "taken")
+    return _merge_days(rollup, definition, Sql(fresh.text.format(columns=_DAY), fresh.params))
+
+
+def _take_in(rollup: Rollup, definition: Definition, taken: Sql, pieces: str) -> int:
+    """Add pieces to those that are folded, on PostgreSQL; return how many were taken or, of batches,
+    what these came to.
+
+    `taken` removes what `pieces` reads as `taken`. A piece of the same key and day, of which there
+    is at most one, is written over: in its place on its page, where half is left free for that.
+    """
+    words = dialect()
+    runs, counted = (pieces, "taken") if pieces == "taken" else (f"({pieces})", "fresh")
+    statement = f"""
+        WITH taken AS ({{taken}}),
+        merged ({fragments.PIECE_COLUMNS}) AS (
+            {fragments.merged(words, definition, runs)}),
+        fresh AS MATERIALIZED (SELECT ROW_NUMBER() OVER () AS n, merged.* FROM merged),
+        grown AS (
+            UPDATE metering_usagepiece p SET {fragments.grown(definition)} FROM fresh f
+            WHERE p.rollup_id = {{rollup}} AND p.is_folded AND p.customer_id = f.customer_id
+                AND p.ends_at = f.ends_at AND p.starts_at = f.starts_at AND p.key = f.key
+                AND p.subscription_id IS NOT DISTINCT FROM f.subscription_id
+            RETURNING f.n),
+        made AS (
+            INSERT INTO metering_usagepiece (rollup_id, is_folded, {fragments.PIECE_COLUMNS})
+            SELECT {{made_of}}, TRUE, {fragments.PIECE_COLUMNS} FROM fresh
+            WHERE n NOT IN (SELECT n FROM grown))
+        SELECT COUNT(*) FROM {counted}"""
+    pk = Sql("%s", (rollup.pk,))
+    return _number(fragments.joined(statement, taken=taken, rollup=pk, made_of=pk))
+
+
+_DAY = "customer_id, starts_at, ends_at"
+_OF_DAY = (
+    "p.customer_id = d.customer_id AND p.rollup_id = %s "
+    "AND p.ends_at = d.ends_at AND p.starts_at = d.starts_at"
+)
+
+
+def _merge_days(rollup: Rollup, definition: Definition, fresh: Sql) -> int:
+    """Replace all pieces of these days by one per key and day, on SQLite; return how many they are."""
+    words = dialect()
+    days = f"day AS MATERIALIZED (SELECT DISTINCT {_DAY} FROM ({{fresh}}))"
+    of_day, pk = Sql(_OF_DAY, (rollup.pk,)), Sql("%s", (rollup.pk,))
     last = _number(Sql("SELECT MAX(id) FROM metering_usagepiece"))
     count = _number(Sql(f"SELECT COUNT(*) FROM ({fresh.text})", fresh.params))
     held = f"SELECT p.* FROM day d {words.each('metering_usagepiece', 'p', '{of_day}')}"
-    made = f"WITH {days}, held AS ({held}) {_made(words, definition, 'held')}"
+    made = f"""
+        WITH {days}, held AS ({held})
+        INSERT INTO metering_usagepiece (rollup_id, is_folded, {fragments.PIECE_COLUMNS})
+        SELECT {{rollup}}, TRUE, pieces.* FROM (
+            {fragments.merged(words, definition, "held")}) AS pieces"""
     _run(fragments.joined(made, fresh=fresh, of_day=of_day, rollup=pk))
     dropped = f"""
         WITH {days}
@@ -168,14 +191,6 @@ def _merge(rollup: Rollup, definition: Definition, newest: int) -> int:
             SELECT held.id FROM ({held}) AS held WHERE held.id <= {{last}})"""
     _run(fragments.joined(dropped, fresh=fresh, of_day=of_day, last=Sql("%s", (last,))))
     return count
-
-
-def _made(words: Dialect, definition: Definition, runs: str) -> str:
-    """Insert what these pieces come to."""
-    return f"""
-            INSERT INTO metering_usagepiece (rollup_id, is_folded, {fragments.PIECE_COLUMNS})
-            SELECT {{rollup}}, TRUE, pieces.* FROM (
-                {fragments.merged(words, definition, runs)}) AS pieces"""
 
 
 def _number(statement: Sql) -> int:
