@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -55,7 +55,7 @@ class NotAnEvent(ValueError):
         self.source = _shown(item, "source")
 
 
-class Event(msgspec.Struct, frozen=True, gc=False):
+class Event(NamedTuple):
     """One event as it was sent.
 
     `key` is 16 bytes of (source, id), `payload_hash` those of what must not change (R7).
@@ -75,6 +75,28 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     extensions: dict[str, Any] | None = None
     flaw: str = ""
     data_json: bytes = b""
+
+
+class Columns(NamedTuple):
+    """Events column by column, equally long; see `Event`."""
+
+    keys: Sequence[bytes]
+    payload_hashes: Sequence[bytes]
+    sources: Sequence[str]
+    ids: Sequence[str]
+    types: Sequence[str]
+    subjects: Sequence[str | None]
+    subscriptions: Sequence[str | None]
+    times: Sequence[datetime | None]
+    data: Sequence[Any]
+    extensions: Sequence[dict[str, Any] | None]
+    flaws: Sequence[str]
+    data_json: Sequence[bytes]
+
+
+def in_columns(events: Sequence[Event]) -> Columns:
+    """Return events, of which there is at least one, column by column."""
+    return Columns(*zip(*events, strict=True))
 
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -158,32 +180,29 @@ def plain_events(found: Sequence[PlainlySent]) -> list[Event]:
 
     :raises ValueError: if it takes more than a glance to read one's time.
     """
-    contents = properties.canonical_lines([sent.data or {} for sent in found])
-    payloads = properties.canonical_lines(
-        [(sent.type, sent.subject, sent.subscription, sent.data or {}) for sent in found]
+    sources, ids = [sent.source for sent in found], [sent.id for sent in found]
+    types, subjects = [sent.type for sent in found], [sent.subject for sent in found]
+    subscriptions = [sent.subscription for sent in found]
+    data = [sent.data or {} for sent in found]
+    times = [sent.time for sent in found]
+    if any(time is not None and len(time) > _USUAL_TIME for time in times):
+        raise ValueError("A time is longer than usual.")
+    payloads = zip(types, subjects, subscriptions, data, strict=True)
+    columns = Columns(
+        _hashed_each(map(_naming, sources, ids)),
+        _hashed_each(properties.canonical_lines(list(payloads))),
+        sources,
+        ids,
+        types,
+        subjects,
+        subscriptions,
+        [None if time is None else _remembered_time(time) for time in times],
+        data,
+        [None] * len(found),
+        [""] * len(found),
+        properties.canonical_lines(data),
     )
-    events = []
-    for sent, content, payload in zip(found, contents, payloads, strict=True):
-        time, source, id = sent.time, sent.source, sent.id
-        if time is not None and len(time) > _USUAL_TIME:
-            raise ValueError(time)
-        events.append(
-            Event(
-                event_key(source, id),
-                _hashed(payload),
-                source,
-                id,
-                sent.type,
-                sent.subject,
-                sent.subscription,
-                None if time is None else _remembered_time(time),
-                sent.data or {},
-                None,
-                "",
-                content,
-            )
-        )
-    return events
+    return [Event._make(row) for row in zip(*columns, strict=True)]
 
 
 def _payload_hash(type: str, subject: str | None, subscription: str | None, data: bytes) -> bytes:
@@ -192,17 +211,30 @@ def _payload_hash(type: str, subject: str | None, subscription: str | None, data
 
 def event_key(source: str, id: str) -> bytes:
     """Return the 16 bytes that stand for (source, id) for ever (R7)."""
-    return _hashed(f"{len(source)}:{source}{id}".encode())
+    return _hashed(_naming(source, id))
+
+
+def _naming(source: str, id: str) -> bytes:
+    return f"{len(source)}:{source}{id}".encode()
 
 
 _NOTHING_HASHED = blake2b(digest_size=16)
 
 
 def _hashed(content: bytes) -> bytes:
-    """Return 16 bytes of BLAKE2b; copying what has hashed nothing is half the work of making it."""
-    digest = _NOTHING_HASHED.copy()
-    digest.update(content)
-    return digest.digest()
+    [found] = _hashed_each([content])
+    return found
+
+
+def _hashed_each(contents: Iterable[bytes]) -> list[bytes]:
+    """Return 16 bytes of BLAKE2b of each; copying what has hashed nothing is half the work of
+    making it."""
+    copy, found = _NOTHING_HASHED.copy, []
+    for content in contents:
+        digest = copy()
+        digest.update(content)
+        found.append(digest.digest())
+    return found
 
 
 def written(event: Event) -> str:

@@ -9,7 +9,7 @@ from django.db import connection
 
 from metering import properties, wire
 from metering.days import local_day
-from metering.events import Event
+from metering.events import Event, in_columns
 from metering.pieces import pieces
 from metering.services.checking import Surroundings
 from metering.services.memory import Memory, Verdict, recall
@@ -41,7 +41,8 @@ def take_alone(event: Event, *, received_at: datetime) -> Taken | None:
     if memory is None or connection.vendor != "postgresql" or connection.in_atomic_block:
         return None
     time = event.time or received_at
-    [verdict] = Surroundings([event], memory=memory).check_all([event], [time], received_at)
+    surroundings, alone = Surroundings([event], memory=memory), in_columns([event])
+    [verdict] = surroundings.check_all([event], alone, [time], received_at)
     return None if verdict.code else _take(event, verdict, memory, time, received_at)
 
 

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from catalog.models import Aggregation, ValueMetric
@@ -18,7 +17,7 @@ from customers.periods import DateOutOfRange
 from customers.zones import zones_from
 from metering import properties
 from metering.envelopes import LAGO_SOURCE
-from metering.events import Event
+from metering.events import Columns, Event
 from metering.models import QuarantineCode
 from metering.services.memory import Holder, Memory, Verdict, current_stamp
 from metering.services.months import month_of
@@ -72,10 +71,13 @@ class Surroundings:
         )
 
     def check_all(
-        self, events: Sequence[Event], times: Sequence[datetime], at: datetime
-    ) -> list[Verdict]:
-        """Do as `check` with each event and its time; all at a glance if nothing is unusual."""
-        verdicts = at_a_glance(events, times, at, self.memory)
+        self, events: Sequence[Event], columns: Columns, times: Sequence[datetime], at: datetime
+    ) -> Sequence[Verdict]:
+        """Do as `check` with each event and its time; all at a glance if nothing is unusual.
+
+        `columns` are the same events.
+        """
+        verdicts = at_a_glance(columns, times, at, self.memory)
         if verdicts is None:
             return [self.check(event, time, at) for event, time in zip(events, times, strict=True)]
         return verdicts
@@ -142,33 +144,29 @@ class Surroundings:
 
 
 def at_a_glance(
-    events: Sequence[Event], times: Sequence[datetime], at: datetime, memory: Memory
+    events: Columns, times: Sequence[datetime], at: datetime, memory: Memory
 ) -> list[Verdict] | None:
     """Return the verdicts on events of which none is unusual; None if one has to be looked at closely.
 
     They name no subscription, are of customers that are remembered and have one at most, have
     happened by now, and hold whole numbers where metrics need values.
     """
-    if memory.archived or max(times) > at:
+    if memory.archived or max(times) > at or any(events.subscriptions) or any(events.flaws):
         return None
-    usual = memory.usual
-    verdicts = [usual.get(event.subject) for event in events]  # type: ignore[arg-type]
-    if None in verdicts or any(map(_subscription, events)) or any(map(_flaw, events)):
+    verdicts = list(map(memory.usual.get, events.subjects))  # type: ignore[arg-type]
+    if None in verdicts or any(source.startswith(LAGO_SOURCE) for source in set(events.sources)):
         return None
-    if any(source.startswith(LAGO_SOURCE) for source in {event.source for event in events}):
-        return None
-    types = {event.type for event in events}
+    types = set(events.types)
     for type_ in types:
         names = memory.values.get(type_)
         if names is None:
             return None
-        found = [event.data for event in events if len(types) == 1 or event.type == type_]
+        found = events.data
+        if len(types) > 1:
+            found = [data for data, of in zip(found, events.types, strict=True) if of == type_]
         if not all(properties.are_whole([data.get(name) for data in found]) for name in names):
             return None
     return verdicts  # type: ignore[return-value]
-
-
-_subscription, _flaw = attrgetter("subscription"), attrgetter("flaw")
 
 
 def _is_lago(event: Event) -> bool:

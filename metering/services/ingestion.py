@@ -12,11 +12,11 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from metering.events import Event, NotAnEvent, written
+from metering.events import Event, NotAnEvent, in_columns, written
 from metering.models import QuarantineCode, QuarantinedEvent, QuarantineStatus
 from metering.services.alone import take_alone
 from metering.services.checking import Surroundings
-from metering.services.memory import Memory, Verdict
+from metering.services.memory import Verdict
 from metering.services.opening import open_batch
 from metering.services.storage import (
     Known,
@@ -158,7 +158,11 @@ def _take_events(
     surroundings = Surroundings(events, memory=memory)
     fresh = [arrival for key, arrival in first.items() if key not in known]
     again = [first[key] for key in known]
-    verdicts = _checked(fresh, surroundings, at)
+    verdicts: Sequence[Verdict] = ()
+    if fresh:
+        _, fresh_events, times = zip(*fresh, strict=True)
+        columns = in_columns(fresh_events)
+        verdicts = surroundings.check_all(fresh_events, columns, times, at)
     if repeated:
         known |= {
             event.key: Known(event.payload_hash, None if verdict.code else time)
@@ -166,7 +170,12 @@ def _take_events(
         }
     again = _without_duplicates(again + repeated, known, report)
     if fresh:
-        _take_fresh(fresh, verdicts, first_id, memory, report, at, is_all=remember and not again)
+        refused = _refused(fresh, verdicts, report, at)
+        ids = range(first_id, first_id + len(fresh))
+        commit = remember and not again and not refused  # then nothing is left to be done
+        store_new(ids, columns, verdicts, times, received_at=at, memory=memory, commit=commit)
+        report.accepted += len(fresh) - len(refused)
+        QuarantinedEvent.objects.bulk_create(refused, batch_size=1000)
     if again:
         held = _held({event.key for _, event, _ in again})
         retried, repeats = _split(again, held, report)
@@ -174,41 +183,17 @@ def _take_events(
         _take_repeats(repeats, held, report, at)
 
 
-def _checked(
-    arrivals: Sequence[_Arrival], surroundings: Surroundings, at: datetime
-) -> list[Verdict]:
-    if not arrivals:
-        return []
-    _, events, times = zip(*arrivals, strict=True)
-    return surroundings.check_all(events, times, at)
-
-
-def _take_fresh(
-    arrivals: Sequence[_Arrival],
-    verdicts: Sequence[Verdict],
-    first_id: int,
-    memory: Memory,
-    report: Report,
-    at: datetime,
-    *,
-    is_all: bool,
-) -> None:
-    """Store what can be counted, and put the rest in quarantine.
-
-    If that `is_all` that is to be done, and there is no rest, the transaction has ended then.
-    """
-    _, events, times = zip(*arrivals, strict=True)
+def _refused(
+    arrivals: Sequence[_Arrival], verdicts: Sequence[Verdict], report: Report, at: datetime
+) -> list[QuarantinedEvent]:
+    """Return what can't be counted, for quarantine."""
     refused = []
     for arrival, verdict in zip(arrivals, verdicts, strict=True):
         if verdict.code:
             _, event, _ = arrival
             refused.append(_quarantined(event, verdict.code, verdict.detail, at))
             _quarantine_noted(report, arrival, verdict)
-    ids = range(first_id, first_id + len(events))
-    commit = is_all and not refused
-    store_new(ids, events, verdicts, times, received_at=at, memory=memory, commit=commit)
-    report.accepted += len(events) - len(refused)
-    QuarantinedEvent.objects.bulk_create(refused, batch_size=1000)
+    return refused
 
 
 def _without_duplicates(

@@ -9,25 +9,27 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
-from itertools import compress
-from typing import Any, NamedTuple
+from itertools import repeat
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from django.db import IntegrityError, OperationalError, connection
 from psycopg.errors import UniqueViolation
 
 from metering import properties, wire
-from metering.days import Day, local_day
-from metering.events import Event
+from metering.days import local_day
+from metering.events import Columns, Event, in_columns
 from metering.models import EventKey
 from metering.pieces import Occurrence
 from metering.querysets import read_instant, sqlite_instant
 from metering.services.memory import Memory, Verdict
 from metering.services.rollups import append_pieces, sum_up
-from metering.statements import Asked, Rows, Statement, run_together
+from metering.statements import Asked, Rows, Statement, Value, run_together
 
 IDS_PER_BLOCK = 10_000
 """How many ids one value of the sequence stands for, on PostgreSQL; so many a batch may have."""
+
+_T = TypeVar("_T")
 
 _COLUMNS = (
     "id, key, customer_id, time, event_id, data, source, type, received_at, subscription_id, "
@@ -93,9 +95,38 @@ def reserve_ids(count: int) -> range:
     return range(first, first + count)
 
 
+class _Rows(NamedTuple):
+    """Events as they are stored, column by column; the id of those that can't be counted is 0."""
+
+    ids: Sequence[int]
+    events: Columns
+    times: Sequence[datetime]
+    customer_ids: Sequence[int]
+    zones: Sequence[str]
+    subscription_ids: Sequence[int | None]
+
+
+def _rows(
+    ids: Sequence[int], events: Columns, verdicts: Sequence[Verdict], times: Sequence[datetime]
+) -> _Rows:
+    holders, subscription_ids, codes, _ = zip(*verdicts, strict=True)
+    customer_ids, zones, _ = zip(*holders, strict=True)
+    if any(codes):
+        ids = _unless(codes, ids, 0)
+        events = events._replace(  # what is refused may be what no database can read
+            data_json=_unless(codes, events.data_json, b"null"),
+            extensions=_unless(codes, events.extensions, None),
+        )
+    return _Rows(ids, events, times, customer_ids, zones, subscription_ids)
+
+
+def _unless(codes: Sequence[str], column: Sequence[_T], nothing: _T) -> list[_T]:
+    return [nothing if code else value for code, value in zip(codes, column, strict=True)]
+
+
 def store_new(
     ids: Sequence[int],
-    events: Sequence[Event],
+    events: Columns,
     verdicts: Sequence[Verdict],
     times: Sequence[datetime],
     *,
@@ -116,119 +147,55 @@ def store_new(
     :raises Overtaken: if one of them is not new any more; nothing else can be done in the
         transaction then.
     """
-    counted = [not verdict.code for verdict in verdicts]
-    rows: list[Any] = [list(compress(column, counted)) for column in (ids, events, verdicts, times)]
-    if connection.vendor != "postgresql":
-        _store_keys(ids, events, verdicts, times)
-        _store_events(*rows, received_at=received_at, memory=memory)
-        return
+    rows = _rows(ids, events, verdicts, times)
     try:
-        _store_events(
-            *rows,
-            received_at=received_at,
-            memory=memory,
-            also=[_claim(ids, events, verdicts, times)],
-            commit=commit,
-        )
+        _store_events(rows, received_at=received_at, memory=memory, are_new=True, commit=commit)
     except IntegrityError as refused:
         if isinstance(refused.__cause__, UniqueViolation):
             raise Overtaken("Others are storing the same events.") from refused
         raise
 
 
-def _store_keys(
-    ids: Sequence[int],
-    events: Sequence[Event],
-    verdicts: Sequence[Verdict],
-    times: Sequence[datetime],
-) -> None:
-    """Store keys on SQLite, where one writes at a time: nobody comes between."""
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO metering_eventkey (key, payload_hash, time, stored_as) "
-            "VALUES (%s, %s, %s, %s)",
-            [
-                (
-                    event.key.hex(),
-                    event.payload_hash,
-                    None if verdict.code else sqlite_instant(time),
-                    None if verdict.code else id_,
-                )
-                for id_, event, verdict, time in zip(ids, events, verdicts, times, strict=True)
-            ],
-        )
-
-
-def _claim(
-    ids: Sequence[int],
-    events: Sequence[Event],
-    verdicts: Sequence[Verdict],
-    times: Sequence[datetime],
-) -> Asked:
-    """Return what stores keys: 0 is the id of those without an event."""
-    return _insert_keys, (
-        wire.uuids([event.key for event in events]),
-        wire.hashes([event.payload_hash for event in events]),
-        wire.bigints(
-            [0 if verdict.code else id_ for id_, verdict in zip(ids, verdicts, strict=True)]
-        ),
-        wire.instants(times),
-    )
-
-
-# Whether a key is new was asked before. To leave that to ON CONFLICT takes twice as long per key.
-# Arrays are taken apart where they are selected: as a row source, they would be written down first.
-_insert_keys = Statement(
-    "INSERT INTO metering_eventkey (key, payload_hash, stored_as, time) "
-    "SELECT key, hash, NULLIF(id, 0), CASE WHEN id <> 0 THEN time END "
-    "FROM (SELECT unnest($1::uuid[]) AS key, unnest($2::bytea[]) AS hash, "
-    "unnest($3::bigint[]) AS id, unnest($4::timestamptz[]) AS time) AS claim ORDER BY key"
-)
-
-
 def _store_events(
-    ids: Sequence[int],
-    events: Sequence[Event],
-    verdicts: Sequence[Verdict],
-    times: Sequence[datetime],
-    *,
-    received_at: datetime,
-    memory: Memory,
-    also: Sequence[Asked] = (),
-    commit: bool = False,
+    rows: _Rows, *, received_at: datetime, memory: Memory, are_new: bool, commit: bool = False
 ) -> None:
     """Append events and add them to rollups: every event that counts passes here.
 
-    On PostgreSQL what is `also` to be done is done before, in the same round trip.
+    Those that `are_new` with their keys.
     """
-    summed_up = sum_up(
-        _occurrences(ids, events, verdicts, times), rollups=memory.rollups, received_at=received_at
-    )
+    also = []
     if connection.vendor == "postgresql":
-        if events:
-            also = [*also, _rows_of(ids, events, verdicts, times, received_at)]
+        also = [_insert(rows, received_at, are_new=are_new)]
     else:
-        _store(ids, events, verdicts, times, received_at)
+        if are_new:
+            _store_keys(rows)
+        _store(rows, received_at)
+    summed_up = sum_up(_occurrences(rows), rollups=memory.rollups, received_at=received_at)
     append_pieces(summed_up, also=also, commit=commit)
 
 
-def _occurrences(
-    ids: Sequence[int],
-    events: Sequence[Event],
-    verdicts: Sequence[Verdict],
-    times: Sequence[datetime],
-) -> dict[str, list[Occurrence]]:
-    """Return the events as they count, by type."""
-    days: dict[str, dict[datetime, Day]] = defaultdict(dict)
+def _occurrences(rows: _Rows) -> dict[str, list[Occurrence]]:
+    """Return the events that count, by type."""
+    moments = list(zip(rows.times, rows.zones, strict=True))
+    days = {moment: local_day(*moment) for moment in set(moments)}
+    occurrences: list[Occurrence] = list(
+        zip(
+            rows.ids,
+            rows.times,
+            rows.customer_ids,
+            rows.subscription_ids,
+            rows.events.data,
+            [days[moment] for moment in moments],
+            strict=True,
+        )
+    )
+    types = set(rows.events.types)
+    if len(types) == 1 and 0 not in rows.ids:
+        return {types.pop(): occurrences}
     found: dict[str, list[Occurrence]] = defaultdict(list)
-    for id_, event, ((customer_id, zone, _), subscription_id, _, _), time in zip(
-        ids, events, verdicts, times, strict=True
-    ):
-        known = days[zone]
-        day = known.get(time)
-        if day is None:
-            day = known[time] = local_day(time, zone)
-        found[event.type].append((id_, time, customer_id, subscription_id, event.data, day))
+    for type_, occurrence in zip(rows.events.types, occurrences, strict=True):
+        if occurrence[0]:
+            found[type_].append(occurrence)
     return found
 
 
@@ -241,81 +208,104 @@ def store_apart(
     received_at: datetime,
 ) -> None:
     """Write events on PostgreSQL that are all new, with their keys, but sum nothing up."""
-    columns = ids, events, verdicts, times
-    run_together(_claim(*columns), _rows_of(*columns, received_at))
+    rows = _rows(ids, in_columns(events), verdicts, times)
+    run_together(_insert(rows, received_at, are_new=True))
 
 
-def _rows_of(
-    ids: Sequence[int],
-    events: Sequence[Event],
-    verdicts: Sequence[Verdict],
-    times: Sequence[datetime],
-    received_at: datetime,
-) -> Asked:
-    """Return what stores the rows of events; source and type once where all have the same."""
-    sources, types = [event.source for event in events], [event.type for event in events]
-    alike = sources.count(sources[0]) == len(sources) and types.count(types[0]) == len(types)
-    return _insert_events(alike), (
-        wire.bigints(ids),
-        wire.uuids([event.key for event in events]),
-        wire.bigints([holder.customer_id for holder, _, _, _ in verdicts]),
-        wire.instants(times),
-        wire.words([event.id for event in events]),
-        wire.jsonbs([event.data_json for event in events]),
-        wire.texts([subscription_id for _, subscription_id, _, _ in verdicts]),
+def _insert(rows: _Rows, received_at: datetime, *, are_new: bool) -> Asked:
+    """Return what stores events, and their keys if they `are_new`; source and type once where all
+    have the same."""
+    events = rows.events
+    sources, types, extensions = events.sources, events.types, events.extensions
+    alike = len(set(sources)) == len(set(types)) == 1
+    values: list[Value] = [
+        wire.bigints(rows.ids),
+        wire.uuids(events.keys),
+        wire.bigints(rows.customer_ids),
+        wire.instants(rows.times),
+        wire.words(events.ids),
+        wire.jsonbs(events.data_json),
+        wire.texts(rows.subscription_ids),
         wire.words_or_nulls(
-            [
-                None if event.extensions is None else properties.canonical(event.extensions)
-                for event in events
-            ]
+            [None if one is None else properties.canonical(one) for one in extensions]
         ),
         wire.instant(received_at),
         sources[0] if alike else wire.words(sources),
         types[0] if alike else wire.words(types),
-    )
+    ]
+    if are_new:
+        values.append(wire.hashes(events.payload_hashes))
+    return _inserting(alike=alike, are_new=are_new), values
 
 
 @lru_cache
-def _insert_events(alike: bool) -> Statement:  # noqa: FBT001
-    """Return the statement that stores events, with a source and type for each unless `alike`."""
-    shared = "$10::text, $11::text" if alike else "unnest($10::text[]), unnest($11::text[])"
+def _inserting(*, alike: bool, are_new: bool) -> Statement:
+    """Return the statement that stores events, with a source and type for each unless `alike`.
+
+    Arrays are taken apart where they are selected: as a row source, they would be written down
+    first. Whether a key is new was asked before: to leave that to ON CONFLICT takes twice as long
+    per key.
+    """
+    shared = "$10::text AS source, $11::text AS type"
+    if not alike:
+        shared = "unnest($10::text[]) AS source, unnest($11::text[]) AS type"
+    columns = (
+        "id, key, customer_id, time, event_id, data, subscription_id, extensions, received_at, "
+        "source, type"
+    )
+    events = (
+        f"INSERT INTO metering_usageevent ({columns}) SELECT {columns} FROM ("
+        "SELECT unnest($1::bigint[]) AS id, unnest($2::uuid[]) AS key, "
+        "unnest($3::bigint[]) AS customer_id, unnest($4::timestamptz[]) AS time, "
+        "unnest($5::text[]) AS event_id, unnest($6::jsonb[]) AS data, "
+        "unnest($7::bigint[]) AS subscription_id, unnest($8::text[])::jsonb AS extensions, "
+        f"$9::timestamptz AS received_at, {shared}) AS event WHERE id <> 0"
+    )
+    if not are_new:
+        return Statement(events)
     return Statement(
-        "INSERT INTO metering_usageevent (id, key, customer_id, time, event_id, data, "
-        "subscription_id, extensions, received_at, source, type) "
-        "SELECT unnest($1::bigint[]), unnest($2::uuid[]), unnest($3::bigint[]), "
-        "unnest($4::timestamptz[]), unnest($5::text[]), unnest($6::jsonb[]), "
-        f"unnest($7::bigint[]), unnest($8::text[])::jsonb, $9::timestamptz, {shared}"
+        f"WITH event AS ({events}) INSERT INTO metering_eventkey (key, payload_hash, stored_as, time) "
+        "SELECT key, hash, NULLIF(id, 0), CASE WHEN id <> 0 THEN time END FROM ("
+        "SELECT unnest($1::bigint[]) AS id, unnest($2::uuid[]) AS key, "
+        "unnest($4::timestamptz[]) AS time, unnest($12::bytea[]) AS hash) AS claim ORDER BY key"
     )
 
 
-def _store(
-    ids: Sequence[int],
-    events: Sequence[Event],
-    verdicts: Sequence[Verdict],
-    times: Sequence[datetime],
-    received_at: datetime,
-) -> None:
-    arrived = sqlite_instant(received_at)
+def _store_keys(rows: _Rows) -> None:
+    """Store keys on SQLite, where one writes at a time: nobody comes between."""
+    events = rows.events
+    columns = zip(events.keys, events.payload_hashes, rows.times, rows.ids, strict=True)
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO metering_eventkey (key, payload_hash, time, stored_as) "
+            "VALUES (%s, %s, %s, %s)",
+            [
+                (key.hex(), hash_, sqlite_instant(time) if id_ else None, id_ or None)
+                for key, hash_, time, id_ in columns
+            ],
+        )
+
+
+def _store(rows: _Rows, received_at: datetime) -> None:
+    events = rows.events
+    columns = (
+        rows.ids,
+        [key.hex() for key in events.keys],
+        rows.customer_ids,
+        map(sqlite_instant, rows.times),
+        events.ids,
+        [content.decode() for content in events.data_json],
+        events.sources,
+        events.types,
+        repeat(sqlite_instant(received_at), len(rows.ids)),
+        rows.subscription_ids,
+        [None if one is None else properties.canonical(one) for one in events.extensions],
+    )
     with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO metering_usageevent ({_COLUMNS}) "
             "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [
-                (
-                    id_,
-                    event.key.hex(),
-                    verdict.holder.customer_id,
-                    sqlite_instant(time),
-                    event.id,
-                    event.data_json.decode(),
-                    event.source,
-                    event.type,
-                    arrived,
-                    verdict.subscription_id,
-                    None if event.extensions is None else properties.canonical(event.extensions),
-                )
-                for id_, event, verdict, time in zip(ids, events, verdicts, times, strict=True)
-            ],
+            [row for row in zip(*columns, strict=True) if row[0]],
         )
 
 
@@ -336,7 +326,8 @@ def store_replayed(
         return
     ids, events, verdicts, times = zip(*rows, strict=True)
     _lead_to_events(ids, events, times)
-    _store_events(ids, events, verdicts, times, received_at=received_at, memory=memory)
+    stored = _rows(ids, in_columns(events), verdicts, times)
+    _store_events(stored, received_at=received_at, memory=memory, are_new=False)
 
 
 def _lead_to_events(ids: Sequence[int], events: Sequence[Event], times: Sequence[datetime]) -> None:
