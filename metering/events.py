@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -189,7 +189,7 @@ def plain_events(found: Sequence[PlainlySent]) -> list[Event]:
         raise ValueError("A time is longer than usual.")
     payloads = zip(types, subjects, subscriptions, data, strict=True)
     columns = Columns(
-        _hashed_each(map(_naming, sources, ids)),
+        _hashed_each(_naming(sources, ids)),
         _hashed_each(properties.canonical_lines(list(payloads))),
         sources,
         ids,
@@ -202,7 +202,11 @@ def plain_events(found: Sequence[PlainlySent]) -> list[Event]:
         [""] * len(found),
         properties.canonical_lines(data),
     )
-    return [Event._make(row) for row in zip(*columns, strict=True)]
+    return list(map(_event, zip(*columns, strict=True)))
+
+
+_event: Callable[[Iterable[Any]], Event] = partial(tuple.__new__, Event)
+"""Do as `Event._make`, without a call of Python for each."""
 
 
 def _payload_hash(type: str, subject: str | None, subscription: str | None, data: bytes) -> bytes:
@@ -211,11 +215,14 @@ def _payload_hash(type: str, subject: str | None, subscription: str | None, data
 
 def event_key(source: str, id: str) -> bytes:
     """Return the 16 bytes that stand for (source, id) for ever (R7)."""
-    return _hashed(_naming(source, id))
+    [key] = _hashed_each(_naming([source], [id]))
+    return key
 
 
-def _naming(source: str, id: str) -> bytes:
-    return f"{len(source)}:{source}{id}".encode()
+def _naming(sources: Sequence[str], ids: Sequence[str]) -> list[bytes]:
+    """Return what tells each (source, id) apart."""
+    before = {source: f"{len(source)}:{source}".encode() for source in set(sources)}
+    return [before[source] + id.encode() for source, id in zip(sources, ids, strict=True)]
 
 
 _NOTHING_HASHED = blake2b(digest_size=16)

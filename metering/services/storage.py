@@ -17,7 +17,7 @@ from django.db import IntegrityError, OperationalError, connection
 from psycopg.errors import UniqueViolation
 
 from metering import properties, wire
-from metering.days import local_day
+from metering.days import Day, local_day
 from metering.events import Columns, Event, in_columns
 from metering.models import EventKey
 from metering.pieces import Occurrence
@@ -176,19 +176,15 @@ def _store_events(
 
 def _occurrences(rows: _Rows) -> dict[str, list[Occurrence]]:
     """Return the events that count, by type."""
-    moments = list(zip(rows.times, rows.zones, strict=True))
-    days = {moment: local_day(*moment) for moment in set(moments)}
-    occurrences: list[Occurrence] = list(
-        zip(
-            rows.ids,
-            rows.times,
-            rows.customer_ids,
-            rows.subscription_ids,
-            rows.events.data,
-            [days[moment] for moment in moments],
-            strict=True,
-        )
-    )
+    latest: dict[str, Day] = {}
+    days = []
+    for time, zone in zip(rows.times, rows.zones, strict=True):
+        day = latest.get(zone)
+        if day is None or not day[0] <= time < day[1]:
+            day = latest[zone] = local_day(time, zone)
+        days.append(day)
+    columns = rows.ids, rows.times, rows.customer_ids, rows.subscription_ids, rows.events.data, days
+    occurrences: list[Occurrence] = list(zip(*columns, strict=True))
     types = set(rows.events.types)
     if len(types) == 1 and 0 not in rows.ids:
         return {types.pop(): occurrences}
