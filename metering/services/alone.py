@@ -41,8 +41,8 @@ def take_alone(event: Event, *, received_at: datetime) -> Taken | None:
     if memory is None or connection.vendor != "postgresql" or connection.in_atomic_block:
         return None
     time = event.time or received_at
-    surroundings, alone = Surroundings([event], memory=memory), in_columns([event])
-    [verdict] = surroundings.check_all([event], alone, [time], received_at)
+    surroundings = Surroundings([event], memory=memory)
+    [verdict] = surroundings.check_all(in_columns([event]), [time], received_at)
     return None if verdict.code else _take(event, verdict, memory, time, received_at)
 
 

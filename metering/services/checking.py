@@ -71,15 +71,13 @@ class Surroundings:
         )
 
     def check_all(
-        self, events: Sequence[Event], columns: Columns, times: Sequence[datetime], at: datetime
+        self, events: Columns, times: Sequence[datetime], at: datetime
     ) -> Sequence[Verdict]:
-        """Do as `check` with each event and its time; all at a glance if nothing is unusual.
-
-        `columns` are the same events.
-        """
-        verdicts = at_a_glance(columns, times, at, self.memory)
+        """Do as `check` with each event and its time; all at a glance if nothing is unusual."""
+        verdicts = at_a_glance(events, times, at, self.memory)
         if verdicts is None:
-            return [self.check(event, time, at) for event, time in zip(events, times, strict=True)]
+            each = map(Event._make, zip(*events, strict=True))
+            return [self.check(event, time, at) for event, time in zip(each, times, strict=True)]
         return verdicts
 
     def check(self, event: Event, time: datetime, at: datetime) -> Verdict:

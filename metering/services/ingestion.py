@@ -160,9 +160,9 @@ def _take_events(
     again = [first[key] for key in known]
     verdicts: Sequence[Verdict] = ()
     if fresh:
-        _, fresh_events, times = zip(*fresh, strict=True)
-        columns = in_columns(fresh_events)
-        verdicts = surroundings.check_all(fresh_events, columns, times, at)
+        _, new, times = zip(*fresh, strict=True)
+        columns = in_columns(new)
+        verdicts = surroundings.check_all(columns, times, at)
     if repeated:
         known |= {
             event.key: Known(event.payload_hash, None if verdict.code else time)
