@@ -239,8 +239,9 @@ def _inserting(*, alike: bool, are_new: bool) -> Statement:
     """Return the statement that stores events, with a source and type for each unless `alike`.
 
     Arrays are taken apart where they are selected: as a row source, they would be written down
-    first. Whether a key is new was asked before: to leave that to ON CONFLICT takes twice as long
-    per key.
+    first. Keys are what the statement itself stores, and so before the events of its WITH: a batch
+    that is overtaken has written none. Whether a key is new was asked before: to leave that to ON
+    CONFLICT takes twice as long per key.
     """
     shared = "$10::text AS source, $11::text AS type"
     if not alike:
